@@ -227,7 +227,7 @@ def test_invalid_arguments_are_refused_at_evaluation(expressions: Expressions, a
     ("attribute", "reason"),
     [
         ("file", "which is a file, expected a folder"),
-        ("config", r'config.Cmd: got \'hello\', expected a list of texts.*write Cmd as a list: \["hello"\]'),
+        ("config", r'config.Cmd: got \'hello\', expected a list of strings.*write Cmd as a list: \["hello"\]'),
         ("budget", "usedLayers 3 layers to store 'fromImage' and 'extraCommands', but only maxLayers=3 were allowed"),
         ("pipeline", "got operation 'popularity_contes'.*did you mean popularity_contest?"),
         ("script", "on the way.*extra commands: got exit status 1, expected 0"),

@@ -82,7 +82,7 @@ def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Itera
         value = arguments.get(key, ())
         for root in [value] if isinstance(value, str) else value:
             if not isinstance(root, str):
-                raise InvalidArgument(key, type(root).__name__, "texts")
+                raise InvalidArgument(key, type(root).__name__, "strings")
             if "/" not in root:
                 # Several paths may have the name. The next build decides which it takes, so keep all of them.
                 yield from store.find(root)

@@ -124,7 +124,7 @@ class StorePath:
 
     @classmethod
     def parse(cls, text: str) -> StorePath:
-        """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for anything else, also a path inside a store path."""
+        """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for other texts, even a path inside a store path."""
         folder, _, base = text.rpartition("/")
         if folder != STORE_DIR:
             raise InvalidArgument("store path", short_repr(text), f"{STORE_DIR}/HASH-NAME")

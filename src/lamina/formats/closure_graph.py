@@ -74,11 +74,11 @@ def _parse_info(text: str, item: Any) -> PathInfo:
         raise FormatError(f"closure graph: {path}", short_repr(item), "an object; is the path valid?")
     nar_hash, size, references = item.get("narHash"), item.get("narSize"), item.get("references")
     if not isinstance(nar_hash, str):
-        raise FormatError(f"closure graph: {path}", f"narHash {short_repr(nar_hash)}", "a text")
+        raise FormatError(f"closure graph: {path}", f"narHash {short_repr(nar_hash)}", "a string")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 1 << 63:
         raise FormatError(f"closure graph: {path}", f"narSize {short_repr(size)}", "a positive number")
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
-        raise FormatError(f"closure graph: {path}", f"references {short_repr(references)}", "a list of texts")
+        raise FormatError(f"closure graph: {path}", f"references {short_repr(references)}", "a list of strings")
     return PathInfo(path, Digest.parse(nar_hash), size, frozenset(map(_parse_store_path, references)))
 
 

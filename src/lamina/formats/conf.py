@@ -103,7 +103,7 @@ _NUMBER = "a number that is not negative, or its digits"
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "architecture": ("an architecture such as amd64 or arm64", _parse_architecture),
     "config": ("an object", _parse_object),
-    "store_dir": ("a text", _parse_text),
+    "store_dir": ("a string", _parse_text),
     "from_image": ("a path or null", _parse_optional_text),
     "store_layers": ("a list of lists of store paths", _parse_layers),
     "customisation_layer": ("a path", _parse_text),
@@ -112,6 +112,6 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "mtime": (_DATE, _parse_datetime),
     "uid": (_NUMBER, _parse_id),
     "gid": (_NUMBER, _parse_id),
-    "uname": ("a text", _parse_text),
-    "gname": ("a text", _parse_text),
+    "uname": ("a string", _parse_text),
+    "gname": ("a string", _parse_text),
 }

@@ -70,10 +70,10 @@ _HEALTHCHECK_FIELDS: Mapping[str, _Check] = {
     "StartInterval": _is_number,
     "Retries": _is_number,
 }
-_TEXT = "a text", _is_text
+_TEXT = "a string", _is_text
 _FLAG = "true or false", _is_bool
 _NUMBER = "a whole number", _is_number
-_TEXTS = "a list of texts", _is_text_list
+_TEXTS = "a list of strings", _is_text_list
 _SET = "an object of names, each with the value {}", _is_name_set
 _FIELDS: Mapping[str, tuple[str, _Check]] = {
     "ArgsEscaped": _FLAG,
@@ -89,7 +89,7 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
     "Healthcheck": ("an object of Test, Interval, Timeout, StartPeriod, Retries", _is_health_check),
     "Hostname": _TEXT,
     "Image": _TEXT,
-    "Labels": ("an object of texts", _is_label_map),
+    "Labels": ("an object whose values are strings", _is_label_map),
     "MacAddress": _TEXT,
     "Memory": _NUMBER,
     "MemorySwap": _NUMBER,
@@ -188,12 +188,12 @@ def sort_keys(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [sort_keys(item, depth + 1) for item in value]
     if isinstance(value, str) and not _is_unicode(value):
-        raise InvalidArgument("config", short_repr(value), "text in Unicode")
+        raise InvalidArgument("config", short_repr(value), "valid Unicode")
     if isinstance(value, int) and not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        raise InvalidArgument("config", short_repr(value), "a number that Python writes out")
+        raise InvalidArgument("config", short_repr(value), "an integer of at most 4300 digits")
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise InvalidArgument("config", short_repr(value), "what JSON can hold")
+    raise InvalidArgument("config", short_repr(value), "a value that JSON can represent")
 
 
 def _is_unicode(text: str) -> bool:

@@ -82,7 +82,7 @@ class SecretKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if not _NAME.fullmatch(name) or holds_secret(name):
-            raise InvalidArgument("key name", short_repr(name), "a text without ':' and white space")
+            raise InvalidArgument("key name", short_repr(name), "a string without ':' and white space")
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @property

@@ -213,7 +213,7 @@ class _Parser:
                 self._expect(b"target")
                 node = Symlink(path, self._read_string())
                 if not node.target or b"\0" in node.target:
-                    raise self._error(f"symlink target {short_repr(node.target)}", "a text without NUL")
+                    raise self._error(f"symlink target {short_repr(node.target)}", "a string without NUL")
             case _:
                 executable = self._read_token(b"executable", b"contents") == b"executable"
                 if executable:

@@ -38,9 +38,9 @@ _FORBIDDEN_CHARACTERS = "[\0\ud800-\udc7f\udd00-\udfff]"
 def parse_text(name: str, value: str) -> str:
     """Parse a text without NUL and lone surrogates."""
     if not isinstance(value, str):
-        raise _invalid_argument(name, value, "a text")
+        raise _invalid_argument(name, value, "a string")
     if re.search(_FORBIDDEN_CHARACTERS, value):
-        raise _invalid_argument(name, value, "a text without NUL and lone surrogates")
+        raise _invalid_argument(name, value, "a string without NUL and lone surrogates")
     return value
 
 
@@ -68,7 +68,7 @@ def parse_texts(name: str, value: StrPath | Iterable[StrPath]) -> tuple[str, ...
     """Parse a list of texts and paths, or a single one."""
     items = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
-        raise _invalid_argument(name, value, "a list of texts")
+        raise _invalid_argument(name, value, "a list of strings")
     return tuple(parse_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
 
 

@@ -375,7 +375,7 @@ def _text(value: object) -> str:
     """Return ``value`` as text, an empty one for NULL."""
     text = "" if value is None else value
     if not isinstance(text, str) or not text.isprintable():
-        raise _UnexpectedContentError(f"{short_repr(value)} as a text")
+        raise _UnexpectedContentError(f"{short_repr(value)} as a string")
     return text
 
 

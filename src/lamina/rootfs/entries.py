@@ -99,7 +99,7 @@ class SymlinkEntry:
     def __post_init__(self) -> None:
         _check(self.path)
         if not isinstance(self.target, str) or not self.target or "\0" in self.target:
-            raise InvalidArgument(f"symlink {self.path}", f"target {short_repr(self.target)}", "a text without NUL")
+            raise InvalidArgument(f"symlink {self.path}", f"target {short_repr(self.target)}", "a string without NUL")
 
     @classmethod
     def parse(cls, text: str) -> SymlinkEntry:
@@ -194,7 +194,7 @@ def _split_meta(text: str) -> tuple[str, Meta | None]:
 def _check(path: object, mode: object = None, uid: object = 0, gid: object = 0) -> None:
     """Raise `InvalidArgument` for values that a tar header cannot hold."""
     if not isinstance(path, str):
-        raise InvalidArgument("path in the image", short_repr(path), "a text")
+        raise InvalidArgument("path in the image", short_repr(path), "a string")
     _relative_path(path)
     if mode is not None and not _in_range(mode, _MAX_MODE):
         raise InvalidArgument(path, f"mode {short_repr(mode)}", f"a number from 0 to {_MAX_MODE:#o}")

@@ -36,7 +36,7 @@ def test_keys_of_the_specifications_cause_no_warning() -> None:
 @pytest.mark.parametrize("key", ["Cmd", "Entrypoint", "Env", "OnBuild", "Shell"])
 def test_a_text_in_place_of_a_list_has_a_hint(key: str) -> None:
     """dockerTools accepts a string as Cmd when it builds an image, which podman and containerd then cannot run."""
-    with pytest.raises(InvalidArgument, match=f"^config.{key}: got '/bin/hello', expected a list of texts$") as caught:
+    with pytest.raises(InvalidArgument, match=f"^config.{key}: got '/bin/hello', expected a list of strings$") as caught:
         check({key: "/bin/hello"})
     assert caught.value.hint == f'write {key} as a list: ["/bin/hello"]'
 
@@ -54,7 +54,7 @@ def test_a_list_in_place_of_an_object_has_a_hint(key: str) -> None:
         ("Volumes", ["a", "b", "c", "d"], 'write Volumes as an object: {"a": {}, "b": {}, "c": {}}'),
         ("Volumes", "/data", "write Volumes as an object of names, each with the value {}"),
         ("Cmd", "python -m 'a b'", 'write Cmd as a list: ["python", "-m", "a b"]'),
-        ("Cmd", [1], "write Cmd as a list of texts"),
+        ("Cmd", [1], "write Cmd as a list of strings"),
         ("StopTimeout", "10", "write StopTimeout as a whole number"),
     ],
 )

@@ -244,7 +244,7 @@ def parse_list(subject: str, value: Any) -> list[Any]:
 def parse_strings(subject: str, value: Any) -> list[str]:
     """Return ``value`` if it is a list of strings, or an empty list for null. Raises `FormatError`."""
     if not all(isinstance(text, str) for text in parse_list(subject, value)):
-        raise FormatError(subject, short_repr(value), "a list of texts, as in an image file")
+        raise FormatError(subject, short_repr(value), "a list of strings, as in an image file")
     return value or []
 
 
