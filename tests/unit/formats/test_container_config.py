@@ -36,7 +36,8 @@ def test_keys_of_the_specifications_cause_no_warning() -> None:
 @pytest.mark.parametrize("key", ["Cmd", "Entrypoint", "Env", "OnBuild", "Shell"])
 def test_a_text_in_place_of_a_list_has_a_hint(key: str) -> None:
     """dockerTools accepts a string as Cmd when it builds an image, which podman and containerd then cannot run."""
-    with pytest.raises(InvalidArgument, match=f"^config.{key}: got '/bin/hello', expected a list of strings$") as caught:
+    expected = f"^config.{key}: got '/bin/hello', expected a list of strings$"
+    with pytest.raises(InvalidArgument, match=expected) as caught:
         check({key: "/bin/hello"})
     assert caught.value.hint == f'write {key} as a list: ["/bin/hello"]'
 
