@@ -55,6 +55,8 @@ class Argument(NamedTuple):
     Attributes:
         parse: takes the argument's name and a value, and returns the checked value.
         default: the value of an argument that is not given, as a user would write it.
+        description: what it means, its values and what None stands for, in sentences. It is the text for the
+            docstrings of the public functions and the schema of spec files.
         key: dockerTools' name for it; empty if that is the Python name in camel case.
         old_names: names that still mean the same.
         rebase: takes a value from a spec file and the file's folder, and joins relative paths in the value to the
@@ -66,6 +68,7 @@ class Argument(NamedTuple):
 
     parse: Callable[[str, Any], Any]
     default: object
+    description: str
     key: str = ""
     old_names: tuple[str, ...] = ()
     rebase: Callable[[Any, "Path"], Any] | None = None

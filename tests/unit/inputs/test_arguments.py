@@ -64,3 +64,18 @@ def test_every_flag_has_a_name_of_its_own() -> None:
     assert len({flag.name for flag in flags}) == len(flags)
     assert all(flag.name.startswith("--") or flag.name == "[ROOT]..." for flag in flags)
     assert all(flag.help.endswith((".", "]", "…")) for flag in flags if flag.name != "[ROOT]...")
+
+
+def test_every_argument_is_described_in_sentences() -> None:
+    """The descriptions are the text of docstrings and of the schema of spec files."""
+    for name, declared in ARGUMENTS.items():
+        assert declared.description[0].isupper(), name
+        assert declared.description.endswith("."), name
+        assert "--" not in declared.description, f"{name}: an option of the command line"
+
+
+def test_the_descriptions_repeat_the_values_that_exist() -> None:
+    described = {name: declared.description for name, declared in ARGUMENTS.items()}
+    assert all(f"``{name}``" in described["extras"] for name in EXTRAS)
+    assert all(f"``{name}``" in described["layering"] for name in layering.STRATEGIES)
+    assert all(f"``{name}``" in described["compressor"] for name in COMPRESSORS)

@@ -7,11 +7,13 @@ from lamina.inputs.parsers import parse_integer, parse_text
 
 
 class Base(TypedDict, total=False):
-    number: Annotated[int, Argument(parse_integer, 5, old_names=("count",)), Flag("A number.", value_type=int)]
+    number: Annotated[
+        int, Argument(parse_integer, 5, "The number.", old_names=("count",)), Flag("A number.", value_type=int)
+    ]
 
 
 class Example(Base, total=False):
-    text: Annotated[str, Argument(parse_text, "x", key="theText")]
+    text: Annotated[str, Argument(parse_text, "x", "The text.", key="theText")]
 
 
 def test_what_is_declared_can_be_read_in_the_order_of_the_keys() -> None:
