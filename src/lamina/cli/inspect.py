@@ -9,7 +9,8 @@ import click
 import lamina
 from lamina.cli.options import ReaderOptions, ReportOptions, reader_options, report_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import dump_layer, format_size, print_json, warn
+from lamina.cli.reporting import dump_layer, print_json, warn
+from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage

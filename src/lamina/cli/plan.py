@@ -10,7 +10,8 @@ import lamina
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_size, print_json, warn
+from lamina.cli.reporting import print_json, warn
+from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.layering import LayerPlan

@@ -102,15 +102,3 @@ def dump_image(image: Image, warnings: Iterable[str]) -> dict[str, Any]:
 def dump_layer(diff_id: Digest, digest: Digest, size: int, paths: Iterable[StorePath]) -> dict[str, Any]:
     """Return a layer as the documents of ``--json`` have it; ``digest`` and ``size`` are those of its blob."""
     return {"diff_id": str(diff_id), "digest": str(digest), "size": size, "paths": list(map(str, paths))}
-
-
-def format_size(size: int) -> str:
-    """Return a size in bytes as text with a binary unit, such as ``1.5 MiB``."""
-    if size < 1024:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024 or unit == "GiB":
-            break
-    return f"{value:.1f} {unit}"

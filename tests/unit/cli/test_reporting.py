@@ -1,25 +1,10 @@
-"""Sizes and JSON documents as they are printed."""
+"""JSON documents as they are printed."""
 
 import json
 
 import pytest
 
-from lamina.cli.reporting import format_size, print_json
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (1536 << 10, "1.5 MiB"),
-        (5 << 30, "5.0 GiB"),
-        (3 << 40, "3072.0 GiB"),
-    ],
-)
-def test_a_size_has_a_binary_unit(size: int, text: str) -> None:
-    assert format_size(size) == text
+from lamina.cli.reporting import print_json
 
 
 @pytest.mark.parametrize("to_stderr", [False, True])

@@ -12,7 +12,8 @@ from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.default_paths import get_default_channel_lists, get_default_layer_cache
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_size, print_json
+from lamina.cli.reporting import print_json
+from lamina.messages.sizes import format_size
 
 
 @click.command(

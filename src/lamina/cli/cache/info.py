@@ -10,7 +10,8 @@ import lamina
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import format_size, print_json
+from lamina.cli.reporting import print_json
+from lamina.messages.sizes import format_size
 
 
 @click.command(

@@ -11,7 +11,8 @@ from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_size, print_json, warn
+from lamina.cli.reporting import print_json, warn
+from lamina.messages.sizes import format_size
 
 
 @click.command(

@@ -10,10 +10,11 @@ import click
 import lamina
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import format_size, print_json
+from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import resolve_store_folder
 from lamina.core.names import STORE_DIR
+from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.api.store import StoredPath

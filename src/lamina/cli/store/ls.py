@@ -7,10 +7,11 @@ import click
 import lamina
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import format_size, print_json
+from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo, summarize_paths
 from lamina.cli.store.store_option import find_store_folder
 from lamina.errors import NotFound
+from lamina.messages.sizes import format_size
 
 
 @click.command(

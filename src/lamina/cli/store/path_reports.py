@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.reporting import format_size
 from lamina.core.names import STORE_DIR
+from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo

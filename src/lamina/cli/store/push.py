@@ -9,9 +9,10 @@ import click
 import lamina
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import format_size, print_json, warn
+from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import StoreOptions, store_options
+from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.core.names import StorePath

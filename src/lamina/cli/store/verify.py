@@ -12,11 +12,12 @@ import lamina
 from lamina.cli.default_paths import get_default_layer_cache
 from lamina.cli.options import ReportOptions, argument_options, list_flags, report_options
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
-from lamina.cli.reporting import format_size, open_progress, print_json, warn
+from lamina.cli.reporting import open_progress, print_json, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
 from lamina.inputs.parsers import parse_layer_cache
+from lamina.messages.sizes import format_size
 from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
 
