@@ -1,5 +1,6 @@
 """Options of the whole suite, and cache and data folders of its own."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -31,3 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
         )
         os.environ[name] = folder.name
         config.add_cleanup(folder.cleanup)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Collect no garbage while the tests are collected: nearly all objects stay."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Exempt the collected tests from garbage collection, which would visit a million objects again and again."""
+    gc.freeze()
+    gc.enable()

@@ -162,6 +162,7 @@ def test_the_processes_end_with_the_benchmark() -> None:
     assert processes[1].returncode is not None
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not can_measure(), reason="needs /proc/PID/smaps_rollup")
 def test_the_peak_is_of_all_processes_together_and_a_shared_page_counts_once() -> None:
     code = "import os, time; shared = b'x' * 50_000_000; os.fork(); own = b'y' * 50_000_000; time.sleep(0.5)"
@@ -244,6 +245,7 @@ def as_in_a_store(tree: Tree) -> Iterator[None]:
         folder.chmod(0o755)
 
 
+@pytest.mark.integration
 def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None:
     tree = generate_small_files(tmp_path, 1, 300, 100)
     planned = PlannedWorkload.of(Workload.from_tree(SMALL, "small files", tree))
@@ -255,6 +257,7 @@ def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None
     assert [str(layer.diff_id) for layer in image.layers[:-1]] == [f"sha256:{digest}" for digest in theirs]
 
 
+@pytest.mark.integration
 def test_the_digests_in_the_baselines_image_are_right(tmp_path: Path) -> None:
     tree = generate_small_files(tmp_path, 1, 300, 100)
     planned = PlannedWorkload.of(Workload.from_tree(SMALL, "small files", tree))
@@ -398,6 +401,7 @@ def test_an_unknown_row_ends_the_run_with_a_list_of_the_known_ones(tmp_path: Pat
     assert "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,cache,memory,plan,start" in ended.stderr
 
 
+@pytest.mark.integration
 def test_a_root_that_does_not_exist_ends_the_run_with_a_message(tmp_path: Path) -> None:
     ended = run(tmp_path, "--pairs", "1", str(tmp_path / "nothing"))
     assert ended.returncode == 1

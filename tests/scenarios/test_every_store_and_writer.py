@@ -19,12 +19,12 @@ from lamina.images.image import Image
 from lamina.stores.local.database import LocalStore
 
 SCENARIOS: Mapping[str, dict[str, Any]] = {
+    "a program": {"contents": [str(hello())], "config": {"Cmd": ["/bin/hello"]}},
     "a root of its own": {
         "contents": [f"{hello()}/bin"],
         "extra_commands": "mkdir -p etc && echo hi > etc/motd && chmod 600 etc/motd",
         "tree": [lamina.Dir("/tmp", 0o1777), lamina.Symlink("/h", "hello"), lamina.Perm("/etc", 0o700, 1, 2)],
     },
-    "a program": {"contents": [str(hello())], "config": {"Cmd": ["/bin/hello"]}},
     "few layers": {"contents": [str(hello())], "max_layers": 3, "layering": "popularity"},
     "for a user": {"contents": [str(hello())], "uid": 1000, "gid": 100, "uname": "a", "gname": "b"},
     "of a date": {"contents": [str(hello())], "mtime": "2020-01-01", "created": "2021-02-03T04:05:06+02:00"},

@@ -168,7 +168,7 @@ def test_a_malformed_nar_is_refused(name: str, compression: str, case: HostileCa
     assert time.process_time() - begun < 5
 
 
-@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("depth", mark_rest([64, 1024], 1))
 def test_folders_nest_up_to_the_limit(depth: int, case: HostileCase) -> None:
     root = case.cache.add("deep-1", {}, archive=T(nar.MAGIC) + dump_nested_folders(depth))
     ran = case.machine.build(case.cache.url, root)
@@ -331,7 +331,7 @@ def test_an_endless_nar_is_refused(compression: str, case: HostileCase) -> None:
 @pytest.mark.parametrize(
     "script", [send_slowly(500), send_nothing, cut_short(b"StorePath", 500)], ids=["trickle", "silent", "cut"]
 )
-@pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
+@pytest.mark.parametrize("pattern", mark_rest([CACHE_INFO, r".*\.narinfo", "nar/.*"], 1))
 def test_a_slow_server_is_given_up(pattern: str, script: Script, case: HostileCase) -> None:
     root = case.cache.add("bad-1", TREE, compression="none")
     case.scripts[pattern] = script
@@ -509,6 +509,7 @@ def test_a_missing_reference_is_refused(case: HostileCase) -> None:
     )
 
 
+@pytest.mark.integration
 def test_a_thousand_missing_references_are_refused(case: HostileCase) -> None:
     root = case.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
     # The requests share this process with the server, which makes it too slow for the short times.

@@ -8,7 +8,7 @@ from random import Random
 
 import click
 import pytest
-from tests.support.cli_parameters import IDS, PARAMETERS, arguments
+from tests.support.cli_parameters import PARAMETERS, arguments
 from tests.support.examples import scale
 from tests.support.fake_nix_store import example, run
 
@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
+@pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS)
 def test_no_parameter_of_the_command_line_is_repeated_in_full(
     names: tuple[str, ...],
     option: str,

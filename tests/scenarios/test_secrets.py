@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 import pytest
-from tests.support.cli_parameters import IDS, PARAMETERS, arguments
+from tests.support.cli_parameters import PARAMETERS, arguments
 from tests.support.embedded_store import KEY as PUBLIC
 from tests.support.embedded_store import ROOT
 from tests.support.examples import mark_rest, scale
@@ -96,7 +96,7 @@ def check(ran: CompletedRun, secret: str, *, result: bool = False) -> None:
     assert "lamina: a bug" not in text, text
 
 
-@pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
+@pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS)
 def test_no_parameter_of_the_command_line_prints_a_secret(
     names: tuple[str, ...], option: str, parameter: click.Parameter, here: Path
 ) -> None:

@@ -64,7 +64,7 @@ def image(tmp_path: Path) -> Path:
             ["build", "--name", "x", "--dir", "/a", "-o", f"{HOSTILE.strip()}.tar"],
             ["plan", "--config", HOSTILE],
         ],
-        4,
+        1,
     ),
 )
 def test_names_are_escaped_on_a_terminal(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 
 from lamina.cli.group import group
 
@@ -34,8 +35,16 @@ def parameters() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
             yield names, parameter.opts[-1] if isinstance(parameter, click.Option) else "", parameter
 
 
-PARAMETERS = list(parameters())
-IDS = [" ".join((*names, option or parameter.name or "")) for names, option, parameter in PARAMETERS]
+# The verbs that take the options of ``build``, which stands for them in the inner loop.
+_ALIKE = ("stream", "script", "plan")
+_MARKED = [pytest.mark.integration]
+PARAMETERS = [
+    pytest.param(
+        *row, id=" ".join((*names, option or parameter.name or "")), marks=_MARKED if names[0] in _ALIKE else []
+    )
+    for row in parameters()
+    for names, option, parameter in [row]
+]
 
 
 def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) -> list[str]:

@@ -197,6 +197,7 @@ def test_an_image_of_lamina_as_base_keeps_its_layers(store: FakeStore, tmp_path:
     assert document["history"][0]["comment"] == "store paths: ['1.tar']"
 
 
+@pytest.mark.integration
 def test_a_stream_script_contains_the_layers_of_the_base(store: FakeStore, tmp_path: Path) -> None:
     stream = make_stream(store, write_base(tmp_path))
     stream.script(tmp_path / "script")

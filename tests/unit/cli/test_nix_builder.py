@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.paths import REPOSITORY, SOURCES
 
 from lamina.cli.nix_builder import VERBS, Derivation
@@ -49,7 +50,7 @@ def test_every_module_that_nix_starts_has_a_main_function() -> None:
         assert callable(importlib.import_module(module).main)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", mark_rest(VERBS, 1))
 def test_a_verb_without_a_derivation_is_an_error(verb: str, tmp_path: Path) -> None:
     ran = start(verb, folder=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
@@ -79,7 +80,7 @@ def test_a_failing_script_ends_the_build_with_its_output(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"from_image": null, "store_layers": 1}'])
+@pytest.mark.parametrize("text", mark_rest(["", "[]", "{}", '{"from_image": null, "store_layers": 1}'], 1))
 def test_an_invalid_conf_is_not_streamed(text: str, tmp_path: Path) -> None:
     conf = tmp_path / "conf.json"
     conf.write_text(text)

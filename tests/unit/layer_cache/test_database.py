@@ -437,6 +437,7 @@ with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("exists", mark_rest([True, False], 1))
 def test_a_file_that_cannot_grow_is_a_warning(file: Path, exists: bool) -> None:
     for limit in (0, 4096, 20_000, 60_000):
@@ -466,6 +467,7 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not shutil.which("mount"), reason="no mount")
 def test_a_full_disk_is_a_warning(tiny: Path) -> None:
     file = tiny / FILE_NAME

@@ -218,6 +218,7 @@ def test_ten_thousand_paths_with_sixty_thousand_references_are_planned(strategy:
     assert sorted(path for layer in layered for path in layer.paths) == [info.path for info in found]
 
 
+@pytest.mark.integration
 def test_a_plan_does_not_depend_on_the_hash_seed() -> None:
     """A plan depends on the graph alone; nixpkgs' order of equal sizes depends on PYTHONHASHSEED."""
     code = (

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import in_child, in_mount_namespace, public_folder
 
 from lamina.errors import OutputError, ScriptError
@@ -30,7 +31,7 @@ sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts(sys.argv[1], searc
 """
 
 
-@pytest.mark.parametrize("limit", [6, 10, 16, 31, 32, 40, 64])
+@pytest.mark.parametrize("limit", mark_rest([6, 10, 16, 31, 32, 40, 64], 2))
 def test_few_descriptors_are_a_named_error(limit: int) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, "echo x > made"],
@@ -48,13 +49,16 @@ def test_few_descriptors_are_a_named_error(limit: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "script", "code"),
-    [
-        ("16k", "true", 10),
-        ("1m", "head -c 4M /dev/zero > big || true", 0),
-        ("1m", "head -c 4M /dev/zero > big", 9),
-        ("1m", "head -c 4M /dev/zero > big || true; kill -KILL $PPID; sleep 288", 10),
-        ("1m", "head -c 4M /dev/zero > $TMPDIR/big || true; echo x > made", 9),
-    ],
+    mark_rest(
+        [
+            ("16k", "true", 10),
+            ("1m", "head -c 4M /dev/zero > big || true", 0),
+            ("1m", "head -c 4M /dev/zero > big", 9),
+            ("1m", "head -c 4M /dev/zero > big || true; kill -KILL $PPID; sleep 288", 10),
+            ("1m", "head -c 4M /dev/zero > $TMPDIR/big || true; echo x > made", 9),
+        ],
+        1,
+    ),
 )
 def test_a_full_temporary_folder_is_named(tmp_path: Path, size: str, script: str, code: int) -> None:
     if os.geteuid() != 0:
@@ -70,7 +74,7 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, size: str, script: str
         assert "TMPDIR" in stderr
 
 
-@pytest.mark.parametrize("size", ["12k", "16k", "24k", "32k", "48k", "64k"])
+@pytest.mark.parametrize("size", mark_rest(["12k", "16k", "24k", "32k", "48k", "64k"], 1))
 def test_the_error_names_the_folder_that_is_full(tmp_path: Path, size: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
@@ -84,7 +88,7 @@ def test_the_error_names_the_folder_that_is_full(tmp_path: Path, size: str) -> N
     assert str(Path(session.__file__).parent) not in stderr
 
 
-@pytest.mark.parametrize("max_processes", [3, 4, 6, 8, 12])
+@pytest.mark.parametrize("max_processes", mark_rest([3, 4, 6, 8, 12], 1))
 @pytest.mark.parametrize("fake", [False, True])
 def test_few_processes_are_a_named_error(max_processes: int, fake: bool) -> None:
     if os.geteuid() != 0 or not Path("/usr/bin/python3").exists():

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import is_running, unique_sleep, wait_until
@@ -107,10 +108,13 @@ def test_the_bytes_of_files_are_readable_while_the_tree_exists() -> None:
 
 @pytest.mark.parametrize(
     ("script", "kind"),
-    [
-        ("mkfifo x", "a named pipe"),
-        (f"{sys.executable} -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"x\")'", "a socket"),
-    ],
+    mark_rest(
+        [
+            ("mkfifo x", "a named pipe"),
+            (f"{sys.executable} -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"x\")'", "a socket"),
+        ],
+        1,
+    ),
 )
 def test_a_device_socket_or_pipe_is_a_format_error(script: str, kind: str) -> None:
     with pytest.raises(FormatError, match=rf"x: got {kind}, expected a file, a folder or a symlink"):
@@ -118,7 +122,7 @@ def test_a_device_socket_or_pipe_is_a_format_error(script: str, kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    "script", ['rm -r "$PWD"', "cd ..; mv root elsewhere; : > root", "cd ..; mv root r; ln -s r root"]
+    "script", mark_rest(['rm -r "$PWD"', "cd ..; mv root elsewhere; : > root", "cd ..; mv root r; ln -s r root"], 1)
 )
 def test_a_script_that_removes_the_root_fails(script: str) -> None:
     assert "expected the root there" in str(failure(script))
@@ -154,7 +158,7 @@ def test_without_bash_there_is_an_error_with_a_hint(tmp_path: Path) -> None:
         assert caught.value.hint == "install bash"
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+@pytest.mark.parametrize("umask", mark_rest([0o000, 0o077, 0o777], 1))
 def test_modes_do_not_depend_on_the_callers_umask(umask: int) -> None:
     tree = Tree()
     tree.put(Directory(b"there"), Meta(0o755))
@@ -183,7 +187,9 @@ def test_a_broken_pipe_ends_a_program_as_in_a_shell() -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["cd /\n" + "# padding\n" * 40_000 + "echo done", "echo 'ä☃' >/dev/null; echo done", "echo done # \udcff"],
+    mark_rest(
+        ["cd /\n" + "# padding\n" * 40_000 + "echo done", "echo 'ä☃' >/dev/null; echo done", "echo done # \udcff"], 1
+    ),
 )
 def test_a_script_may_be_long_and_of_any_bytes(script: str) -> None:
     assert printed(script) == "done\n"
@@ -198,14 +204,17 @@ def test_a_script_that_is_empty_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("script", "status"),
-    [
-        ("exit 3", 3),
-        ("false; exit 0", 1),
-        ("false | true", 1),
-        ("no-such-command", 127),
-        ("x=$(false); exit 0", 1),
-        ("if then", 2),
-    ],
+    mark_rest(
+        [
+            ("exit 3", 3),
+            ("false; exit 0", 1),
+            ("false | true", 1),
+            ("no-such-command", 127),
+            ("x=$(false); exit 0", 1),
+            ("if then", 2),
+        ],
+        2,
+    ),
 )
 def test_a_script_that_fails_anywhere_fails(script: str, status: int) -> None:
     assert str(failure(script)) == f"extra commands: got exit status {status}, expected 0"
@@ -293,7 +302,7 @@ sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts(sys.argv[1], searc
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), mark_rest([(signal.SIGINT, 130), (signal.SIGTERM, 143)], 1))
 def test_an_interrupted_script_is_ended_with_all_its_processes_and_its_workspace_is_removed(
     workspaces: Path, number: signal.Signals, code: int
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_session_ends_at_its_limit_with_all_its_processes(monkeypatch: pytest.
     wait_until(lambda: not is_running(sleep))
 
 
+@pytest.mark.integration
 def test_a_session_that_stopped_itself_is_ended() -> None:
     result, _ = run("kill -STOP $$")
     assert result.end is SessionEnd.STOPPED

@@ -352,6 +352,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.integration
 def test_memory_does_not_grow_with_the_file(file: Path, tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.touch()

@@ -478,6 +478,7 @@ def test_an_instance_that_must_not_be_asked_is_not(
         assert server.seen == []
 
 
+@pytest.mark.integration
 def test_an_instance_that_does_not_answer_is_not_waited_for(source: Callable[[str, S3Server], None]) -> None:
     over = threading.Event()
 

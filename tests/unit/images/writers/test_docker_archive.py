@@ -264,6 +264,7 @@ def peak_memory(*arguments: str | Path) -> int:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("compressor", mark_rest(["gz", "none", "zstd"], 1))
 def test_memory_does_not_grow_with_the_image(store: FakeStore, tmp_path: Path, compressor: str) -> None:
     store.add("small-1", b"")

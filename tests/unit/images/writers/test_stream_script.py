@@ -70,7 +70,7 @@ ARGUMENTS: Sequence[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("arguments", mark_rest(ARGUMENTS, 2), ids=" ".join)
+@pytest.mark.parametrize("arguments", mark_rest(ARGUMENTS, 1), ids=" ".join)
 def test_a_script_gives_the_bytes_of_the_stream(store: FakeStore, tmp_path: Path, arguments: dict[str, Any]) -> None:
     made = stream(store, **arguments)
     made.script(tmp_path / "script")
@@ -275,6 +275,7 @@ def test_a_store_that_is_gone_is_an_error(store: FakeStore, tmp_path: Path) -> N
     assert done.stderr.startswith(f"lamina: {store.root}: got no nix/store in it".encode())
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_an_output_error(store: FakeStore, tmp_path: Path) -> None:
     stream(store).script(tmp_path / "script")

@@ -30,6 +30,7 @@ from tests.support.binary_cache import (
     read_files,
     serve_cache,
 )
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
 from tests.support.processes import wait_until
 
@@ -233,6 +234,7 @@ def test_temporary_files_are_removed_when_a_day_old(cache: Cache, machine: Machi
     assert list_leftovers(machine.store) == ["new"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Machine) -> None:
     paths = add_chain(cache, 4, 3_000_000)
@@ -303,7 +305,7 @@ def _limit_file_size(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize("size", [0, 50, 100_000])
+@pytest.mark.parametrize("size", mark_rest([0, 50, 100_000], 1))
 def test_a_file_size_limit_is_an_error_and_leaves_nothing(size: int, cache: Cache, machine: Machine) -> None:
     root = cache.add("big-1", {b"x": factories.File(bytes(1_000_000))})
     ran = machine.call(cache.url, root, preexec_fn=lambda: _limit_file_size(size))

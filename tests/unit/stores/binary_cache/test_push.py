@@ -482,6 +482,7 @@ def test_a_secret_key_is_in_no_file_of_a_cache(store: Path, tmp_path: Path) -> N
         assert secret.seed not in data
 
 
+@pytest.mark.integration
 def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     folder.mkdir()

@@ -289,6 +289,7 @@ def test_any_contents_can_be_exported_and_imported(tmp_path: Path) -> None:
     assert EmbeddedStore(tmp_path / "y").query(paths) == LocalStore(disk.root).query(paths)
 
 
+@pytest.mark.integration
 def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Path) -> None:
     file = _write_export(export_store(store, "hello"), store)
     folder = tmp_path / "disk"
