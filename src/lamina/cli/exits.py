@@ -6,7 +6,6 @@ partial file behind, and a stderr that cannot be written to does not change the 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -14,18 +13,16 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from lamina.cli.output import escape_controls, flush, print_script_output
+from lamina.cli.failures import BUG, Failure
+from lamina.cli.output import flush
 from lamina.cli.shortages import find_shortage
 from lamina.cli.signals import Interrupted, Signals
-from lamina.errors import Error, OutputError, ScriptError, output_error
-from lamina.messages.redaction import clean
+from lamina.errors import OutputError, output_error
 
-INTERRUPTED = 130
 CLOSED_PIPE = 141
-BUG = 1
 
 
-def run_to_exit_code(work: Callable[[], object], *, debug: bool = False) -> int:
+def run_to_exit_code(work: Callable[[], object], *, debug: bool = False, as_json: bool = False) -> int:
     """Run ``work``, print its error on stderr, and return the exit code for the process.
 
     If a signal ended the work, the process ends here and nothing is returned.
@@ -33,13 +30,14 @@ def run_to_exit_code(work: Callable[[], object], *, debug: bool = False) -> int:
     Args:
         work: The whole run; its return value is ignored.
         debug: Print tracebacks too.
+        as_json: Print the error as a JSON document instead of lines.
     """
-    signals = Signals()
+    signals = Signals(_format_interruption(as_json=as_json))
     code = BUG
     try:
         try:
             signals.install()
-            code = _run(work, signals, debug=debug)
+            code = _run(work, signals, debug=debug, as_json=as_json)
         finally:
             signals.close()
     except Interrupted:  # from the work, from the report of its error, or just before `close` took effect
@@ -52,14 +50,18 @@ def run_to_exit_code(work: Callable[[], object], *, debug: bool = False) -> int:
     return code
 
 
-def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
+def _format_interruption(*, as_json: bool) -> str:
+    """Return the report of a run that SIGINT ends; it is made early, because a signal may arrive at any moment."""
+    if not as_json:
+        return "lamina: interrupted\n"
+    return Failure.of(KeyboardInterrupt()).to_json() + "\n"
+
+
+def _run(work: Callable[[], object], signals: Signals, *, debug: bool, as_json: bool) -> int:
     try:
         _open_streams()
         work()
         flush()
-    except KeyboardInterrupt:
-        _print_message("interrupted")
-        return INTERRUPTED
     except (Interrupted, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - the one place that catches everything; panics of Rust do not derive from Exception
@@ -69,8 +71,9 @@ def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
             return CLOSED_PIPE
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             error = output_error("output", error)
-        error = find_shortage(error) or error
-        return _report_error(error, debug=debug) if isinstance(error, Error) else _report_bug(error, debug=debug)
+        failure = Failure.of(find_shortage(error) or error, debug=debug)
+        failure.print(as_json=as_json)
+        return failure.exit_code
     return 0
 
 
@@ -108,42 +111,6 @@ def _wrap_best_effort(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=True, write_through=True
     )
-
-
-def _report_error(error: Error, *, debug: bool) -> int:
-    if debug:
-        _print_traceback(error)
-    if isinstance(error, ScriptError) and error.output:
-        with contextlib.suppress(OSError):
-            print_script_output(error.output)
-    _print_message(str(error))
-    if error.hint:
-        _print_stderr(escape_controls(f"hint: {error.hint}"))
-    return error.exit_code
-
-
-def _report_bug(error: BaseException, *, debug: bool) -> int:
-    if debug:
-        _print_traceback(error)
-    _print_message(clean(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing"))
-    _print_stderr("hint: --debug shows where it happened; please report it")
-    return BUG
-
-
-def _print_traceback(error: BaseException) -> None:
-    from lamina.cli.debug_traceback import format_traceback
-
-    for line in format_traceback(error):
-        _print_stderr(escape_controls(line))
-
-
-def _print_message(text: str) -> None:
-    _print_stderr(escape_controls(f"lamina: {text}"))
-
-
-def _print_stderr(text: str) -> None:
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr)
 
 
 def _flush_or_discard(stream: TextIO | None) -> None:

@@ -23,7 +23,8 @@ def main() -> None:
         sys.exit(0)
     from lamina.cli.exits import run_to_exit_code
 
-    sys.exit(run_to_exit_code(lambda: _run(arguments), debug="--debug" in arguments))
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    sys.exit(run_to_exit_code(lambda: _run(arguments), debug="--debug" in options, as_json="--json" in options))
 
 
 def _print_version() -> bool:

@@ -25,10 +25,15 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """The handler of the signals, active from `install` until `close`."""
+    """The handler of the signals, active from `install` until `close`.
 
-    def __init__(self) -> None:
+    Args:
+        interruption: What is printed on stderr when SIGINT ends the process.
+    """
+
+    def __init__(self, interruption: str) -> None:
         self.received = 0
+        self._interruption = interruption
         self._is_closed = False
         self._previous: dict[int, Any] = {}
 
@@ -70,7 +75,7 @@ class Signals:
         self.close()
         cleanup.run_all()
         if self.received == signal.SIGINT:
-            _write_stderr("lamina: interrupted\n")
+            _write_stderr(self._interruption)
         os._exit(self.exit_code)
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:

@@ -10,7 +10,7 @@ from lamina.cli.signals import Interrupted, Signals
 
 
 def test_the_first_signal_raises_and_is_remembered() -> None:
-    handler = Signals()
+    handler = Signals("interrupted\n")
     with pytest.raises(Interrupted):
         handler(signal.SIGTERM, None)
     assert handler.received == signal.SIGTERM
@@ -18,7 +18,7 @@ def test_the_first_signal_raises_and_is_remembered() -> None:
 
 
 def test_a_signal_after_the_end_is_ignored() -> None:
-    handler = Signals()
+    handler = Signals("interrupted\n")
     handler.close()
     handler(signal.SIGINT, None)
     assert handler.received == 0
@@ -29,7 +29,7 @@ import signal, sys
 from lamina.cli.signals import Interrupted, Signals
 from lamina.system.cleanup import Cleanup
 Cleanup(lambda: print("cleaned up", flush=True))
-handler = Signals()
+handler = Signals("lamina: interrupted\\n")
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 handler.install()
 signal.raise_signal(signal.SIGHUP)
@@ -59,7 +59,7 @@ def test_a_second_signal_and_one_that_is_lost_clean_up_and_end_the_process(body:
 
 def test_the_handlers_of_before_come_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    handler = Signals()
+    handler = Signals("interrupted\n")
     handler.install()
     assert isinstance(signal.getsignal(signal.SIGTERM), Signals)
     handler.restore()
