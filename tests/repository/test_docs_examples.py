@@ -1,0 +1,68 @@
+"""The commands and options in the docs exist, and the Python of the page about stores runs."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from tests.support.cli_parameters import leaf_commands
+from tests.support.example_store import CACHE, KEY, hello
+from tests.support.paths import REPOSITORY
+
+from lamina.cli.group import group
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+# Options of other programs that the pages name.
+_FOREIGN_OPTIONS = {"--add", "--check-contents", "--export", "--format", "--key-file", "--seed", "--slow-pairs"}
+
+
+def find_commands(page: str) -> Iterator[list[str]]:
+    """Yield the words of every lamina command in the blocks of shell and console of ``page``."""
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", page, re.DOTALL):
+        for line in block.splitlines():
+            found = re.search(r"(?:^|\$ |\| )lamina (.*)", line)
+            if found:
+                lexer = shlex.shlex(re.sub(r"\s#.*", "", found[1]), posix=True, punctuation_chars="|;&")
+                lexer.whitespace_split = True
+                lexer.commenters = ""
+                yield list(itertools.takewhile(lambda word: word not in "|;&", lexer))
+
+
+COMMANDS = [(page.name, words) for page in PAGES for words in find_commands(page.read_text())]
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda value: " ".join(value)[:60])
+def test_the_options_of_every_command_in_the_docs_exist(page: str, words: list[str]) -> None:
+    command: click.Command = group
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found, f"{page}: lamina has no such verb"
+        command = found
+    command.make_context(command.name, words)
+
+
+def test_every_option_that_the_docs_name_exists() -> None:
+    known = {option for _, command in leaf_commands(group) for each in command.params for option in each.opts}
+    known |= {"--help", "--version", "--debug", *_FOREIGN_OPTIONS}
+    for page in PAGES:
+        named = set(re.findall(r"`(--[\w-]+)", page.read_text()))
+        assert named - known == set(), page.name
+
+
+def test_the_python_of_the_page_about_stores_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/stores.md").read_text(), re.DOTALL)
+    for written, given in {
+        "/nix/store/…-hello-2.12.1": str(hello()),
+        "https://cache.example": CACHE,
+        "cache.example-1:…": KEY,
+    }.items():
+        assert written in block
+        block = block.replace(written, given)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs/stores.md", "exec"), {})
+    assert (tmp_path / "hello.tar.gz").stat().st_size
+    assert list((tmp_path / "store").glob("*.narinfo"))
