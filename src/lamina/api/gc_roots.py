@@ -67,9 +67,8 @@ def _require_present(store: EmbeddedStore, root: str, paths: set[StorePath]) -> 
 
 
 def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
-    file, hash_sign, name = root.partition("#")
-    names = [name] if hash_sign else list(specfile.read_tables(Path(file)))
-    return {path for name in names for path in _paths_in_table(store, specfile.load(f"{file}#{name}"))}
+    tables = specfile.load_all(root).values()
+    return {path for arguments in tables for path in _paths_in_table(store, arguments)}
 
 
 def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:

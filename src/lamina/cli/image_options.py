@@ -65,22 +65,56 @@ class ImageOptions(NamedTuple):
         return {name: self.given[name] for name in names if name in self.given}
 
     def make_arguments(self) -> "ImageArguments":
-        """Return the arguments of `lamina.stream_layered_image`.
+        """Return the arguments of `lamina.stream_layered_image` for the one image that the options describe.
 
         The environment gives ``SOURCE_DATE_EPOCH``, the default of ``created``, and ``PATH``, where scripts find their
-        programs.
+        programs. Each ROOT is added to the contents in the spec file.
 
         Raises:
             InvalidArgument: A value is not valid, or the spec file has no table of the given name.
             InputError: The spec file is missing, or cannot be read.
             FormatError: A file cannot be parsed.
         """
+        from lamina.inputs import specfile
+
+        return self._merge(specfile.load(self.spec_file) if self.spec_file else {})
+
+    def make_all_arguments(self) -> "dict[str, ImageArguments]":
+        """Return the arguments of every image that the options describe, by the name of its table in the spec file.
+
+        The name is empty for an image without a table. The options that were given hold for every image.
+
+        Raises:
+            InvalidArgument: A ROOT or ``--name`` is given for several images, or what `make_arguments` raises.
+            InputError: As `make_arguments`.
+            FormatError: As `make_arguments`.
+        """
+        from lamina.inputs import specfile
+
+        if not self.spec_file:
+            return {"": self.make_arguments()}
+        images = specfile.load_all(self.spec_file)
+        if len(images) > 1:
+            self._check_for_several(len(images))
+        return {name: self._merge(in_file) for name, in_file in images.items()}
+
+    def _check_for_several(self, count: int) -> None:
+        """Raise `InvalidArgument` for an option that only one of ``count`` images in the spec file can have."""
+        for argument, option in (("contents", "a ROOT"), ("name", "--name")):
+            if argument in self.given:
+                raise InvalidArgument(
+                    self.spec_file,
+                    f"{count} images and {option}",
+                    "one image",
+                    hint=f"say which: {self.spec_file}#NAME",
+                )
+
+    def _merge(self, in_file: Mapping[str, Any]) -> "ImageArguments":
+        """Return the arguments of an image; ``in_file`` are those of its table in the spec file."""
         from lamina.cli.container_config import build_container_config
         from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
-        from lamina.inputs import specfile
-        from lamina.inputs.parsers import parse_tree
+        from lamina.inputs.parsers import parse_texts, parse_tree
 
-        in_file = specfile.load(self.spec_file) if self.spec_file else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         if epoch and "created" not in arguments:
@@ -90,6 +124,9 @@ class ImageOptions(NamedTuple):
         arguments.setdefault("embedded_store", get_default_embedded_store())
         arguments.setdefault("channel_lists", get_default_channel_lists())
         arguments["config"] = build_container_config(in_file.get("config", {}), self.container)
+        if "contents" in self.given:
+            in_table = parse_texts("contents", in_file.get("contents", ()))
+            arguments["contents"] = (*in_table, *self.given["contents"])
         if "tree" in self.given:
             declared = parse_tree("tree", in_file.get("tree", ()))
             arguments["tree"] = (*declared, *parse_tree("tree", self.given["tree"]))

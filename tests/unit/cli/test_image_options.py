@@ -81,6 +81,31 @@ def test_a_flag_wins_over_the_spec_file_and_entries_are_added(collect: Collect) 
     assert arguments["layer_cache"] == "cache"
 
 
+def test_a_root_is_added_to_the_contents_of_the_spec_file(collect: Collect, tmp_path: Path) -> None:
+    Path("one.toml").write_text('contents = ["hello"]\n', encoding="utf-8")
+    assert collect("--spec", "one.toml", "words").make_arguments()["contents"] == ("hello", "words")
+    assert collect("--spec", "one.toml").make_arguments()["contents"] == ["hello"]
+
+
+def test_options_hold_for_every_image_of_the_spec_file(collect: Collect) -> None:
+    Path("two.toml").write_text('[a]\ntag = "1"\nuid = 5\n[b]\ncontents = ["b"]\n', encoding="utf-8")
+    images = collect("--spec", "two.toml", "--tag", "2").make_all_arguments()
+    assert {name: (image["tag"], image.get("uid")) for name, image in images.items()} == {
+        "a": ("2", 5),
+        "b": ("2", None),
+    }
+    assert list(collect("--spec", "two.toml#b", "hello").make_all_arguments()) == ["b"]
+    assert list(collect("hello").make_all_arguments()) == [""]
+
+
+@pytest.mark.parametrize(("words", "option"), [(["hello"], "a ROOT"), (["--name", "x"], "--name")])
+def test_an_option_of_one_image_is_refused_for_several(words: list[str], option: str, collect: Collect) -> None:
+    Path("two.toml").write_text("[a]\n[b]\n", encoding="utf-8")
+    with pytest.raises(InvalidArgument, match=rf"^two.toml: got 2 images and {option}, expected one image$") as caught:
+        collect("--spec", "two.toml", *words).make_all_arguments()
+    assert caught.value.hint == "say which: two.toml#NAME"
+
+
 def test_the_environment_gives_the_date_unless_it_is_said(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
     assert collect().make_arguments()["created"] == "1970-01-01T00:00:01+00:00"

@@ -10,7 +10,7 @@ import pytest
 from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.spec import Spec
-from lamina.inputs.specfile import load
+from lamina.inputs.specfile import load, load_all
 from lamina.layering import Pipeline
 
 
@@ -189,14 +189,45 @@ def test_dates_of_toml_are_moments(tmp_path: Path) -> None:
 def test_an_image_is_named_where_there_are_several(tmp_path: Path) -> None:
     file = as_json(tmp_path, {"one": {"tag": "1"}, "two": {"tag": "2"}})
     assert load(f"{file}#two") == {"tag": "2"}
-    for name in ("", "three"):
-        with pytest.raises(InvalidArgument, match=rf"got image '{name}', expected one of one, two$"):
-            load(f"{file}#{name}")
+    for text in (file, f"{file}#"):
+        with pytest.raises(InvalidArgument, match=r"lamina\.json: got 2 images, expected one of them$") as caught:
+            load(text)
+        assert caught.value.hint == f"say which: {file}#one, {file}#two"
+    with pytest.raises(InvalidArgument, match=r"got image 'three', expected one of one, two$"):
+        load(f"{file}#three")
+
+
+def test_all_images_of_a_file_are_in_its_order(tmp_path: Path) -> None:
+    file = as_json(tmp_path, {"two": {"tag": "2"}, "one": {"tag": "1"}})
+    assert list(load_all(file).items()) == [("two", {"tag": "2"}), ("one", {"tag": "1"})]
+    assert load_all(f"{file}#one") == {"one": {"tag": "1"}}
 
 
 def test_a_file_without_images_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="expected one of none"):
+    with pytest.raises(InvalidArgument, match="got no image, expected a table of arguments for each image") as caught:
         load(toml(tmp_path, ""))
+    assert caught.value.hint == '[hello] and below it contents = ["hello"]'
+
+
+def test_a_file_with_one_image_needs_no_table(tmp_path: Path) -> None:
+    file = toml(tmp_path, 'contents = ["hello", "./result"]\nmaxLayers = 5\n[config]\nUser = "app"\n')
+    expected = {"contents": ["hello", f"{tmp_path}/result"], "max_layers": 5, "config": {"User": "app"}}
+    assert load(file) == load(f"{file}#") == expected
+    assert load_all(file) == {"": expected}
+    with pytest.raises(InvalidArgument, match="got image 'hello'") as caught:
+        load(f"{file}#hello")
+    assert "leave the name out" in caught.value.hint
+
+
+def test_arguments_stand_in_a_table_where_there_is_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="got 'tag' beside the table 'hello', expected every argument") as caught:
+        load(toml(tmp_path, 'tag = "1"\n[hello]\ncontents = ["hello"]\n'))
+    assert caught.value.hint == "put tag below [hello]"
+
+
+@pytest.mark.parametrize("document", [{"image": {"tag": "1"}}, {"tag": "1"}])
+def test_the_schema_that_a_file_names_for_editors_is_no_image(document: dict[str, Any], tmp_path: Path) -> None:
+    assert load(as_json(tmp_path, {"$schema": "spec.schema.json", **document})) == {"tag": "1"}
 
 
 @pytest.mark.parametrize(
@@ -222,11 +253,6 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"[a]\ntag = '\xff'\n")
     with pytest.raises(FormatError):
         load(str(file))
-
-
-def test_an_image_is_a_table(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="contents: got list, expected a table of arguments"):
-        load(toml(tmp_path, 'contents = ["hello"]'))
 
 
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
