@@ -18,10 +18,15 @@ from lamina.images.readers.blobs import Blobs
 from lamina.images.readers.docker import MANIFEST, read_docker_images
 from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
 from lamina.images.readers.oci import read_oci_images
+from lamina.images.readers.references import make_directory_error
 from lamina.images.readers.source_image import SourceImage, deduplicate
 from lamina.images.readers.unpack import Unpacker, get_extent
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import read_head
+
+# The file by which a folder of skopeo's transport ``dir:`` is recognised, and its beginning (containers/image,
+# directory).
+_DIRECTORY_VERSION, _DIRECTORY_MARK = "version", b"Directory Transport Version"
 
 
 def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
@@ -90,6 +95,9 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
 
 def _open_folder(path: Path) -> Members:
     members = FolderMembers(path)
+    version = members.find(_DIRECTORY_VERSION)
+    if not members.find(INDEX) and version and read_head(version, len(_DIRECTORY_MARK)).startswith(_DIRECTORY_MARK):
+        raise make_directory_error(path)
     if not members.find(INDEX) and not members.find(MANIFEST):
         raise InputError(path, f"a folder without {INDEX}", "an image file or an OCI layout")
     return members
