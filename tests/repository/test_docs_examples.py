@@ -8,11 +8,14 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from tests.support.cli_parameters import leaf_commands
-from tests.support.example_store import CACHE, KEY, hello
+from tests.support.example_store import CACHE, KEY, example_store, hello
 from tests.support.paths import REPOSITORY
 
+import lamina
 from lamina.cli.group import group
+from lamina.stores import open as opening
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
@@ -66,3 +69,24 @@ def test_the_python_of_the_page_about_stores_runs(tmp_path: Path, monkeypatch: p
     exec(compile(block, "docs/stores.md", "exec"), {})
     assert (tmp_path / "hello.tar.gz").stat().st_size
     assert list((tmp_path / "store").glob("*.narinfo"))
+
+
+def test_the_command_the_spec_and_the_python_of_the_page_about_arguments_build_one_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (REPOSITORY / "docs/arguments.md").read_text()
+    example_store(tmp_path / "machine")
+    monkeypatch.setattr(opening, "MACHINE", tmp_path / "machine")
+    monkeypatch.chdir(tmp_path)
+    command, *_ = find_commands(page)
+    spec, python, *_ = (re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)[0] for language in ("toml", "python"))
+    Path("lamina.toml").write_text(spec)
+
+    images = set()
+    with_spec = shlex.split(spec.splitlines()[0].removeprefix("# lamina "))
+    for words in (command, with_spec):
+        assert CliRunner().invoke(group, words, catch_exceptions=False).exit_code == 0
+        images.add(lamina.inspect("hello.tar.gz")[0].id)
+    exec(compile(python, "docs/arguments.md", "exec"), {})
+    images.add(lamina.inspect("hello.tar.gz")[0].id)
+    assert len(images) == 1
