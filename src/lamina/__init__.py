@@ -29,7 +29,10 @@ def __getattr__(name: str) -> Any:
         from lamina.api.old_names import resolve
 
         return resolve(name, __getattr__)
-    return getattr(importlib.import_module(homes[name]), name)
+    home = importlib.import_module(homes[name])
+    if hasattr(home, "__path__") and name not in vars(home):  # a public module, such as `lamina.layering`
+        return importlib.import_module(f"{homes[name]}.{name}")
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -90,3 +90,35 @@ def test_the_command_the_spec_and_the_python_of_the_page_about_arguments_build_o
     exec(compile(python, "docs/arguments.md", "exec"), {})
     images.add(lamina.inspect("hello.tar.gz")[0].id)
     assert len(images) == 1
+
+
+LIBRARY = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/library.md").read_text(), re.DOTALL)
+
+
+def test_the_python_of_the_page_about_the_library_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks run one after the other in one folder; ``cat`` takes the place of the engine."""
+    example_store(tmp_path / "machine")
+    monkeypatch.setattr(opening, "MACHINE", tmp_path / "machine")
+    monkeypatch.chdir(tmp_path)
+    for block in LIBRARY:
+        runnable = block.replace('["docker", "load"]', '["cat"], stdout=subprocess.DEVNULL')
+        for written, given in {
+            "/nix/store/…-hello-2.12.1": str(hello()),
+            "https://cache.example": CACHE,
+            "cache.example-1:…": KEY,
+        }.items():
+            runnable = runnable.replace(written, given)
+        exec(compile(runnable, "docs/library.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "6 of 6 paths fetched" in printed
+    assert "no-such-package" in printed
+    assert len(LIBRARY) == 7
+
+
+def test_the_main_job_is_the_same_in_the_readme_and_on_the_page_about_the_library() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [block for block in LIBRARY if "Closure" in block] == re.findall(
+        r"```python\n((?:(?!```).)*Closure.*?)```", readme, re.DOTALL
+    )

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
+from lamina.api.outputs import open_output
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
-from lamina.compression.compressors import choose_compressor, find_compressor
+from lamina.compression.compressors import choose_compressor
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import Draft, Image, ImageWriter
@@ -33,8 +34,7 @@ from lamina.stores.cached import CachedStore
 from lamina.stores.store import StoreLike
 from lamina.system.cleanup import close_with
 from lamina.system.cpus import cpu_count
-from lamina.system.fd_writer import Output
-from lamina.system.output import Writable, atomic_write, is_layout, make_writer
+from lamina.system.output import Writable, is_layout
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
@@ -136,7 +136,7 @@ class Stream:
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
         spec = self._spec
-        with self._build_context() as context, _open_output(output, compressor, spec.jobs) as out:
+        with self._build_context() as context, open_output(output, compressor=compressor, jobs=spec.jobs) as out:
             # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers
             # are started.
             hashing = context if out.is_zero_copy else replace(context, jobs=1)
@@ -215,9 +215,19 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
 
 
 def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments]) -> Image:
-    """Write the image to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
+    """Write the image of store paths and their closure to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
-    Returns and raises what `stream_layered_image` and `Stream.build` do.
+    Args:
+        output: a file, written whole or not at all; or, if it ends in ``/`` or is a folder, an OCI layout, to which
+            only the blobs that it lacks are written.
+        **arguments: those of `ImageArguments`.
+
+    Returns:
+        The image, with the digests of its layers.
+
+    Raises:
+        Error: what `stream_layered_image` and `Stream.build` raise.
+
     """
     check_extension(output, arguments.get("compressor"))
     with stream_layered_image(**arguments) as stream:
@@ -227,7 +237,15 @@ def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments])
 def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
     """Return which store path would go to which layer, without opening a store path or running a script.
 
-    Raises what `stream_layered_image` raises.
+    Args:
+        **arguments: those of `ImageArguments`.
+
+    Returns:
+        The plan: the layers of store paths in image order, the layers of the base image, and warnings.
+
+    Raises:
+        Error: what `stream_layered_image` raises.
+
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
@@ -350,7 +368,7 @@ def merge_images(
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))
-    with _open_output(output, compressor) as out:
+    with open_output(output, compressor=compressor) as out:
         write_merged(collected, out, progress, BuildContext(jobs=cpu_count()))
     return ListResult(collected)
 
@@ -400,7 +418,7 @@ def export_image(
         images = select.select_by_platform(images, Platform.parse(platform), file, select.PLATFORM_HINT)
     selected = select.select_single(images, file, _IMAGE_HINT if platform or chosen_name is None else _PLATFORM_HINT)
     root = ExportedRoot(selected, file)
-    with _open_output(output, compressor) as out:
+    with open_output(output, compressor=compressor) as out:
         write_root(root, out, progress)
     return selected
 
@@ -419,22 +437,3 @@ def _refuse_as_output(output: object, image: Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         if isinstance(output, (str, os.PathLike)) and os.path.samefile(output, image):
             raise InvalidArgument("output", f"{image}, the image itself", "another file")
-
-
-@contextlib.contextmanager
-def _open_output(output: StrPath | Writable, compressor: str | None, jobs: int | None = None) -> Iterator[Output]:
-    """Open ``output`` for the block, compressed.
-
-    ``compressor`` None is what a file's extension says, and no compression for any other output.
-    """
-    with contextlib.ExitStack() as stack:
-        if isinstance(output, (str, os.PathLike)):
-            path = Path(output)
-            make = find_compressor(compressor or choose_compressor(path.name))
-            out = stack.enter_context(atomic_write(path))
-        else:
-            name = getattr(output, "name", None)
-            make = find_compressor(compressor or "none")
-            out = make_writer(output, name if isinstance(name, str) else "output")
-        with make(out, jobs or cpu_count()) as compressed:
-            yield compressed

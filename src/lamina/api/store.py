@@ -104,8 +104,11 @@ def fetch_paths(
         embedded_store: the store's folder, which is created if it is missing.
         jobs: the number of processors to use; None for all.
         progress: receives the progress of the work.
-        **sources: where the paths come from (`StoreArguments`), as in `stream_layered_image`; without ``store`` it is
-            cache.nixos.org.
+        store: Where the paths come from, as in `stream_layered_image`. By default https://cache.nixos.org.
+        **sources: those of `StoreArguments`.
+
+    Returns:
+        The closure, and which of its paths were fetched.
 
     Raises:
         InvalidArgument: an argument is wrong.

@@ -64,7 +64,11 @@ def verify_store(
     Args:
         embedded_store: the store's folder.
         repair: fetch damaged paths again; a path that no cache has stays as it is.
-        **sources: the binary caches to fetch from, and whom to trust (`StoreArguments`).
+        store: The binary caches that damaged paths are fetched from.
+        **sources: those of `StoreArguments`.
+
+    Returns:
+        How many paths are valid and intact, and which are damaged or were repaired.
 
     Raises:
         InvalidArgument: an argument is wrong, or ``repair`` is true and ``sources`` name no binary cache.
@@ -149,7 +153,8 @@ def export_paths(
         output: a file, written whole or not at all, or anything with a binary ``write``.
         embedded_store: the folder that the closure comes from.
         all_paths: write every path in ``embedded_store``; takes no roots and no sources.
-        **sources: other stores that the closure comes from, instead of ``embedded_store`` (`StoreArguments`).
+        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        **sources: those of `StoreArguments`.
 
     Returns:
         The paths in the order in which they were written, references first, with warnings about the stores.
@@ -252,7 +257,11 @@ def push_paths(
         listings: write a listing of its files beside each NAR.
         jobs: the number of processors to use; None for all.
         on_path: is called with each path once it is in the cache.
-        **sources: other stores that the closure comes from, instead of ``embedded_store`` (`StoreArguments`).
+        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        **sources: those of `StoreArguments`.
+
+    Returns:
+        Which paths were sent, which were there and got new signatures, and the size of what was sent.
 
     Raises:
         InvalidArgument: an argument is wrong.

@@ -17,7 +17,7 @@ from lamina.core.nodes import Regular
 from lamina.errors import FormatError, InvalidArgument, error_context
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
-from lamina.images.image import Draft, Settings
+from lamina.images.image import Draft, ImageSettings
 from lamina.layering import LayerPlan
 from lamina.layers.layer import FinishedLayer
 from lamina.stores.chained import ChainedStore
@@ -60,7 +60,7 @@ def draft_from_conf(
         base = BaseImage.open(_locate(conf.from_image, folders), conf.architecture, is_strict=False)
     config = ImageConfig(conf.architecture, conf.created or now, base.merge_config(conf.config))
     reference = repo_tag or conf.repo_tag
-    settings = Settings(reference.repository, reference.tag, config, conf.owner, conf.mtime or now)
+    settings = ImageSettings(reference.repository, reference.tag, config, conf.owner, conf.mtime or now)
     plans = tuple(LayerPlan(paths) for paths in conf.store_layers)
     number = len(base.layers) + len(plans) + 1
     root = _open_customisation_layer(conf.customisation_layer, _locate(conf.customisation_layer, folders), number)

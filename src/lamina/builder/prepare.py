@@ -25,7 +25,7 @@ from lamina.core.names import StorePath, StoreSubpath
 from lamina.errors import InvalidArgument
 from lamina.formats.docker import ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
-from lamina.images.image import Draft, Settings
+from lamina.images.image import Draft, ImageSettings
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import resolve_root
@@ -87,7 +87,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     )
     architecture_warnings = _check_architecture(spec, [content.path for content in contents], store)
     config = ImageConfig(architecture, spec.created or now, base.merge_config(spec.config, spec.inherit))
-    settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
+    settings = ImageSettings(name, spec.tag, config, spec.owner, spec.mtime or now)
     base_warnings = base.check_architecture(architecture)
     warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
     draft = Draft(plans, store, root.layer, settings, base.layers)

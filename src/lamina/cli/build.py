@@ -17,7 +17,7 @@ from lamina.core.callbacks import ignore
 from lamina.errors import Error, InvalidArgument, error_context
 
 if TYPE_CHECKING:
-    from lamina.images.image import Image, Settings
+    from lamina.images.image import Image, ImageSettings
     from lamina.inputs.arguments import ImageArguments
 
 
@@ -88,7 +88,9 @@ def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str],
         print_json({"images": documents, "warnings": warnings})
 
 
-def _claim_name(claims: dict[tuple[str, str, str | None], str], table: str, output: str, settings: Settings) -> None:
+def _claim_name(
+    claims: dict[tuple[str, str, str | None], str], table: str, output: str, settings: ImageSettings
+) -> None:
     """Raise `InvalidArgument` if the image would replace one that was just written to the same layout.
 
     A tag that comes from the image's ID is not known yet, and differs for every image.
@@ -100,7 +102,7 @@ def _claim_name(claims: dict[tuple[str, str, str | None], str], table: str, outp
 
 
 def _build(
-    arguments: ImageArguments, output: str, report: ReportOptions, check: Callable[[Settings], object] = ignore
+    arguments: ImageArguments, output: str, report: ReportOptions, check: Callable[[ImageSettings], object] = ignore
 ) -> tuple[Image, tuple[str, ...]]:
     """Build one image; return it with its warnings, which are printed too.
 

@@ -24,7 +24,7 @@ from lamina.errors import FormatError
 from lamina.formats.docker import ImageConfig
 from lamina.formats.json_toml import parse_json
 from lamina.formats.tar import Owner
-from lamina.images.image import Draft, Settings
+from lamina.images.image import Draft, ImageSettings
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.images.writers.stream_script import DRAFT, layer_name
 from lamina.layering.plans import LayerPlan
@@ -80,7 +80,7 @@ def _parse_draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
         _read_layer(archive, number, item) for number, item in enumerate([*document["base"], document["root"]])
     )
     config = ImageConfig(document["architecture"], datetime.fromisoformat(document["created"]), document["container"])
-    settings = Settings(
+    settings = ImageSettings(
         document["repository"],
         document["tag"],
         config,

@@ -12,10 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from lamina.core.names import Digest
+
+DEFAULT_DATE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+"""The date of an image and of the files in its store layers, unless another is chosen (nixpkgs: dockerTools)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class ImageConfig:
     """
 
     architecture: str
-    created: datetime
-    container: Mapping[str, Any] | None
+    created: datetime = DEFAULT_DATE
+    container: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,18 @@ from datetime import datetime
 from typing import Protocol
 
 from lamina.core.names import Digest, ImageReference
-from lamina.formats.docker import HistoryItem, ImageConfig, dump_image_config
+from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
 from lamina.stores.store import Store
 
 _TAG_LENGTH = 32
+_ROOT = Owner(0, 0, "root", "root")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ImageSettings:
     """Everything about an image except its layers.
 
     If ``tag`` is None, the tag is the first 32 hex digits of the image ID. ``owner`` and ``mtime`` are those of every
@@ -32,8 +33,8 @@ class Settings:
     repository: str
     tag: str | None
     config: ImageConfig
-    owner: Owner
-    mtime: datetime
+    owner: Owner = _ROOT
+    mtime: datetime = DEFAULT_DATE
 
     @property
     def mtime_seconds(self) -> int:
@@ -59,7 +60,7 @@ class Draft:
     plans: tuple[LayerPlan, ...]
     store: Store
     root: LayerSource
-    settings: Settings
+    settings: ImageSettings
     base: tuple[LayerSource, ...] = ()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ exception is an entry with extended attributes, which nixpkgs loses: it gets a P
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
@@ -31,7 +31,7 @@ class RootLayer(LayerSource):
     ``workspace`` is the temporary folder that holds the tree's files, None if they are elsewhere.
     """
 
-    tree: Tree
+    tree: Tree = field(default_factory=Tree)
     workspace: TempDir | None = None
 
     @property

@@ -7,14 +7,14 @@ from tests.support.factories import MemoryStore, infos
 
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
-from lamina.images.image import Draft, Image, Settings
+from lamina.images.image import Draft, Image, ImageSettings
 from lamina.layering.plans import LayerPlan
 from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.tree import Tree
 from lamina.stores.store import adapt_store
 
 EPOCH = datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
-SETTINGS = Settings("app", None, ImageConfig("amd64", EPOCH, {}), Owner(), EPOCH)
+SETTINGS = ImageSettings("app", None, ImageConfig("amd64", EPOCH, {}), Owner(), EPOCH)
 
 
 def test_without_a_tag_the_id_gives_one() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-from lamina.compression.compressors import LayerCompression
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
@@ -59,7 +59,7 @@ class OciLayout:
     def __init__(
         self,
         folder: Path,
-        compression: LayerCompression,
+        compression: LayerCompression = NO_LAYER_COMPRESSION,
         progress: Progress | None = None,
         context: BuildContext | None = None,
         warn: Callable[[str], object] = ignore,

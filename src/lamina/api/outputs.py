@@ -1,0 +1,48 @@
+"""The public function that opens what an image is written to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.compression.compressors import choose_compressor, find_compressor
+from lamina.inputs.arguments import StrPath
+from lamina.system.cpus import cpu_count
+from lamina.system.fd_writer import Output
+from lamina.system.output import Writable, atomic_write, make_writer
+
+
+@contextlib.contextmanager
+def open_output(
+    output: StrPath | Writable, *, compressor: str | None = None, jobs: int | None = None
+) -> Iterator[Output]:
+    """Open ``output`` for the block, as something that `DockerArchive` writes to.
+
+    A file appears when the block ends without an error, whole or not at all.
+
+    Args:
+        output: a file, or anything with a binary ``write``.
+        compressor: ``none``, ``gz`` or ``zstd``. By default a file's extension says it, and nothing else is compressed.
+        jobs: the number of processors to compress with. By default all that this process may use.
+
+    Yields:
+        The output, which takes uncompressed bytes.
+
+    Raises:
+        InvalidArgument: the compressor is unknown, or ``output`` is a folder or a terminal.
+        OutputError: ``output`` could not be written.
+
+    """
+    with contextlib.ExitStack() as stack:
+        if isinstance(output, (str, os.PathLike)):
+            path = Path(output)
+            make = find_compressor(compressor or choose_compressor(path.name))
+            out = stack.enter_context(atomic_write(path))
+        else:
+            name = getattr(output, "name", None)
+            make = find_compressor(compressor or "none")
+            out = make_writer(output, name if isinstance(name, str) else "output")
+        with make(out, jobs or cpu_count()) as compressed:
+            yield compressed

@@ -1,0 +1,28 @@
+"""The public functions that take arguments of the table, with signatures that list all of them.
+
+Type checkers and editors read ``signatures.pyi``, which ``script/signatures`` writes. At run time, a function gets its
+signature and its docstring when its name is first used, so that the command line does not pay for them.
+"""
+
+from importlib import import_module
+
+# The module that defines each function.
+HOMES = {
+    "stream_layered_image": "lamina.api.images",
+    "build_layered_image": "lamina.api.images",
+    "plan_layered_image": "lamina.api.images",
+    "open_store": "lamina.api.sources",
+    "fetch_paths": "lamina.api.store",
+    "verify_store": "lamina.api.store_admin",
+    "export_paths": "lamina.api.store_admin",
+    "push_paths": "lamina.api.store_admin",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Return a function with its whole signature; type checkers read ``signatures.pyi`` instead."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lamina.inputs.signatures import expand
+
+    return expand(getattr(import_module(HOMES[name]), name))

@@ -1,0 +1,553 @@
+# Written by script/signatures from the table of arguments in lamina/inputs/arguments.py. Do not edit it.
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from lamina.api.images import Stream
+from lamina.api.results import ListResult
+from lamina.api.store import FetchProgress, FetchResult
+from lamina.builder.prepare import PlanResult
+from lamina.core.names import StorePath
+from lamina.images.image import Image
+from lamina.inputs.arguments import StrPath
+from lamina.layering import Pipeline
+from lamina.rootfs.entries import DeclaredEntry
+from lamina.stores.binary_cache.push import PushResult
+from lamina.stores.embedded.verify import StoreCheck
+from lamina.stores.store import Store, StoreLike
+from lamina.system.output import Writable
+
+HOMES: dict[str, str]
+
+def stream_layered_image(
+    *,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline = "auto",
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    layer_compression: str = "none",
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    verify: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> Stream:
+    """Prepare the image of store paths and their closure (nixpkgs: dockerTools.streamLayeredImage).
+
+    The extra commands run now; store paths are read only when the image is written.
+
+    Args:
+        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+        contents: What the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        closure: Store paths that are added with their closures, without links at the image's root.
+        from_image: The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the length of a larger file.
+        max_layers: The most layers that the image may have, with those of the base image and the customisation layer.
+        layering: How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
+            name of a JSON file that holds one.
+        include_store_paths: Whether the image holds the store paths. Without them, the links at its root dangle.
+        config: The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        name: The image's name. By default the package name of the first item of ``contents``.
+        tag: The image's tag. By default the first 32 hex digits of the image ID.
+        architecture: The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        created: The date of the image: ISO 8601, a `datetime`, or ``now``.
+        mtime: The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        uid: The number of the user who owns all files in store layers.
+        gid: The number of the group that owns all files in store layers.
+        uname: The name of the user who owns all files in store layers.
+        gname: The name of the group that owns all files in store layers.
+        extra_commands: A Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: Keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: Whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: The most seconds that each script may take. By default there is no limit.
+        sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        layer_compression: The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        jobs: The number of processors to use. By default all that this process may use.
+        layer_cache: The file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        verify: Whether layers that the layer cache knows are read and hashed again, and compared.
+        search_path: The folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The image, ready to be streamed.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        InputError: a base image, a pipeline or the source of a file is missing, or cannot be read.
+        FormatError: a base image, a pipeline or a narinfo does not follow its format.
+        StoreError: a path is not valid, or a store could not be read.
+        IntegrityError: a hash or a signature does not match.
+        PlanError: the closure does not fit into the layers, or has a cycle.
+        ScriptError: an extra command failed.
+        OutputError: there is no room for temporary files.
+    """
+
+def build_layered_image(
+    *,
+    output: StrPath,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline = "auto",
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    layer_compression: str = "none",
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    verify: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> Image:
+    """Write the image of store paths and their closure to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
+
+    Args:
+        output: a file, written whole or not at all; or, if it ends in ``/`` or is a folder, an OCI layout, to which
+            only the blobs that it lacks are written.
+        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+        contents: What the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        closure: Store paths that are added with their closures, without links at the image's root.
+        from_image: The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the length of a larger file.
+        max_layers: The most layers that the image may have, with those of the base image and the customisation layer.
+        layering: How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
+            name of a JSON file that holds one.
+        include_store_paths: Whether the image holds the store paths. Without them, the links at its root dangle.
+        config: The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        name: The image's name. By default the package name of the first item of ``contents``.
+        tag: The image's tag. By default the first 32 hex digits of the image ID.
+        architecture: The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        created: The date of the image: ISO 8601, a `datetime`, or ``now``.
+        mtime: The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        uid: The number of the user who owns all files in store layers.
+        gid: The number of the group that owns all files in store layers.
+        uname: The name of the user who owns all files in store layers.
+        gname: The name of the group that owns all files in store layers.
+        extra_commands: A Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: Keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: Whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: The most seconds that each script may take. By default there is no limit.
+        sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        layer_compression: The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        jobs: The number of processors to use. By default all that this process may use.
+        layer_cache: The file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        verify: Whether layers that the layer cache knows are read and hashed again, and compared.
+        search_path: The folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The image, with the digests of its layers.
+
+    Raises:
+        Error: what `stream_layered_image` and `Stream.build` raise.
+    """
+
+def plan_layered_image(
+    *,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline = "auto",
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    layer_compression: str = "none",
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    verify: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> PlanResult:
+    """Return which store path would go to which layer, without opening a store path or running a script.
+
+    Args:
+        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+        contents: What the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        closure: Store paths that are added with their closures, without links at the image's root.
+        from_image: The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the length of a larger file.
+        max_layers: The most layers that the image may have, with those of the base image and the customisation layer.
+        layering: How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
+            name of a JSON file that holds one.
+        include_store_paths: Whether the image holds the store paths. Without them, the links at its root dangle.
+        config: The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        name: The image's name. By default the package name of the first item of ``contents``.
+        tag: The image's tag. By default the first 32 hex digits of the image ID.
+        architecture: The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        created: The date of the image: ISO 8601, a `datetime`, or ``now``.
+        mtime: The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        uid: The number of the user who owns all files in store layers.
+        gid: The number of the group that owns all files in store layers.
+        uname: The name of the user who owns all files in store layers.
+        gname: The name of the group that owns all files in store layers.
+        extra_commands: A Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: Keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: Whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: The most seconds that each script may take. By default there is no limit.
+        sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        layer_compression: The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        jobs: The number of processors to use. By default all that this process may use.
+        layer_cache: The file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        verify: Whether layers that the layer cache knows are read and hashed again, and compared.
+        search_path: The folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The plan: the layers of store paths in image order, the layers of the base image, and warnings.
+
+    Raises:
+        Error: what `stream_layered_image` raises.
+    """
+
+def open_store(
+    *,
+    embedded_store: StrPath | None = None,
+    warnings: list[str] | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> AbstractContextManager[Store]:
+    """Open stores as one for a block, to look up store paths, or to plan and write images step by step.
+
+    Args:
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
+        warnings: a list to which messages about the stores are added.
+        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+
+    Returns:
+        A context manager, which gives the store. The store cannot be used after the block.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        Unavailable: a store could not be read.
+        FormatError: a closure graph does not follow its format.
+    """
+
+def fetch_paths(
+    roots: Iterable[str],
+    *,
+    embedded_store: StrPath,
+    jobs: int | None = None,
+    progress: FetchProgress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> FetchResult:
+    """Fetch the closure of ``roots`` into the embedded store.
+
+    Args:
+        roots: store paths and package names.
+        embedded_store: the store's folder, which is created if it is missing.
+        jobs: the number of processors to use; None for all.
+        progress: receives the progress of the work.
+        store: Where the paths come from, as in `stream_layered_image`. By default https://cache.nixos.org.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+
+    Returns:
+        The closure, and which of its paths were fetched.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: no source has a path.
+        Unavailable: a source could not be read.
+        IntegrityError: a hash or signature does not match.
+        FormatError: a source sent something that does not follow its format.
+        PlanError: the closure has a cycle.
+        OutputError: the embedded store could not be written.
+
+    Paths that were fetched before an error stay in the store.
+    """
+
+def verify_store(
+    *,
+    embedded_store: StrPath,
+    repair: bool = False,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> StoreCheck:
+    """Hash every path in the embedded store again, and repair damaged ones if that is wanted.
+
+    Args:
+        embedded_store: the store's folder.
+        repair: fetch damaged paths again; a path that no cache has stays as it is.
+        store: The binary caches that damaged paths are fetched from.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+
+    Returns:
+        How many paths are valid and intact, and which are damaged or were repaired.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or ``repair`` is true and ``sources`` name no binary cache.
+        Unavailable: there is no store.
+        OutputError: the store could not be written.
+    """
+
+def export_paths(
+    roots: str | Iterable[str] = (),
+    *,
+    output: StrPath | Writable,
+    embedded_store: StrPath,
+    all_paths: bool = False,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> ListResult[StorePath]:
+    """Write the closure of ``roots`` in the format of ``nix-store --export``.
+
+    Args:
+        roots: store paths and package names.
+        output: a file, written whole or not at all, or anything with a binary ``write``.
+        embedded_store: the folder that the closure comes from.
+        all_paths: write every path in ``embedded_store``; takes no roots and no sources.
+        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+
+    Returns:
+        The paths in the order in which they were written, references first, with warnings about the stores.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        StoreError: a path is not valid, or a store could not be read.
+        IntegrityError: a path does not match its NAR hash.
+        OutputError: ``output`` could not be written.
+    """
+
+def push_paths(
+    roots: str | Iterable[str] = (),
+    *,
+    to: str,
+    embedded_store: StrPath,
+    all_paths: bool = False,
+    compression: str = "zstd",
+    key_files: StrPath | Sequence[StrPath] = (),
+    listings: bool = True,
+    jobs: int | None = None,
+    on_path: Callable[[StorePath], object] = ...,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> PushResult:
+    """Copy the closure of ``roots`` to a binary cache; paths that it has already are not sent again.
+
+    The cache is valid at every moment, also after an error.
+
+    Args:
+        roots: store paths and package names.
+        to: the cache, ``file:///FOLDER`` or ``s3://BUCKET``.
+        embedded_store: the folder that the closure comes from.
+        all_paths: copy every path in ``embedded_store``; takes no roots and no sources.
+        compression: none, zstd, xz, gzip or bzip2, optionally with ``:LEVEL``.
+        key_files: files with the secret keys to sign with.
+        listings: write a listing of its files beside each NAR.
+        jobs: the number of processors to use; None for all.
+        on_path: is called with each path once it is in the cache.
+        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
+        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: Whether the network is not used at all.
+
+    Returns:
+        Which paths were sent, which were there and got new signatures, and the size of what was sent.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        StoreError: a path is not valid, a store or key file could not be read, or the cache could not be reached.
+        IntegrityError: a path does not match its NAR hash.
+        OutputError: the cache could not be written.
+    """

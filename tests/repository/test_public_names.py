@@ -1,0 +1,89 @@
+"""The names of ``lamina``: whatever a user touches is one, and type checkers know their whole signatures."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import pytest
+from tests.support.paths import REPOSITORY
+
+import lamina
+from lamina.api import signatures
+
+MODULES = [importlib.import_module(module.name) for module in pkgutil.walk_packages(lamina.__path__, "lamina.")]
+CLASSES = {
+    one.__name__
+    for module in MODULES
+    for one in vars(module).values()
+    if isinstance(one, type) and one.__module__ == module.__name__
+}
+# What the layers and writers of the package give one another; a user's program passes none of it on.
+INTERNAL = {
+    *("Argument", "BlobInfo", "CacheDatabase", "Call", "Flag", "HistoryItem", "LayerInputs", "LocatedLayer"),
+    *("Location", "Meta", "PackedLayer", "Spec", "TempDir", "TransferBuffers"),
+}
+# The public names of the classes that are called otherwise in their modules.
+RENAMED = {"SymlinkEntry": "Symlink"}
+PUBLIC = {*dir(lamina)}
+
+
+def list_annotations(found: Any) -> Iterator[str]:
+    """Yield the annotations of a function, or of a class: its public fields, properties and methods."""
+    match found:
+        case classmethod() | staticmethod():
+            yield from list_annotations(found.__func__)
+        case property():
+            yield from list_annotations(found.fget)
+        case cached_property():
+            yield from list_annotations(found.func)
+        case type() if found.__module__.startswith("lamina."):
+            for kind in found.__mro__:
+                fields = vars(kind).get("__annotations__", {})
+                yield from (str(annotation) for name, annotation in fields.items() if not name.startswith("_"))
+                members = [one for name, one in vars(kind).items() if name == "__init__" or not name.startswith("_")]
+                yield from (text for one in members if not isinstance(one, type) for text in list_annotations(one))
+        case _ if inspect.isfunction(found):
+            signature = inspect.signature(found)
+            yield str(signature.return_annotation)
+            yield from (str(one.annotation) for one in signature.parameters.values())
+
+
+def find_touched(name: str) -> set[str]:
+    """Return the classes of the package that a public name shows."""
+    words = {word for text in list_annotations(getattr(lamina, name)) for word in re.findall(r"\w+", text)}
+    return {RENAMED.get(word, word) for word in words & CLASSES if not word.startswith("_")}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+def test_what_a_public_name_shows_is_a_public_name(name: str) -> None:
+    assert find_touched(name) <= PUBLIC | INTERNAL | {*vars(lamina.nodes)}
+
+
+def test_the_words_of_annotations_are_found() -> None:
+    assert find_touched("build_layered_image") >= {"Image", "Pipeline", "StoreLike"}
+    assert find_touched("Stream") >= {"Draft", "Image", "Progress", "Writable"}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+def test_a_public_name_is_documented(name: str) -> None:
+    found = getattr(lamina, name)
+    if inspect.isfunction(found) or inspect.isclass(found):
+        assert (found.__doc__ or "").partition("\n")[0].endswith("."), name
+
+
+def test_the_stub_of_the_signatures_is_that_of_the_table() -> None:
+    """After a change of an argument or a docstring, ``script/signatures`` writes the stub again."""
+    written = (REPOSITORY / "src/lamina/api/signatures.pyi").read_text()
+    assert (
+        subprocess.run(
+            [sys.executable, "script/signatures", "--print"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ).stdout
+        == written
+    )
+    assert re.findall(r"^def (\w+)", written, re.MULTILINE) == list(signatures.HOMES)
