@@ -378,7 +378,7 @@ def test_a_server_that_is_down_is_reported(case: HostileCase) -> None:
 
 CACHE_INFOS: Mapping[str, tuple[bytes, int, str]] = {
     "nothing of a store": (b"", 0, ""),
-    "another store": (b"StoreDir: /gnu/store\n", STORE, "got a cache of /gnu/store, expected one of /nix/store"),
+    "another store": (b"StoreDir: /gnu/store\n", STORE, "got a cache for /gnu/store, expected one for /nix/store"),
     "noise": (b"\xff\xfe\0noise", FORMAT, "expected UTF-8"),
     "a page": (b"<!doctype html>\n<title>Welcome</title>\n", FORMAT, "nix-cache-info line 1: got "),
     "a relative store": (b"StoreDir: nix/store\n", FORMAT, "expected an absolute path"),

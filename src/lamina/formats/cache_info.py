@@ -1,6 +1,8 @@
-"""The file ``nix-cache-info``, with which a binary cache describes itself.
+"""The file ``nix-cache-info``, which describes a binary cache.
 
-Invariant: ``parse(x.dump()) == x``; known fields are valid, and unknown ones are ignored.
+Known fields are checked, and unknown fields are ignored.
+
+Invariant: ``parse(x.dump()) == x``.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class CacheInfo:
                 raise FormatError(f"{FILE_NAME} line {number}", f"a second {key}", "one")
             if key in _KNOWN_FIELDS:
                 fields[key] = value.strip()
-        # As in Nix, every value but 1 is false.
+        # As in Nix, only the value 1 means true.
         return cls(_parse_store_dir(fields), fields.get("WantMassQuery") == "1", _parse_priority(fields))
 
     def dump(self) -> str:
@@ -58,7 +60,7 @@ class CacheInfo:
 
 
 def check_cache_info(data: bytes, subject: str) -> None:
-    """Check that ``data`` describes a binary cache of paths below ``/nix/store``; errors begin with ``subject``.
+    """Check that ``data`` describes a binary cache of paths in ``/nix/store``; errors begin with ``subject``.
 
     Raises:
         FormatError: The description is invalid.
@@ -67,7 +69,7 @@ def check_cache_info(data: bytes, subject: str) -> None:
     with error_context(subject, FormatError):
         info = CacheInfo.parse(data)
     if info.store_dir != STORE_DIR:
-        raise Unavailable(subject, f"a cache of {info.store_dir}", f"one of {STORE_DIR}")
+        raise Unavailable(subject, f"a cache for {info.store_dir}", f"one for {STORE_DIR}")
 
 
 def _parse_store_dir(fields: dict[str, str]) -> str:

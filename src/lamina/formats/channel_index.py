@@ -1,9 +1,9 @@
-"""Lists in which store paths are found by name: the ``store-paths`` file of a Nix channel, or a JSON object.
+"""Lists of store paths that are searched by name: the ``store-paths`` file of a Nix channel, or a JSON object.
 
-A list is checked completely when it is parsed; a `StorePath` is only created when `find` returns it.
+A list is checked completely when it is parsed, but a `StorePath` object is only created for a path that `find` returns.
 
 The list of a channel has one path per line, without references, and two hundred thousand lines or more (nixpkgs,
-``pkgs/top-level/release.nix`` and the channels made from it). A JSON list is an object from names to store paths.
+``pkgs/top-level/release.nix`` and the channels made from it). A JSON object maps names to store paths.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _PREFIX = f"{STORE_DIR}/".encode()
 # The offset in a line of the dash before the name.
 _NAME_OFFSET = len(_PREFIX) + HASH_LENGTH
 _PATH = rb"%s[%s]{%d}-[0-9a-zA-Z+\-._?=]{1,211}" % (re.escape(_PREFIX), NIX32.encode(), HASH_LENGTH)
-# The quantifier is possessive, so that many lines need neither stack nor backtracking.
+# The quantifier is possessive: matching many lines then uses no stack and does not backtrack.
 _LINES = re.compile(rb"(?>(?:%s|[ \t]*)\n)*+" % _PATH)
 _JSON = re.compile(rb"\s*\{")
-_EXPECTED = f"one {STORE_DIR}/HASH-NAME per line, or an object of names and such paths in JSON"
+_EXPECTED = f"one {STORE_DIR}/HASH-NAME per line, or a JSON object that maps names to such paths"
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelIndex:
     """An index of store paths by name.
 
-    ``text`` has one path per line. ``aliases`` are names with their paths, which take precedence.
+    ``text`` has one path per line. ``aliases`` maps names to paths and takes precedence over ``text``.
     """
 
     text: bytes = field(repr=False)
     aliases: Mapping[str, StorePath] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """Return the path with the alias ``name``, or else all paths that match it as in `lamina.core.name_match`."""
+        """Return the path with the alias ``name``; without one, all paths that match it (`lamina.core.name_match`)."""
         if name in self.aliases:
             return (self.aliases[name],)
         prefix = search_prefix(name)
@@ -52,7 +52,8 @@ class ChannelIndex:
         needle = b"-" + prefix
         offset = self.text.find(needle)
         while offset >= 0:
-            # Only the start of a line has slashes, so this finds dashes between hash and name and no others.
+            # The prefix contains slashes, which occur only at the start of a line. The dash found is therefore the one
+            # between hash and name.
             if self.text.startswith(_PREFIX, max(offset - _NAME_OFFSET, 0)):
                 yield self._path_at(offset - _NAME_OFFSET)
             offset = self.text.find(needle, offset + 1)

@@ -1,10 +1,9 @@
 """Closure graphs in JSON: the store paths of a closure with their references, as Nix writes them.
 
-Invariant: every format that Nix has used gives the same `PathInfo` objects; anything else raises `FormatError`.
-
-The formats are ``exportReferencesGraph`` under ``__structuredAttrs`` (a list, or the whole ``.attrs.json`` around it),
-``nix path-info --json -r`` of Nix 2.8 (a list), of 2.26 and 2.34 (an object keyed by path), and of 2.34 with
-``--json-format 2`` (``{"info": …, "storeDir": …, "version": …}``, keyed by base name, references likewise).
+Every format that Nix has used gives the same `PathInfo` objects. The formats are ``exportReferencesGraph`` under
+``__structuredAttrs`` (a list, or the whole ``.attrs.json`` around it), ``nix path-info --json -r`` of Nix 2.8 (a list),
+of 2.26 and 2.34 (an object keyed by path), and of 2.34 with ``--json-format 2`` (``{"info": …, "storeDir": …,
+"version": …}``, keyed by base name, references likewise).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def parse(text: str | bytes) -> tuple[PathInfo, ...]:
     except InvalidArgument as error:
         raise error.convert(FormatError).add_context("closure graph") from error
     if len({info.path for info in infos}) != len(infos):
-        raise FormatError("closure graph", "a path twice", "the same of it each time")
+        raise FormatError("closure graph", "two different entries for one path", "one")
     return infos
 
 

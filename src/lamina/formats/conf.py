@@ -1,7 +1,7 @@
 """The file ``conf.json``, in which nixpkgs' ``streamLayeredImage`` describes an image to its streamer.
 
-Invariant: a `Conf` holds every field of the file as a checked type. The container config keeps the order of its keys,
-because the image ID depends on it.
+Every field of the file is checked. The container config keeps the order of its keys, because the image ID depends on
+that order.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _parse_id(value: Any) -> int:
 
 
 _DATE = "an ISO-8601 date or 'now'"
-_NUMBER = "a number that is not negative, or its digits"
+_NUMBER = "a number of at least 0, or a string of digits"
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "architecture": ("an architecture such as amd64 or arm64", _parse_architecture),
     "config": ("an object", _parse_object),

@@ -1,7 +1,7 @@
 """The container config of an image: validation, merging with a base image, and the order of its keys.
 
-Invariant: every container engine can decode a config that passed `check`. Engines are strict about the types of values
-and ignore unknown keys.
+`check` accepts only configs that every container engine can decode. Engines require the right types of values and
+ignore unknown keys.
 
 The keys are those of the OCI image-spec, config.md, "Properties", and of the Docker image specification v1.2
 (``Healthcheck``, ``OnBuild`` and others).
@@ -178,11 +178,11 @@ def sort_keys(value: Any, depth: int = 0) -> Any:
     """Return ``value`` with the keys of all objects in ascending order, as Nix writes JSON.
 
     Raises:
-        InvalidArgument: JSON cannot represent the value, or it is nested more than 64 levels deep.
+        InvalidArgument: JSON cannot represent the value, or the value is nested more than 64 levels deep.
 
     """
     if depth > _MAX_DEPTH:
-        raise InvalidArgument("config", f"more than {_MAX_DEPTH} nested values", "fewer")
+        raise InvalidArgument("config", f"values nested more than {_MAX_DEPTH} levels deep", "fewer levels")
     if isinstance(value, Mapping) and all(map(_is_text, value)):
         return {sort_keys(key): sort_keys(value[key], depth + 1) for key in sorted(value)}
     if isinstance(value, list | tuple):
@@ -221,9 +221,9 @@ def _split_words(text: str) -> list[str]:
 
 
 def merge_environment(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``config`` with the ``Env`` of ``base`` before its own, each variable once.
+    """Return ``config`` with the variables of ``base`` before its own in ``Env``, each variable once.
 
-    The last value wins, at the position of the variable's first value (nixpkgs: dockerTools' streamer).
+    A variable keeps the position of its first value and gets its last value (nixpkgs: dockerTools' streamer).
     """
     items = [*(base.get("Env") or ()), *(config.get("Env") or ())]
     if not items:
@@ -232,9 +232,9 @@ def merge_environment(config: Mapping[str, Any], base: Mapping[str, Any]) -> dic
 
 
 def inherit(config: Mapping[str, Any], base: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Return ``config`` with the values of ``base`` for those of ``keys`` that it lacks.
+    """Return ``config``, with values from ``base`` for those of ``keys`` that ``config`` lacks.
 
-    Objects, for example ``Labels``, are merged, and the values of ``config`` win.
+    Values that are objects, for example ``Labels``, are merged; the entries of ``config`` take precedence.
     """
     result = dict(config)
     for key in keys:

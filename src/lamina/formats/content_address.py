@@ -1,11 +1,13 @@
 """Content addresses: the CA field, the store path that follows from it, and the check of contents against it.
 
-Invariant: ``parse(str(x)) == x``; `ContentAddress.matches` and a completed `ContentAddressCheck` are both true
-exactly where Nix trusts a path without a signature.
+Nix trusts a path without a signature if both `ContentAddress.matches` and a completed `ContentAddressCheck` return
+true.
 
-The content of a store path may contain the path's own hash. Its address is then computed from the NAR with that hash
-replaced by zero bytes, and from the offsets of the hash (`ModuloHash`), so the path can be computed before its hash is
-known. (Nix source, libstore: content-address, store-api, references; Nix manual, "Store Path Specification".)
+The content of a store path may contain the path's own hash, which is unknown while the path is computed. The address is
+therefore computed from the NAR with that hash replaced by zero bytes, and from the offsets of the hash (`ModuloHash`).
+(Nix source, libstore: content-address, store-api, references; Nix manual, "Store Path Specification".)
+
+Invariant: ``parse(str(x)) == x``.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ TEXT, FLAT, NAR = "text", "fixed", "fixed:r"
 _SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
 _ADDRESS = re.compile(f"({TEXT}|{NAR}|{FLAT}):({'|'.join(_SIZES)}):([0-9a-z]+)")
 _PATH_HASH_SIZE = 20
-# The maximum number of replaced hashes, because all offsets are kept until the end. No real path has as many.
+# The maximum number of replaced hashes. All offsets are kept in memory until the end, and no real path has that many.
 MAX_OFFSETS = 1 << 22
 _ZEROS = bytes(HASH_LENGTH)
 
@@ -80,7 +82,7 @@ class ContentAddress:
         if self.method == NAR and self.algorithm == "sha256":
             return _make_store_path(_fingerprint_type("source", references, self_reference), self._inner_digest, name)
         if references or self_reference:
-            raise FormatError(f"content address {self}", "references", "none with it")
+            raise FormatError(f"content address {self}", "references", "a path without references")
         prefix = "r:" if self.method == NAR else ""
         inner = hashlib.sha256(f"fixed:out:{prefix}{self._inner_digest}:".encode()).hexdigest()
         return _make_store_path("output:out", f"sha256:{inner}", name)
@@ -94,7 +96,7 @@ class ContentAddress:
             return False
 
     def equals_nar_hash(self, info: PathInfo) -> bool:
-        """Return whether this address is just ``info.nar_hash``, so that checking the NAR hash checks the content."""
+        """Return whether this address equals ``info.nar_hash``, so that a check of the NAR hash checks the content."""
         plain = (self.method, self.algorithm) == (NAR, "sha256") and info.path not in info.references
         return plain and self.raw == info.nar_hash.raw
 
@@ -104,7 +106,7 @@ class ContentAddress:
 
 
 def has_matching_address(narinfo: NarInfo) -> bool:
-    """Return whether a narinfo has an address from which its store path follows. The content is not checked."""
+    """Return whether the store path of a narinfo follows from its content address. The content is not checked."""
     try:
         return ContentAddress.parse(narinfo.address).matches(narinfo.info)
     except InvalidArgument:
@@ -124,14 +126,14 @@ def _make_store_path(kind: str, inner: str, name: str) -> StorePath:
 
 
 class Rewriter:
-    """A filter that replaces a text by another of the same length in a stream of bytes.
+    """A filter that replaces one byte string by another of the same length in a stream.
 
-    ``offsets`` are the offsets of the replaced text, ascending. Of overlapping occurrences the first is replaced.
+    ``offsets`` are the offsets of the replaced bytes, ascending. If occurrences overlap, only the first is replaced.
     """
 
     def __init__(self, old: bytes, new: bytes) -> None:
         if not old or len(old) != len(new):
-            raise InvalidArgument(f"rewriting {short_repr(old)}", short_repr(new), "as many bytes")
+            raise InvalidArgument(f"rewriting {short_repr(old)}", short_repr(new), f"{len(old)} bytes")
         self._old = old
         self._new = new
         self._tail = b""
@@ -139,14 +141,17 @@ class Rewriter:
         self.offsets: array[int] = array("Q")
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """Take the next bytes and return those that are final. Raises `FormatError` above `MAX_OFFSETS`."""
+        """Take the next bytes and return all bytes that cannot change any more.
+
+        Raises `FormatError` if more than `MAX_OFFSETS` occurrences were replaced.
+        """
         text = b"".join((self._tail, data))
         end = 0
         for offset in self._find(text):
             self.offsets.append(self._start + offset)
             end = offset + len(self._old)
             if len(self.offsets) > MAX_OFFSETS:
-                raise FormatError("content", f"{short_repr(self._old)} more than {MAX_OFFSETS} times", "it fewer times")
+                raise FormatError("content", f"{short_repr(self._old)} more than {MAX_OFFSETS} times", "fewer times")
         complete = max(end, len(text) - len(self._old) + 1, 0)
         self._tail = text[complete:]
         self._start += complete
@@ -166,7 +171,7 @@ class Rewriter:
 
 
 class ModuloHash:
-    """The hash of bytes modulo the 32 digits of a store hash that occurs in them, as Nix's HashModuloSink has it."""
+    """The hash of bytes in which the 32 digits of a store hash are replaced by zeros, as in Nix's HashModuloSink."""
 
     def __init__(self, digits: str, algorithm: str = "sha256") -> None:
         self._rewriter = Rewriter(digits.encode(), bytes(len(digits)))
@@ -190,7 +195,7 @@ class ModuloHash:
 
 
 class ContentAddressCheck:
-    """A check of the content of ``info.path`` against ``address``, which is fed the NAR of the path."""
+    """A check of the content of ``info.path`` against ``address``. The caller feeds it the NAR of the path."""
 
     def __init__(self, address: ContentAddress, info: PathInfo) -> None:
         self._expected = address.raw
@@ -227,7 +232,7 @@ _TAIL = nar.dump_strings(b")")
 
 
 class _FlatHasher:
-    """The hash of the content of a NAR that is one regular, non-executable file; for other NARs it is None."""
+    """The hash of the content of a NAR that consists of one non-executable file; None for other NARs."""
 
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
@@ -245,7 +250,7 @@ class _FlatHasher:
         self._hash.update(data[: self._left])
         rest = data[self._left :]
         self._left -= len(data) - len(rest)
-        # The tail is cut off one or more bytes beyond the expected end, which is enough to see a difference.
+        # Keep a few bytes more than the expected end of the archive, which is enough to detect a different end.
         self._tail = (self._tail + bytes(rest[: len(_TAIL) + 8]))[: len(_TAIL) + 8]
 
     def digest(self) -> bytes | None:

@@ -1,10 +1,8 @@
 """The JSON documents of a docker-archive: the image config and ``manifest.json``.
 
-Invariant: the same values give the same bytes, which are those of nixpkgs' streamer. The SHA-256 of the image config
-is the image ID.
-
 The format is that of the Docker image specification v1.2. The order of keys, the indentation and the comments in the
-history are those of nixpkgs' dockerTools.
+history are those of nixpkgs' dockerTools, so the bytes are the same as those of its streamer. The SHA-256 of the image
+config is the image ID.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of an ELF header that tells for which processor a program is.
+"""The part of an ELF header that names the processor of a program.
 
 Only the first 20 bytes of a file are needed.
 """
@@ -9,7 +9,7 @@ HEADER_SIZE = 20
 # Values of the bytes EI_CLASS and EI_DATA.
 _64_BIT = 2
 _BIG_ENDIAN = 2
-# From e_machine (System V ABI, registry of machine values), whether the program is 64-bit and whether it is big-endian,
+# Maps e_machine (System V ABI, registry of machine values), whether the program is 64-bit, and whether it is big-endian
 # to Go's GOARCH, which images use (OCI image-spec, config.md, "architecture").
 _ARCHITECTURES = {
     (3, False, False): "386",

@@ -1,7 +1,6 @@
 """A scanner for references: it finds which of the given store path hashes occur in a stream of bytes.
 
-Invariant: a hash is found exactly if its 32 digits occur in a row, even if they span two buffers. Memory does not grow
-with the number of bytes scanned.
+A hash is also found if its 32 digits span two buffers. The memory used does not grow with the number of bytes scanned.
 
 Nix finds references in the same way: it searches for the hashes of known paths, and not for their names (E. Dolstra's
 thesis, section 5.5.1, "Scanning for dependencies").
@@ -13,11 +12,11 @@ from collections.abc import Iterable, Iterator
 
 from lamina.core.names import HASH_LENGTH, NIX32
 
-# Maps a digit of a hash to 1 and every other byte to 0. Translating the text and searching for 32 ones happens in C, at
-# ten times the speed of a regular expression for 32 digits.
+# Maps a digit of a hash to 1 and every other byte to 0. Translating the text and searching for 32 ones runs in C and is
+# ten times as fast as a regular expression for 32 digits.
 _IS_DIGIT = bytes(byte in NIX32.encode() for byte in range(256))
 _RUN = b"\1" * HASH_LENGTH
-# Up to this many hashes are searched one by one in a long run of digits, which is faster than looking up all windows.
+# Up to this many hashes are searched one by one in a long run of digits. That is faster than looking up every window.
 _MAX_SEARCHED_SINGLY = 128
 
 
@@ -32,7 +31,7 @@ def find_digit_runs(text: bytes) -> Iterator[bytes]:
 
 
 def slide_window(run: bytes) -> Iterator[bytes]:
-    """Return every 32 consecutive digits of ``run``, each of which may be a hash."""
+    """Return every sequence of 32 consecutive digits of ``run``, each of which may be a hash."""
     return (run[start : start + HASH_LENGTH] for start in range(len(run) - HASH_LENGTH + 1))
 
 

@@ -1,6 +1,6 @@
 """Parsers for JSON and TOML from untrusted sources, in bounded time.
 
-Invariant: for any input, the result is the document or a `FormatError`.
+Any input gives either a document or a `FormatError`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from lamina.errors import FormatError
 
-# Python's TOML parser takes time that is quadratic in the number of parts of a dotted key.
+# The time of Python's TOML parser is quadratic in the number of parts of a dotted key.
 _MAX_KEY_PARTS = 64
 _KEY_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _LONG_KEY = rf"(?<![A-Za-z0-9_.-]){_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{{_MAX_KEY_PARTS}}}"
@@ -32,7 +32,7 @@ def parse_json(
         text: the document, in UTF-8 if it is bytes.
         subject: the start of an error message, for example the name of the file.
         expected: the expected format in an error message.
-        object_pairs_hook: that of `json.loads`, which makes something else than a dict of the pairs of an object.
+        object_pairs_hook: the hook of `json.loads` that converts the pairs of an object to a value other than a dict.
 
     Raises:
         FormatError: ``text`` is not JSON, is nested too deeply, or has a number with too many digits.
@@ -59,8 +59,8 @@ def _translate_errors(subject: str, expected: str) -> Iterator[None]:
     try:
         yield
     except RecursionError as error:
-        raise FormatError(subject, "values nested too deep", expected) from error
+        raise FormatError(subject, "values nested too deeply", expected) from error
     except ValueError as error:
         # The parsers raise subclasses of ValueError; a plain ValueError comes from converting a number.
-        got = "a number of too many digits" if type(error) is ValueError else error
+        got = "a number with too many digits" if type(error) is ValueError else error
         raise FormatError(subject, got, expected) from error

@@ -1,10 +1,9 @@
 """The keys that sign narinfos, and the verification of signatures.
 
-Invariant: ``parse(str(x)) == x``; `find_signer` returns the name of a key only if that key signed the text; no error
-message and no ``repr`` contains a secret key.
-
 Keys and signatures are ``NAME:BASE64``. The algorithm is Ed25519 (RFC 8032) over the bytes of the fingerprint (Nix
 source, libutil, signature).
+
+Invariant: ``parse(str(x)) == x``, and no error message and no ``repr`` contains a secret key.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class PublicKey:
         if name is None or raw is None or len(raw) != _KEY_SIZE:
             # The text may be a secret key by mistake, so the message must not contain it.
             secret = raw is not None and len(raw) == _SECRET_KEY_SIZE
-            got = "a secret key" if secret else f"something else under the name {short_repr(text.partition(':')[0])}"
+            got = "a secret key" if secret else f"an invalid key named {short_repr(text.partition(':')[0])}"
             raise InvalidArgument("public key", got, f"NAME:BASE64 of {_KEY_SIZE} bytes")
         return cls(name, raw)
 
@@ -60,7 +59,7 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """A key that signs: a name and 32 secret bytes, which only ``str`` shows."""
+    """A key that signs: a name and 32 secret bytes. ``str`` contains the secret and ``repr`` does not."""
 
     name: str
     seed: bytes = field(repr=False)
@@ -70,10 +69,12 @@ class SecretKey:
         """Parse a key file: ``NAME:BASE64`` of 64 bytes, the seed and the public key. Raises `InvalidArgument`."""
         name, raw = _split_key(text)
         if name is None or raw is None or len(raw) != _SECRET_KEY_SIZE:
-            raise InvalidArgument("secret key", "something else", f"NAME:BASE64 of {_SECRET_KEY_SIZE} bytes")
+            raise InvalidArgument("secret key", "an invalid key", f"NAME:BASE64 of {_SECRET_KEY_SIZE} bytes")
         found = cls(name, raw[:_KEY_SIZE])
         if found.public.raw != raw[_KEY_SIZE:]:
-            raise InvalidArgument(f"secret key {short_repr(name)}", "two halves that do not match", "one key")
+            raise InvalidArgument(
+                f"secret key {short_repr(name)}", "halves that do not match", "a seed and its public key"
+            )
         return found
 
     @classmethod
@@ -82,7 +83,7 @@ class SecretKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if not _NAME.fullmatch(name) or holds_secret(name):
-            raise InvalidArgument("key name", short_repr(name), "a string without ':' and white space")
+            raise InvalidArgument("key name", short_repr(name), "a name without ':' and white space")
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @property
@@ -105,7 +106,7 @@ class SecretKey:
 def find_signer(fingerprint: str, signatures: Iterable[str], keys: Iterable[PublicKey]) -> str | None:
     """Return the name of the first of ``keys`` that signed ``fingerprint``, or None.
 
-    A signature is only checked with keys of the name that it carries. Malformed signatures are ignored.
+    A signature is only checked against keys that have its name. Malformed signatures are ignored.
     """
     by_name: dict[str, list[bytes]] = {}
     for text in signatures:

@@ -1,7 +1,8 @@
-"""The entries of a store path in a compact, columnar form, which is kept in the layer cache and sent to workers.
+"""The entries of a store path in a compact, columnar form, which is stored in the layer cache and sent to workers.
 
-Invariant: ``Listing.parse(listing.dump()) == listing``, and bytes that are not a listing raise `FormatError`. An entry
-takes 17 bytes and its name, so half a million entries are stored and read without an object for each.
+An entry takes 17 bytes and its name. Half a million entries can be stored and read without creating an object for each.
+
+Invariant: ``Listing.parse(listing.dump()) == listing``.
 
 A listing is a sequence of chunks of at most 4096 entries in NAR order. A chunk has the number of its entries, the
 length of its paths and the length of its targets (4 little-endian bytes each); then the kind of each entry (1 byte),
@@ -22,7 +23,7 @@ from lamina.errors import FormatError
 
 FOLDER, SYMLINK, FILE, EXECUTABLE = range(4)
 ListingEntry = tuple[int, bytes, int, bytes, int]
-"""The first four fields of an `Entry`, then the mtime_ns as in `Extent`; 0 or empty if not applicable."""
+"""The first four fields of an `Entry`, then ``mtime_ns`` as in `Extent`. Fields that do not apply are 0 or empty."""
 
 _CHUNK_ENTRIES = 4096
 _CHUNK_HEADER = struct.Struct("<3I")
@@ -30,10 +31,11 @@ _LENGTH = struct.Struct("<I")
 
 
 class Entry(NamedTuple):
-    """A node as the packer and a listing have it: kind, path below the store path, size in bytes, target, content.
+    """A node in the form that the packer and a listing use.
 
-    The fields that do not apply to the kind are 0 or empty. A named tuple rather than a dataclass, because one is
-    created for every file of an image.
+    The fields are the kind, the path below the store path, the size in bytes, the target and the content. Fields that
+    do not apply to the kind are 0 or empty. This is a named tuple, which is faster to create than a dataclass, because
+    there is one for every file of an image.
     """
 
     kind: int
@@ -86,7 +88,7 @@ class Listing:
     def with_nar_offsets(self) -> Iterator[tuple[ListingEntry, int]]:
         """Yield each entry with the offset of its content in the NAR of the store path, 0 if it has no content.
 
-        The entries determine every byte of a NAR but the contents, so the offsets can be computed (formats/nar.py).
+        The entries determine every byte of a NAR except the contents, so the offsets can be computed (formats/nar.py).
         """
         offset, depth = _MAGIC_SIZE, 0
         for entry in self:

@@ -1,6 +1,6 @@
 """The Nix archive (NAR): the serialisation of a store path that Nix hashes and binary caches serve.
 
-Invariant: ``dump(parse(nar)) == nar``; anything that ``dump`` cannot write raises `FormatError`.
+Invariant: ``dump(parse(nar)) == nar``. Bytes that `dump` could not have written raise `FormatError`.
 
 The format is described in E. Dolstra's thesis (The Purely Functional Software Deployment Model, figure 5.2) and in the
 Nix manual ("Nix Archive format"). A string is written as its length in 8 little-endian bytes, its bytes, and zeros up
@@ -20,7 +20,7 @@ from lamina.errors import FormatError
 from lamina.messages.redaction import short_repr
 
 MAGIC = b"nix-archive-1"
-# The deepest nesting of folders. Nix stops at 64 levels; real trees are far below both limits.
+# The deepest nesting of folders. Nix accepts 64 levels; real trees are far below both limits.
 MAX_DEPTH = 1024
 # The longest name or symlink target in bytes. No file system accepts a longer one.
 MAX_TOKEN = 65536
@@ -33,7 +33,7 @@ _PADDING = (b"", bytes(7), bytes(6), bytes(5), bytes(4), bytes(3), bytes(2), byt
 
 
 def dump(nodes: Iterable[Node]) -> Iterator[bytes | Extent]:
-    """Yield the archive of ``nodes``, which are in NAR order, as pieces: bytes, and the contents of files."""
+    """Yield the archive of ``nodes``, which must be in NAR order, as pieces: bytes, and the contents of files."""
     text = bytearray(_dump_string(MAGIC))
     folders: list[bytes] = []
     for node in nodes:
@@ -191,18 +191,18 @@ class _Parser:
             folders[-1] = folder, name
             self._expect(b"node")
             if len(folder) + 1 + len(name) > MAX_PATH:
-                raise self._error(f"a path of more than {MAX_PATH} bytes", "a shorter one")
+                raise self._error(f"a path of more than {MAX_PATH} bytes", "a shorter path")
             node = self._parse_node(folder + b"/" + name if folder else name)
             yield node
             if isinstance(node, Directory):
                 folders.append((node.path, b""))
                 if len(folders) > MAX_DEPTH:
-                    raise self._error(f"more than {MAX_DEPTH} nested folders", "fewer")
+                    raise self._error(f"more than {MAX_DEPTH} nested folders", "fewer folders")
             else:
                 self._expect(b")")
 
     def _parse_node(self, path: bytes) -> Node:
-        """Parse a node; of a folder only the start, of others also the closing parenthesis."""
+        """Parse a file or symlink completely, or only the start of a folder."""
         for token in (b"(", b"type"):
             self._expect(token)
         node: Node

@@ -1,7 +1,7 @@
 """The JSON listing of a NAR that a binary cache serves next to the narinfo, as ``HASH.ls``.
 
-The document has every entry under its exact name, with the offset of its content in the NAR. There is no document for a
-tree with a name that JSON cannot represent.
+The document contains every entry under its exact name, with the offset of its content in the NAR. A tree with a name
+that JSON cannot represent has no listing.
 
     {"version":1,"root":{"type":"directory","entries":{"a":{"type":"regular","size":2,"narOffset":272}}}}
 

@@ -1,9 +1,8 @@
 """A fast parser for a Nix archive in memory: several times as fast as `nar.parse`, but without error messages.
 
-Invariant: the entries are those of `nar.parse`, or `ScanError` is raised, as it is for every archive that `nar.parse`
-refuses.
-
 The tokens between names and contents are nearly always the same few sequences, so whole sequences are compared.
+
+Invariant: the entries are the same as those of `nar.parse`. Every archive that `nar.parse` refuses raises `ScanError`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _FILE = dump_strings(b"(", b"type", b"regular", b"contents")
 _EXECUTABLE = dump_strings(b"(", b"type", b"regular", b"executable", b"", b"contents")
 _CLOSE, _CLOSE_ENTRY = dump_strings(b")"), dump_strings(b")", b")")
 _ZEROS = tuple(bytes(-length % 8) for length in range(8))
-# What follows a node's last string: padding, by the string's length modulo 8, and the closing tokens.
+# The bytes after a node's last string, indexed by the string's length modulo 8: padding and the closing tokens.
 _CLOSES = tuple(zeros + _CLOSE for zeros in _ZEROS)
 _CLOSES_ENTRY = tuple(zeros + _CLOSE_ENTRY for zeros in _ZEROS)
 # Most names and targets are so short that everything between two contents fits into this many bytes.
@@ -42,7 +41,7 @@ class Archive(Protocol):
 
 
 class ScanError(Exception):
-    """The data is not an archive, or has names that are too long for this parser; `nar.parse` tells which."""
+    """The data is not an archive, or has names that are too long for this parser. `nar.parse` can tell which it is."""
 
 
 def scan(data: Archive, mtime_ns: int) -> Iterator[ListingEntry]:

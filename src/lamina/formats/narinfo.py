@@ -1,15 +1,14 @@
 """The narinfo: the description of one store path in a binary cache.
 
-Invariant: ``parse(found.dump()) == found``. A parsed `NarInfo` has a store path, a NAR hash and size, a URL without
-``..``, and signatures that can be checked against `NarInfo.fingerprint`; anything else raises `FormatError`.
-
-Only the fields in the fingerprint are signed. Anyone between the signer and the reader can change the others, so an
-invalid value of one of those is ignored instead of refusing the path; of several values the last counts, as in Nix. The
-exceptions are ``URL`` and ``Compression``, without which the NAR cannot be fetched and unpacked: a URL that leads out
-of the cache is refused.
-
 A narinfo has one ``Key: value`` per line. Every line ends in LF, including the last one: without it Nix considers the
 file corrupt, and it treats a CR as part of the value (Nix source, libstore, nar-info). Unknown keys are preserved.
+
+Only the fields in the fingerprint are signed. Anyone between the signer and the reader can change the other fields. An
+invalid value in one of those is therefore ignored instead of refusing the path, and if a field occurs several times,
+the last value counts, as in Nix. The exceptions are ``URL`` and ``Compression``, which are needed to fetch and unpack
+the NAR. A URL that leads out of the cache is refused.
+
+Invariant: ``parse(found.dump()) == found``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from lamina.messages.redaction import short_repr
 MAX_SIZE = 1 << 22
 _REQUIRED = ("StorePath", "URL", "NarHash", "NarSize")
 _SIGNED = frozenset(("StorePath", "NarHash", "NarSize", "References"))
-# An invalid value of one of these refuses the path, signed or not: the NAR cannot be fetched and unpacked without them.
+# The path is refused if one of these is invalid, signed or not: they are needed to fetch and unpack the NAR.
 _NEEDED = _SIGNED | {"URL", "Compression"}
 _KNOWN = frozenset((*_REQUIRED, "Compression", "FileHash", "FileSize", "References", "Deriver", "Sig", "CA"))
 # Characters that are not allowed in a line. Surrogates stand for bytes that are not UTF-8.
@@ -41,8 +40,9 @@ class NarInfo:
     """One narinfo.
 
     ``url`` is relative to the cache, with or without a leading slash, or an absolute http or https URL. ``compression``
-    is Nix's name of it. ``file_hash`` and ``file_size`` (in bytes) describe the compressed file. ``deriver`` is a base
-    name, or empty. ``address`` is the unparsed CA field. ``extra_fields`` are the unknown fields in their order.
+    is Nix's name for the compression. ``file_hash`` and ``file_size`` (in bytes) describe the compressed file.
+    ``deriver`` is a base name, or empty. ``address`` is the unparsed CA field. ``extra_fields`` are the unknown fields
+    in their order.
     """
 
     info: PathInfo
@@ -99,7 +99,7 @@ class NarInfo:
 def parse_bytes(data: bytes) -> NarInfo:
     """Parse a narinfo from bytes. Raises `FormatError`, also for more than `MAX_SIZE` bytes."""
     if len(data) > MAX_SIZE:
-        raise FormatError("narinfo", f"more than {MAX_SIZE} bytes", "at most as many")
+        raise FormatError("narinfo", f"more than {MAX_SIZE} bytes", "a smaller file")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -143,7 +143,7 @@ def _split_fields(text: str) -> tuple[dict[str, str], list[str]]:
         if _UNPRINTABLE.search(line):
             if key not in _NEEDED:
                 continue
-            raise FormatError(f"narinfo line {number}", short_repr(line), "no control characters, and LF ends")
+            raise FormatError(f"narinfo line {number}", short_repr(line), "printable characters, and LF as line end")
         value = value[1:]
         if key == "Sig":
             signatures.append(value)
@@ -152,7 +152,7 @@ def _split_fields(text: str) -> tuple[dict[str, str], list[str]]:
         else:
             fields[key] = value
     if rest:
-        raise FormatError(f"narinfo line {len(lines) + 1}", f"{short_repr(rest)} and the end", "a line end first")
+        raise FormatError(f"narinfo line {len(lines) + 1}", f"{short_repr(rest)} without a line end", "LF at the end")
     return fields, signatures
 
 
@@ -165,7 +165,7 @@ def _parse_path_info(fields: dict[str, str]) -> PathInfo:
 
 
 def _parse_file(file_hash: str, file_size: str) -> tuple[Digest | None, int | None]:
-    """Parse the unsigned hash and size of the compressed file; ignore invalid ones, and size 0, which Nix writes."""
+    """Parse the unsigned hash and size of the compressed file. Ignore invalid values, and size 0, which Nix writes."""
     try:
         digest = Digest.parse(file_hash)
     except InvalidArgument:
@@ -186,7 +186,7 @@ def _parse_size(key: str, text: str) -> int:
 def _check_url(text: str) -> str:
     """Check a URL: a path in the cache, optionally with a query, or an absolute http or https URL.
 
-    The caller, who knows the cache, has to check that an absolute URL has the scheme of the cache.
+    The caller must check that an absolute URL has the scheme of the cache.
     """
     is_other = (_SCHEME.match(text) and not _HTTP_URL.match(text)) or text.startswith("//")
     if is_other or "\\" in text or "\t" in text or ".." in text.split("/") or text == "/":

@@ -1,7 +1,6 @@
 """The format of ``nix-store --export``: a sequence of NARs, each followed by the metadata of its store path.
 
-Invariant: `parse` yields the paths that were exported, reads nothing beyond the end of the export, and raises
-`FormatError` for anything else.
+`parse` reads nothing beyond the end of the export.
 
 Numbers and strings are encoded as in a NAR (Nix source, libstore, export-import)::
 
@@ -74,7 +73,7 @@ class _ExportReader:
     def read_path(self) -> ExportedPath:
         magic = self._read_number()
         if magic != _MAGIC:
-            raise FormatError("export", f"{magic:#x} behind a NAR", f"{_MAGIC:#x}")
+            raise FormatError("export", f"{magic:#x} after a NAR", f"{_MAGIC:#x}")
         try:
             path = StorePath.parse(self._read_string())
             count = self._read_number()

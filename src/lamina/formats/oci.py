@@ -1,10 +1,7 @@
 """The JSON documents of an OCI image: the manifest, the index and the ``oci-layout`` file.
 
-Invariant: the same values give the same bytes. Replacing an entry of an index does not change entries of other names,
-except that they lose a tag that the new entry takes.
-
-The formats are in the OCI image-spec 1.1, "Image Manifest", "Image Index", "Image Layout" and "Annotations". The
-annotation for the full name of an image is the one that containerd and docker write.
+The formats are specified in the OCI image-spec 1.1, "Image Manifest", "Image Index", "Image Layout" and "Annotations".
+The annotation for the full name of an image is the one that containerd and docker write.
 """
 
 from __future__ import annotations
@@ -64,7 +61,7 @@ def dump_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class UpdatedIndex:
-    """An index as JSON, and the new names (NAME:TAG) of images whose tag was taken by the new image."""
+    """An index as JSON, and the new names (NAME:TAG) of images that lost their tag to the new image."""
 
     document: bytes
     renamed: tuple[str, ...]
@@ -73,11 +70,11 @@ class UpdatedIndex:
 def update_index(
     existing: bytes | None, manifest: Descriptor, reference: ImageReference, architecture: str
 ) -> UpdatedIndex:
-    """Add an image to an index, and replace the entry that had its name.
+    """Add an image to an index, and replace the entry that has the same name.
 
     skopeo and podman select an image only by the annotation ``org.opencontainers.image.ref.name``, and take the first
-    entry that has it. The tag therefore belongs to the image written last, and the annotation of another image with
-    the same tag is changed to NAME:TAG.
+    entry that has it. The image that is written last gets the bare tag. The annotation of an older image with the same
+    tag is changed to NAME:TAG; other entries do not change.
 
     Args:
         existing: the index as JSON, or None to create one.

@@ -1,9 +1,7 @@
 """The platforms of images: operating system, processor architecture and its variant.
 
-Invariant: the architecture of a parsed `Platform` is a GOARCH, as images need it (OCI image-spec, config.md,
-"architecture").
-
-Nix, ``uname -m`` and Debian have other names for the same processors, which are translated as containerd does
+The architecture of a parsed `Platform` is a GOARCH, which images require (OCI image-spec, config.md, "architecture").
+Nix, ``uname -m`` and Debian have other names for the same processors; these are translated as in containerd
 (containerd: platforms, "database.go").
 
     >>> str(Platform.parse("aarch64"))
@@ -27,7 +25,7 @@ ARCHITECTURES = (
     *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
     *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
 )
-# From the names of Nix, `uname -m` and Debian to architecture and variant, if the name implies one.
+# Maps the names of Nix, `uname -m` and Debian to an architecture and the variant, if the name implies one.
 _WORDS = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),
@@ -46,7 +44,7 @@ _WORDS = {
     "powerpc64le": ("ppc64le", ""),
     "wasm32": ("wasm", ""),
 }
-# The variant that an architecture has by default, and the valid variants.
+# The default variant of each architecture, and the valid variants.
 _DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
 _VARIANTS = {
     "arm": re.compile("v[5-8]"),
@@ -59,7 +57,7 @@ _NIX_SYSTEM = re.compile("([a-z0-9_]+)-([a-z]+)")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A platform. Empty fields are unknown, except that the default variant of arm64 and amd64 is empty too."""
+    """A platform. An empty field is unknown; an empty variant of arm64 and amd64 also stands for their default."""
 
     os: str
     architecture: str
@@ -92,7 +90,7 @@ class Platform:
 
     @classmethod
     def of(cls, system: str, architecture: str, variant: str = "") -> Platform:
-        """Return the platform of these names, translated to Go's if they are known, and unchecked otherwise."""
+        """Return the platform with these names; known names are translated to Go's, and others are not checked."""
         translated, implied = _WORDS.get(architecture.lower(), (architecture, ""))
         number = variant.lower()
         named = (f"v{number}" if number[:1].isdigit() and translated in _DEFAULT_VARIANTS else number) or implied

@@ -1,7 +1,7 @@
 """A scanner for store paths in a text: hashes of known paths, as Nix's scanner finds them, and full store paths.
 
-Invariant: a reference is found anywhere in the text, even if it spans two buffers. Memory grows with the number of
-references found and not with the length of the text.
+A reference is also found if it spans two buffers. The memory used grows with the number of references found, not with
+the length of the text.
 
 Nix searches for the hashes of known paths (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies"). This
 scanner also finds full paths, ``/nix/store/HASH-NAME``, whether they are known or not.
@@ -24,7 +24,7 @@ _MAX_PATH_LENGTH = len(_PREFIX) + HASH_LENGTH + 1 + 211
 class ReferenceScanner:
     """A scanner that collects ``paths`` and ``hashes`` from a stream of bytes.
 
-    ``is_known`` decides which 32 digits count as a hash, because a text can have many that are not one.
+    ``is_known`` decides which sequences of 32 digits count as a hash, because a text can contain many that are none.
     """
 
     def __init__(self, is_known: Callable[[str], bool] = accept) -> None:

@@ -1,7 +1,8 @@
 """Tar headers, byte for byte as Python's ``tarfile`` (PAX format) and GNU tar write them.
 
-Invariant: ``header_size(…) == len(make_header(…))``, and no file is read for either, so the size of an archive is known
-before its first byte is written. The same member gives the same bytes on every machine.
+The size of a header is known without making it, so the size of an archive is known before its first byte is written.
+
+Invariant: ``header_size(…) == len(make_header(…))``.
 
 Store layers and the outer archive use PAX as Python 3.9 and later write it, because nixpkgs' streamer does; the
 customisation layer uses GNU's format (``tar --format=gnu``). Both pad files to 512 bytes and the archive to 10240.
@@ -22,8 +23,8 @@ from lamina.core.nodes import is_utf8
 # Sizes in bytes: files are padded to blocks, archives to records.
 BLOCK = 512
 RECORD = 10240
-# Names that hide files of lower layers: one file (a prefix), or all of a directory (OCI image-spec, layer.md,
-# "Whiteouts").
+# Names that hide files of lower layers: a prefix that hides one file, and a name that hides everything in a directory
+# (OCI image-spec, layer.md, "Whiteouts").
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 _TEMPLATE = struct.Struct("100s24s12s12s8sc100s255s")
@@ -39,7 +40,7 @@ HeaderTemplate = Callable[[bytes, int, bytes], bytes]
 
 
 class TypeFlag(bytes, Enum):
-    """The type of a member, as the ``typeflag`` field of its header has it."""
+    """The type of a member, as stored in the ``typeflag`` field of its header."""
 
     FILE = b"0"
     LINK = b"1"
@@ -87,7 +88,7 @@ def padded_size(size: int) -> int:
 
 
 def trailer_size(size: int) -> int:
-    """Return how many zeros end an archive whose members take ``size`` bytes: two blocks, then up to a full record."""
+    """Return how many zeros end an archive whose members take ``size`` bytes: two blocks, then padding to a record."""
     return 2 * BLOCK + -(size + 2 * BLOCK) % RECORD
 
 
@@ -103,7 +104,7 @@ class PaxHeaders:
         names = tuple(text.encode("utf-8", "surrogateescape") for text in (owner.uname, owner.gname))
         self._numbers = tuple(_octal(value if _fits(value, digits) else 0, digits) for _, value, digits in numbers)
         self._names = _to_ascii(names[0]), _to_ascii(names[1])
-        # Values that do not fit the ustar fields and need a PAX record for every member.
+        # Values that do not fit the ustar fields and therefore need a PAX record in every member.
         self._shared = {
             key: text
             for key, text in zip(("uname", "gname"), names, strict=True)
@@ -182,7 +183,7 @@ def _make_fast_template(headers: PaxHeaders, kind: TypeFlag, mode: int) -> Heade
     """Return a function that fills name, size and target into a prepared header with a prepared checksum."""
     blank = headers.make_header(Member(b"", kind, mode))
     before, after, end = blank[100:124], blank[136:148], blank[257:]
-    # The sum of the constant fields and of the checksum field, which counts as spaces; less the 1 in Adler-32.
+    # The sum of the constant fields and of the checksum field, which counts as spaces, minus the 1 that Adler-32 adds.
     constant = sum(blank) - sum(blank[124:136]) - sum(blank[148:156]) + 8 * ord(" ") - 1
     pack = _TEMPLATE.pack
 

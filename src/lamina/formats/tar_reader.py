@@ -1,7 +1,7 @@
 """A reader of tar headers in all usual formats: ustar, PAX, GNU and Unix V7.
 
-Invariant: invalid bytes raise `FormatError` and nothing else, in time and memory linear in their length. The content
-of files is not read, and a member that claims to reach beyond the end of the archive is refused.
+Time and memory are linear in the length of the archive, and invalid bytes raise `FormatError`. The content of files is
+not read. A member that reaches beyond the end of the archive is refused.
 
 The fields and their offsets are in POSIX pax, "ustar Interchange Format" and "pax Header Block", and the GNU tar
 manual, "Basic Tar Format". Extended attributes are the PAX records ``SCHILY.xattr.NAME``.
@@ -25,12 +25,12 @@ Read = Callable[[int, int], bytes]
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _BLANK = b" " * 8
 _ZEROS = bytes(BLOCK)
-# More bytes than all extended attributes that Linux lets a file have.
+# This is more than all extended attributes that Linux allows a file to have.
 _MAX_RECORDS_SIZE = 1 << 20
 # Global records are merged into each following member, so their size is limited. `git archive` writes one comment.
 # Global extended attributes would be copied for each member, and engines ignore them.
 _MAX_GLOBAL_SIZE = 1 << 12
-# Eight records for each of a million members.
+# This allows eight records for each of a million members.
 _MAX_RECORDS = 1 << 23
 _MAX_LENGTH_DIGITS = 20
 _NUMBER = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
@@ -116,7 +116,7 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
         if block == _ZEROS:
             return
         if len(block) < BLOCK or not _checksum_matches(block):
-            raise FormatError(f"tar at byte {offset}", "no header", "one or the end")
+            raise FormatError(f"tar at byte {offset}", "invalid bytes", "a header or the end of the archive")
         fields = _FIELDS.unpack(block)
         flag = fields[7]
         start = offset + BLOCK
@@ -129,15 +129,17 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
             start = _skip_sparse_map(read, block, start, length)
         header = _parse_header(fields, records.pop(), offset, start)
         if header.start + header.size > length:
-            raise FormatError(f"tar at byte {offset}", f"{length - start} bytes", f"{header.size}: it is cut short")
+            raise FormatError(
+                f"tar at byte {offset}", f"{length - start} bytes", f"{header.size}: the archive is truncated"
+            )
         yield header
         offset = start + padded_size(header.size)
     if records.pop(with_global=False):
-        raise FormatError(f"tar at byte {offset}", "the end", "the member that records describe")
+        raise FormatError(f"tar at byte {offset}", "the end", "the member that the last records describe")
 
 
 class _Records:
-    """The PAX records, or GNU's equivalents, that apply to the next member or to all that follow."""
+    """The PAX records, or GNU's equivalents, that apply to the next member or to all members that follow."""
 
     def __init__(self) -> None:
         self._global: dict[bytes, bytes] = {}
@@ -190,14 +192,14 @@ def _parse_header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset
     path = records.get(b"GNU.sparse.name", records.get(b"path", path))
     link = records.get(b"linkpath", _until_nul(target))
     if b"\0" in path or b"\0" in link:
-        raise FormatError(f"tar at byte {offset}", "a name with a zero byte", "none")
+        raise FormatError(f"tar at byte {offset}", "a name with a zero byte", "a name without one")
     if flag == b"\0" and path.endswith(b"/"):
         kind = EntryKind.DIRECTORY  # The V7 format has no type flag for directories.
     owner = (uname, gname) if is_ustar or is_gnu else (b"", b"")
     is_device = kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
     content_size = _record_or_field(records, b"size", size, offset) if kind is EntryKind.FILE else 0
     if content_size < 0:
-        raise FormatError(f"tar at byte {offset}", f"a size of {content_size}", "one that a file can have")
+        raise FormatError(f"tar at byte {offset}", f"a size of {content_size}", "a size that a file can have")
     return TarHeader(
         path,
         kind,
@@ -261,7 +263,7 @@ def _read_body(read: Read, start: int, size: int, length: int) -> bytes:
     _check_length(size, start)
     body = read(start, size)
     if len(body) < size or start + size > length:
-        raise FormatError(f"tar at byte {start}", f"{len(body)} bytes", f"{size}: it is cut short")
+        raise FormatError(f"tar at byte {start}", f"{len(body)} bytes", f"{size}: the archive is truncated")
     return body
 
 

@@ -68,7 +68,7 @@ def test_a_long_number_is_refused() -> None:
 
 def test_a_cache_of_another_store_directory_is_refused() -> None:
     check_cache_info(EXAMPLE.read_bytes(), "the cache")
-    with pytest.raises(Unavailable, match="the cache: got a cache of /gnu/store, expected one of /nix/st"):
+    with pytest.raises(Unavailable, match="the cache: got a cache for /gnu/store, expected one for /nix/st"):
         check_cache_info(b"StoreDir: /gnu/store\n", "the cache")
     with pytest.raises(FormatError, match="the cache: nix-cache-info line 1: got 'x', expected KEY: VALUE"):
         check_cache_info(b"x", "the cache")

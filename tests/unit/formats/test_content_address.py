@@ -143,14 +143,16 @@ def test_the_path_depends_on_a_self_reference() -> None:
 @pytest.mark.parametrize("found", [of_file("fixed", "sha256"), of_file("fixed:r", "sha1")])
 def test_other_addresses_cannot_have_references(found: ContentAddress) -> None:
     for references, self_reference in (((GLIBC,), False), ((), True)):
-        with pytest.raises(FormatError, match=r"^content address fixed:.*: got references, expected none with it$"):
+        with pytest.raises(
+            FormatError, match=r"^content address fixed:.*: got references, expected a path without references$"
+        ):
             found.make_path("x", references, self_reference)
     path = found.make_path("x", (), self_reference=False)
     assert not found.matches(info_of(path, b"", GLIBC))
 
 
 def test_a_text_cannot_have_a_self_reference() -> None:
-    with pytest.raises(FormatError, match="got references, expected none"):
+    with pytest.raises(FormatError, match="got references, expected a path without references"):
         of_file("text", "sha256").make_path("x", (), self_reference=True)
 
 
@@ -274,7 +276,7 @@ def test_the_first_of_two_overlapping_texts_is_replaced() -> None:
 
 def test_texts_of_different_lengths_are_refused() -> None:
     for old, new in ((OLD, NEW[1:]), (b"", b"")):
-        with pytest.raises(InvalidArgument, match="expected as many bytes"):
+        with pytest.raises(InvalidArgument, match=r"expected \d+ bytes$"):
             Rewriter(old, new)
 
 

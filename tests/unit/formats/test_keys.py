@@ -88,7 +88,7 @@ def test_an_invalid_public_key_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "key-1:", key_text("key-1", SEED), key_text("", SEED + PUBLIC), str(KEY)[:-1]])
 def test_an_invalid_secret_key_is_not_shown(text: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"^secret key: got something else, expected NAME:BASE64 of 64 bytes$"):
+    with pytest.raises(InvalidArgument, match=r"^secret key: got an invalid key, expected NAME:BASE64 of 64 bytes$"):
         SecretKey.parse(text)
 
 
@@ -99,7 +99,7 @@ def test_a_secret_key_in_place_of_a_public_one_is_not_shown() -> None:
 
 def test_halves_of_different_keys_are_refused() -> None:
     with pytest.raises(
-        InvalidArgument, match=r"^secret key 'key-1': got two halves that do not match, expected one key$"
+        InvalidArgument, match=r"^secret key 'key-1': got halves that do not match, expected a seed and its public key$"
     ):
         SecretKey.parse(key_text("key-1", SEED + OTHER.public.raw))
 

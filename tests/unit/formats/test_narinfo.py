@@ -327,9 +327,11 @@ def test_an_invalid_line_is_refused(line: str) -> None:
 
 def test_a_line_without_a_line_feed_is_refused() -> None:
     """Without one, Nix considers the file corrupt; it treats a CR as part of the value."""
-    with pytest.raises(FormatError, match=r"^narinfo line 13: got 'CA: .* and the end, expected a line end first$"):
+    with pytest.raises(FormatError, match=r"^narinfo line 13: got 'CA: .* without a line end, expected LF at the end$"):
         narinfo.parse(NARINFO[:-1])
-    with pytest.raises(FormatError, match=r"^narinfo line 1: got .*, expected no control characters, and LF ends$"):
+    with pytest.raises(
+        FormatError, match=r"^narinfo line 1: got .*, expected printable characters, and LF as line end$"
+    ):
         narinfo.parse(NARINFO.replace("\n", "\r\n"))
 
 

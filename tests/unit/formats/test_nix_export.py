@@ -114,7 +114,7 @@ def swapped(old: bytes, new: bytes) -> bytes:
         (b"<html>", "export: got the end, expected 2 more bytes"),
         (number(2), "export: got 2, expected 1 or 0 for the next path or the end"),
         (NEXT + b"x" * 100, "NAR at byte 8: got a string of 8680820740569200760 bytes, expected at most 65536"),
-        (swapped(number(0x4558494E), number(1)), "export: got 0x1 behind a NAR, expected 0x4558494e"),
+        (swapped(number(0x4558494E), number(1)), "export: got 0x1 after a NAR, expected 0x4558494e"),
         (
             swapped(string(str(GLIBC)), string("/etc/passwd")),
             "export: store path: got '/etc/passwd', expected /nix/store/HASH-NAME",
@@ -161,5 +161,5 @@ def endless(pieces: Iterable[bytes]) -> Callable[[int], bytes]:
 
 
 def test_endless_zeros_after_a_nar_are_refused() -> None:
-    with pytest.raises(FormatError, match="got 0x0 behind a NAR"):
+    with pytest.raises(FormatError, match="got 0x0 after a NAR"):
         list(nix_export.parse(endless([NEXT, nar_of({})]), len))

@@ -138,7 +138,7 @@ def test_the_value_of_a_setting_that_is_called_a_secret_is_not_shown(text: str) 
 @pytest.mark.parametrize(
     "message",
     [
-        "secret key: got something else, expected NAME:BASE64 of 64 bytes",
+        "secret key: got an invalid key, expected NAME:BASE64 of 64 bytes",
         "/srv/token: got nothing there, expected a file",
         "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none",
     ],

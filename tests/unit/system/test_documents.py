@@ -78,7 +78,7 @@ def test_the_json_of_a_file_is_read_with_one_kind_of_error(tmp_path: Path) -> No
     with pytest.raises(FormatError, match=r"^file: got more than 9 bytes, expected a list in JSON$"):
         read_json(file, "file", "a list in JSON", limit=9)
     file.write_text("[" * 100_000)
-    with pytest.raises(FormatError, match=r"^file: got values nested too deep, expected a list in JSON$"):
+    with pytest.raises(FormatError, match=r"^file: got values nested too deeply, expected a list in JSON$"):
         read_json(file, "file", "a list in JSON")
     with pytest.raises(InputError, match=r"^file: got No such file or directory, expected a list in JSON$") as caught:
         read_json(tmp_path / "nothing", "file", "a list in JSON", hint="write one")

@@ -182,7 +182,7 @@ def test_a_cache_of_another_store_folder_is_refused(store: Path, tmp_path: Path)
     ran = push_store(store, "hello")
     assert (ran.code, ran.error) == (
         5,
-        f"file://{tmp_path}/cache: got a cache of /gnu/store, expected one of /nix/store",
+        f"file://{tmp_path}/cache: got a cache for /gnu/store, expected one for /nix/store",
     )
     (tmp_path / "cache/nix-cache-info").write_text("nonsense\n")
     assert push_store(store, "hello").code == 3

@@ -104,7 +104,7 @@ def test_a_folder_that_is_not_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="got none there, expected a store of lamina's"):
         EmbeddedStore(tmp_path)
     (tmp_path / "nix-cache-info").write_text("StoreDir: /gnu/store\n")
-    with pytest.raises(Unavailable, match="got a cache of /gnu/store, expected one of /nix/store"):
+    with pytest.raises(Unavailable, match="got a cache for /gnu/store, expected one for /nix/store"):
         EmbeddedStore(tmp_path)
     (tmp_path / "nix-cache-info").write_bytes(b"\xff")
     with pytest.raises(FormatError, match=r"nix-cache-info: got .*, expected UTF-8"):
