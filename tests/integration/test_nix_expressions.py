@@ -13,6 +13,7 @@ from tests.integration.closures import Nix
 from tests.integration.engines import Engine
 from tests.integration.expressions import SANDBOX, Expressions, load, stream
 from tests.integration.tools import ToolError, require
+from tests.support.paths import REPOSITORY
 
 GREETING = "Hello, world!\n"
 # nixpkgs' lib.getExe of a derivation.
@@ -48,6 +49,12 @@ def test_the_examples_of_the_manual_load_and_run(expressions: Expressions, engin
 
 def test_the_examples_built_by_a_newer_nix_load_and_run(newer: Expressions, engine: Engine, tmp_path: Path) -> None:
     _assert_examples(newer, engine, tmp_path)
+
+
+def test_the_example_of_the_docs_is_the_derivation_of_the_manual(expressions: Expressions) -> None:
+    (example,) = re.findall(r"```nix\n(.*?)```", (REPOSITORY / "docs/nix.md").read_text(), re.DOTALL)
+    function = example.replace("./lamina/nix", f"{expressions.source}/nix")
+    assert expressions.evaluate(f"(({function}) {{ inherit pkgs; }}).drvPath") == expressions.evaluate("built.drvPath")
 
 
 def test_a_newer_nix_makes_the_same_derivations(expressions: Expressions, newer_nix: Nix) -> None:
