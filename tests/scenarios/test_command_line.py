@@ -223,13 +223,21 @@ def test_a_file_name_that_is_not_utf8_is_printed_unchanged(store: FakeStore) -> 
 # plan
 
 
-def test_plan_prints_the_paths_of_each_layer_and_the_reason(store: FakeStore) -> None:
+def test_plan_prints_a_line_for_each_layer(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--max-layers", "3")
-    lines = ran.stdout.decode().splitlines()
+    heading, *lines, total = ran.stdout.decode().splitlines()
     assert (ran.code, ran.stderr) == (0, "")
-    assert next(line for line in lines if line.startswith("layer ")).startswith("layer 1: ")
-    assert {line.strip() for line in lines if line.startswith("  ")} == {str(path) for path in store.numbers}
-    assert re.fullmatch(r"2 layers, 4 store paths, [0-9.]+ (B|KiB)", lines[-1])
+    assert heading.split() == ["LAYER", "SIZE", "PATHS", "WHY"]
+    assert [line.split()[0] for line in lines] == ["1", "2"]
+    assert [re.split("  +", line)[-1] for line in lines] == ["large path", "large path and what it needs"]
+    assert re.fullmatch(r"2 layers, 4 store paths, [0-9.]+ (B|KiB)", total)
+
+
+def test_a_full_plan_prints_a_line_for_each_path(store: FakeStore) -> None:
+    ran = run("plan", "hello", "--store", store.root, "--max-layers", "3", "--full")
+    heading, *lines, _ = ran.stdout.decode().splitlines()
+    assert heading.split() == ["LAYER", "SIZE", "PATH", "WHY"]
+    assert {line.split()[3] for line in lines} == {str(path) for path in store.numbers}
 
 
 @pytest.mark.parametrize("layering", ["auto", "popularity"])
@@ -353,12 +361,27 @@ def test_plan_runs_no_script(store: FakeStore) -> None:
 # inspect
 
 
-def test_inspect_prints_the_name_the_platform_and_the_store_paths_of_an_archive(store: FakeStore) -> None:
+def test_inspect_prints_the_name_the_platform_and_the_layers_of_an_archive(store: FakeStore) -> None:
     run("build", "hello", "--store", store.root, "--tag", "1", "-o", "x.tar", "--architecture", "arm64")
-    lines = run("inspect", "x.tar").stdout.decode().splitlines()
-    assert lines[0] == "hello:1"
-    assert re.fullmatch(r"id sha256:[0-9a-f]{64}, linux/arm64, 5 layers", lines[1])
-    assert {line.strip() for line in lines if line.startswith("  ")} == {str(path) for path in store.numbers}
+    above, below = run("inspect", "x.tar").stdout.decode().split("\n\n")
+    title, *fields = above.splitlines()
+    heading, *layers = below.splitlines()
+    assert (title, heading.split()) == ("hello:1", ["LAYER", "SIZE", "DIFF", "ID", "PATHS"])
+    assert re.fullmatch(r"  id        sha256:[0-9a-f]{12}", fields[0])
+    assert fields[1] == "  platform  linux/arm64"
+    assert fields[-1] == "  layers    5"
+    assert re.fullmatch(r"    1  [0-9.]+ KiB  sha256:[0-9a-f]{12}  \S+", layers[0])
+    assert layers[-1].endswith("  no store paths")
+
+
+def test_inspect_prints_whole_digests_and_store_paths_if_asked(store: FakeStore) -> None:
+    run("build", "hello", "--store", store.root, "--max-layers", "3", "-o", "x.tar")
+    document = json.loads(run("inspect", "x.tar", "--json").stdout)
+    lines = run("inspect", "x.tar", "--full").stdout.decode().splitlines()
+    assert f"  id        {document['id']}" in lines
+    assert {line.split()[-1] for line in lines if "/nix/store/" in line} == {str(path) for path in store.numbers}
+    for listed in document["layers"]:
+        assert sum(f"{listed['diff_id']}  {listed['digest']}  " in line for line in lines) == 1
 
 
 def test_inspect_shows_the_config(store: FakeStore) -> None:
@@ -387,7 +410,7 @@ def test_inspect_shows_the_platforms_of_a_layout(tmp_path: Path) -> None:
     assert "platform" not in document
     lines = run("inspect", tmp_path / "image.tar").stdout.decode().splitlines()
     assert lines[0] == "no name"
-    assert lines[1] == f"id {document['id']}, linux/arm64, 1 layers"
+    assert lines[2] == "  platform  linux/arm64"
 
 
 @pytest.mark.parametrize(("verb", "more"), [("inspect", ()), ("merge", ("-o", "-")), ("export", ("-o", "-"))])
@@ -471,7 +494,7 @@ def test_the_machines_store_is_the_default(store: FakeStore, monkeypatch: pytest
 def test_several_stores_are_asked_in_turn(store: FakeStore, tmp_path: Path) -> None:
     other = FakeStore(tmp_path / "other")
     other.add("extra-1", {"x": b""})
-    ran = run("plan", "hello", "extra", "--store", store.root, "--store", other.root)
+    ran = run("plan", "hello", "extra", "--store", store.root, "--store", other.root, "--full")
     assert ran.stdout.decode().count("/nix/store/") == 5
 
 

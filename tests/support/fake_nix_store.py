@@ -342,12 +342,12 @@ class CompletedRun:
         return line.removeprefix("lamina: ")
 
 
-def run(*arguments: str | Path) -> CompletedRun:
-    """Run ``lamina ARGUMENTS`` in this process, which is fast."""
+def run(*arguments: str | Path, wrapper: type[io.TextIOWrapper] = io.TextIOWrapper) -> CompletedRun:
+    """Run ``lamina ARGUMENTS`` in this process, which is fast; ``wrapper`` is the class of its stdout."""
     stdout, stderr = io.BytesIO(), io.BytesIO()
     old_argv, old_action = sys.argv, signal.getsignal(signal.SIGTERM)
     sys.argv = ["lamina", *map(str, arguments)]
-    out, err = io.TextIOWrapper(stdout, "utf-8"), io.TextIOWrapper(stderr, "utf-8", errors="backslashreplace")
+    out, err = wrapper(stdout, "utf-8"), io.TextIOWrapper(stderr, "utf-8", errors="backslashreplace")
     try:
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
             main()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import lamina
+from lamina.cli.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.cli.options import ReaderOptions, ReportOptions, reader_options, report_options
-from lamina.cli.output import escape_controls, print_stdout
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import dump_layer, print_json, warn
+from lamina.cli.tables import Column, print_fields, print_table
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
-    from lamina.images.readers.source_image import SourceImage
+    from lamina.images.readers.source_image import SourceImage, SourceLayer
 
 
 @click.command(
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 )
 @click.argument("image", metavar="IMAGE[#NAME]")
 @reader_options
+@click.option("--full", is_flag=True, help="Print whole digests, and every store path of each layer.")
 @report_options
-def command(image: str, reader: ReaderOptions, report: ReportOptions) -> None:
+def command(image: str, reader: ReaderOptions, report: ReportOptions, *, full: bool) -> None:
     """What IMAGE holds: its ID, names and layers, with the store paths in each.
 
     IMAGE is a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz, or an OCI layout
@@ -37,13 +41,42 @@ def command(image: str, reader: ReaderOptions, report: ReportOptions) -> None:
         first, *others = (_dump_image(item, several=len(images) > 1) for item in images)
         print_json({**first, **({"others": others} if others else {}), "warnings": images.warnings})
         return
-    for item in images:
-        print_stdout(escape_controls(", ".join((*item.repo_tags, *item.tags)) or "no name"))
-        print_stdout(escape_controls(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
-        for number, layer in enumerate(item.layers, 1):
-            print_stdout(f"layer {number}: {format_size(layer.size)}, {layer.diff_id}")
-            for path in layer.paths:
-                print_stdout(f"  {path}")
+    for number, item in enumerate(images):
+        if number:
+            print_stdout("")
+        title = ", ".join((*item.repo_tags, *item.tags)) or "no name"
+        print_fields(title, list(_list_fields(item, full=full)), is_whole=full)
+        print_stdout("")
+        _print_layers(item.layers, full=full)
+
+
+def _list_fields(image: SourceImage, *, full: bool) -> Iterator[tuple[str, str]]:
+    yield "id", image.id if full else shorten_digest(image.digest)
+    yield "platform", image.platform or "not stated"
+    yield "created", str(image.config.get("created") or "not stated")
+    yield "size", format_size(sum(layer.size for layer in image.layers))
+    yield "layers", str(len(image.layers))
+
+
+def _print_layers(layers: Sequence[SourceLayer], *, full: bool) -> None:
+    columns = [Column("LAYER", is_number=True), Column("SIZE", is_number=True), Column("DIFF ID", style="dim")]
+    if full:
+        columns.append(Column("DIGEST", style="dim"))
+    columns.append(Column("PATH" if full else "PATHS", is_flexible=True))
+    list_rows = _list_paths if full else _list_layer
+    rows = (row for number, layer in enumerate(layers, 1) for row in list_rows(str(number), layer))
+    print_table(columns, rows, is_whole=full)
+
+
+def _list_layer(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
+    yield number, format_size(layer.size), shorten_digest(layer.diff_id), summarize_layer_paths(layer.paths)
+
+
+def _list_paths(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
+    first, *others = map(str, layer.paths or (NO_PATHS,))
+    yield number, format_size(layer.size), str(layer.diff_id), str(layer.digest), first
+    for path in others:
+        yield number, "", "", "", path
 
 
 def _dump_image(image: SourceImage, *, several: bool) -> dict[str, Any]:

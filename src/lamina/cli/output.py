@@ -72,8 +72,15 @@ def print_stdout(text: str) -> None:
 
     File names are printed as their original bytes, except on a terminal, where control characters are escaped.
     """
-    if sys.stdout.isatty():
-        text = escape_lines(text)
+    write_stdout_line(escape_lines(text) if sys.stdout.isatty() else text)
+
+
+def write_stdout_line(text: str) -> None:
+    """Print a line of a result that may have colours, whose other control characters are escaped already.
+
+    Raises:
+        OutputError: The line cannot be written.
+    """
     try:
         data = os.fsencode(text)
     except UnicodeEncodeError:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import lamina
 from lamina.cli.image_options import ImageOptions, image_options
+from lamina.cli.labels import summarize_layer_paths
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
+from lamina.cli.tables import Column, print_table
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
@@ -23,26 +26,47 @@ if TYPE_CHECKING:
     epilog="Example: lamina plan /nix/store/…-hello-2.12.1 --max-layers 20 --layering popularity",
 )
 @image_options
+@click.option("--full", is_flag=True, help="List every store path of each layer, whole, with its own size.")
 @report_options
-def command(image: ImageOptions, report: ReportOptions) -> None:
+def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
     """Which store path of ROOT... and all they need goes to which layer, how large it is, and why.
 
     Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
     on this machine. So it does not see what a script or --with would bring along, but it does count the layers of a
-    base image. The customisation layer, the last, is not among those listed.
+    base image. The customisation layer, the last, is not among those listed. A layer of several paths is listed by
+    the name of the largest and the number of the others.
     """
     planned = lamina.plan_layered_image(**image.make_arguments())
     warn(planned.warnings, report)
     if report.as_json:
         print_json({"layers": [_dump_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
         return
-    for number, layer in enumerate(planned.layers, 1):
-        print_stdout(f"layer {number}: {format_size(layer.nar_size)}, {layer.reason}")
-        for path in layer.paths:
-            print_stdout(f"  {path}")
+    _print_layers(planned.layers, full=full)
     total = sum(layer.nar_size for layer in planned.layers)
     paths = sum(len(layer.paths) for layer in planned.layers)
     print_stdout(f"{len(planned.layers)} layers, {paths} store paths, {format_size(total)}")
+
+
+def _print_layers(layers: Sequence[LayerPlan], *, full: bool) -> None:
+    columns = [
+        Column("LAYER", is_number=True),
+        Column("SIZE", is_number=True),
+        Column("PATH" if full else "PATHS", is_flexible=True),
+        Column("WHY", is_flexible=True, style="dim"),
+    ]
+    list_rows = _list_paths if full else _list_layer
+    rows = (row for number, layer in enumerate(layers, 1) for row in list_rows(str(number), layer))
+    print_table(columns, rows, is_whole=full)
+
+
+def _list_layer(number: str, layer: LayerPlan) -> Iterator[Sequence[str]]:
+    sizes = [size for _, size in layer.nars]
+    yield number, format_size(layer.nar_size), summarize_layer_paths(layer.paths, sizes), layer.reason
+
+
+def _list_paths(number: str, layer: LayerPlan) -> Iterator[Sequence[str]]:
+    for path, (_, size) in zip(layer.paths, layer.nars, strict=True):
+        yield number, format_size(size), str(path), layer.reason
 
 
 def _dump_layer(layer: LayerPlan) -> dict[str, Any]:

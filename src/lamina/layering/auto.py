@@ -24,6 +24,8 @@ from lamina.layering.reach import Reachability, Weights, iter_bits
 Groups = dict[int, int]
 """Maps each set of primaries to the paths that belong to it, both as bit masks."""
 
+_ALL_ALONE = "a layer for every path"
+
 
 def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
     """Plan at most ``budget`` layers by size.
@@ -37,15 +39,27 @@ def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple
     ignored_mask = sum(1 << number for path, number in closure.numbers.items() if path in ignored)
     weights = Weights([info.nar_size for info in closure])
     layers = []
-    for paths in groups.values():
+    for primaries, paths in groups.items():
         size = weights.sum(_with_dependencies(paths, reach))
         infos = sorted(
             (closure.infos[number] for number in iter_bits(paths & ~ignored_mask)),
             key=lambda info: (info.path.name, info.path.hash),
         )
         if infos:
-            layers.append((size, sorted(info.path for info in infos), LayerPlan.of(infos, f"closure size {size}")))
+            reason = _explain(closure, primaries, len(infos)) if len(groups) < len(closure) else _ALL_ALONE
+            layers.append((size, sorted(info.path for info in infos), LayerPlan.of(infos, reason)))
     return tuple(layer for _, _, layer in sorted(layers, key=lambda item: item[:2]))
+
+
+def _explain(closure: Closure, primaries: int, path_count: int) -> str:
+    """Return a text that says why ``path_count`` paths, which ``primaries`` need, share a layer."""
+    if not primaries:
+        return "needed by no large path"
+    needing = sorted((closure.infos[number] for number in iter_bits(primaries)), key=lambda info: -info.nar_size)
+    if len(needing) == 1:
+        return "large path" if path_count == 1 else "large path and what it needs"
+    first, second, *others = (info.path.package for info in needing)
+    return f"needed by {first} and {f'{len(others) + 1} more' if others else second}"
 
 
 def _split(closure: Closure, budget: int, reach: Reachability) -> Groups:

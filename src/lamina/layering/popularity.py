@@ -32,13 +32,17 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
         replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
     )
     order = rank_by_popularity(counted)
-    alone = [LayerPlan.of((info,), f"popularity {score}") for info, score in order[: budget - 1]]
+    alone = [LayerPlan.of((info,), _explain(score)) for info, score in order[: budget - 1]]
     rest = order[budget - 1 :]
     if not rest:
         return tuple(alone)
     _, highest = rest[0]
-    reason = f"popularity {highest}" if len(rest) == 1 else f"the rest, popularity {highest} and less"
+    reason = _explain(highest) if len(rest) == 1 else f"the rest, popularity {highest} and less"
     return (*alone, LayerPlan.of((info for info, _ in rest), reason))
+
+
+def _explain(score: int) -> str:
+    return f"popularity {score} (how often needed)"
 
 
 def rank_by_popularity(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:

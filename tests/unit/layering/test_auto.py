@@ -26,6 +26,25 @@ def test_an_ignored_path_counts_towards_the_budget_and_is_in_no_layer() -> None:
     assert auto(closure(""), 3, ()) == ()
 
 
-def test_the_reason_of_a_layer_is_the_size_of_its_closure() -> None:
+def test_every_path_is_alone_if_there_are_enough_layers() -> None:
     plans = auto(closure("A→B", A=3, B=4), 2, ())
-    assert [plan.reason for plan in plans] == ["closure size 4", "closure size 7"]
+    assert {plan.reason for plan in plans} == {"a layer for every path"}
+
+
+def test_the_reason_says_why_a_path_is_alone_and_why_paths_are_together() -> None:
+    """A, B and C are the largest paths; O is above all of them."""
+    plans = auto(EXAMPLE, 4, ())
+    assert dict(zip(layers(plans), (plan.reason for plan in plans), strict=True)) == {
+        "C F": "large path and what it needs",
+        "B E": "large path and what it needs",
+        "A D": "large path and what it needs",
+        "O": "needed by no large path",
+    }
+
+
+def test_the_reason_counts_the_paths_that_need_a_layer() -> None:
+    plans = auto(closure("A→D,E  B→D,E  C→D,E", A=9, B=8, C=7, D=1, E=1), 4, ())
+    assert [plan.reason for plan in plans] == [
+        "needed by A and 2 more",
+        *["large path"] * 3,
+    ]

@@ -11,6 +11,7 @@ from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json
+from lamina.cli.tables import print_fields
 from lamina.messages.sizes import format_size
 
 
@@ -33,9 +34,13 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
     if not result.exists:
         print_stdout(escape_controls(f"no layer cache at {layer_cache}"))
         return
-    print_stdout(escape_controls(layer_cache))
-    print_stdout(f"  size: {format_size(result.size)}")
-    kinds = f"{result.layers} layers, {result.compressed} compressed layers, {result.listings} store paths"
-    print_stdout(f"  entries: {result.entries} ({kinds})")
+    fields = [
+        ("size", format_size(result.size)),
+        ("entries", str(result.entries)),
+        ("layers", str(result.layers)),
+        ("compressed layers", str(result.compressed)),
+        ("store paths", str(result.listings)),
+    ]
     if result.oldest:
-        print_stdout(f"  least recently used: {result.oldest:%Y-%m-%d}")
+        fields.append(("least recently used", f"{result.oldest:%Y-%m-%d}"))
+    print_fields(layer_cache, fields)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
+from lamina.cli.labels import shorten_sri
 from lamina.cli.options import ReportOptions, report_options
-from lamina.cli.output import escape_controls, print_stdout
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import resolve_store_folder
+from lamina.cli.tables import print_fields
 from lamina.core.names import STORE_DIR
 from lamina.messages.sizes import format_size
 
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
 )
 @click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
 @click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
+@click.option("--full", is_flag=True, help="Print whole hashes, signatures and store paths.")
 @report_options
-def command(roots: tuple[str, ...], store: str | None, report: ReportOptions) -> None:
-    """What the store knows of each ROOT, a store path or a name that fits one.
+def command(roots: tuple[str, ...], store: str | None, report: ReportOptions, *, full: bool) -> None:
+    """Print what the store knows of each ROOT, a store path or a name that fits one.
 
-    With --json it is named as nix path-info --json names it.
+    Without --full, hashes are cut short, and a reference is called by its name.
     """
     folder = resolve_store_folder(store)
     stored_paths = lamina.describe_paths(roots, embedded_store=folder)
@@ -41,24 +44,23 @@ def command(roots: tuple[str, ...], store: str | None, report: ReportOptions) ->
     for number, path in enumerate(stored_paths):
         if number:
             print_stdout("")
-        for line in _format_lines(path):
-            print_stdout(escape_controls(line))
+        print_fields(str(path.known.info.path), list(_list_fields(path, full=full)), is_whole=full)
 
 
-def _format_lines(path: StoredPath) -> Iterator[str]:
+def _list_fields(path: StoredPath, *, full: bool) -> Iterator[tuple[str, str]]:
     narinfo, info = path.known, path.known.info
-    yield str(info.path)
-    yield f"  nar: {format_size(info.nar_size)}, {info.nar_hash.sri}"
-    yield f"  closure: {format_size(path.closure_size)}"
-    yield f"  file: {path.file}"
+    yield "size", format_size(info.nar_size)
+    yield "closure size", format_size(path.closure_size)
+    yield "nar hash", info.nar_hash.sri if full else shorten_sri(info.nar_hash)
+    yield "file", str(path.file)
     if narinfo.deriver:
-        yield f"  deriver: {STORE_DIR}/{narinfo.deriver}"
+        yield "deriver", f"{STORE_DIR}/{narinfo.deriver}" if full else narinfo.deriver.partition("-")[2]
     if narinfo.address:
-        yield f"  content address: {narinfo.address}"
+        yield "content address", narinfo.address
     for signature in narinfo.signatures:
-        yield f"  signature: {signature}"
+        yield "signature", signature if full else signature.partition(":")[0]
     for reference in sorted(info.references):
-        yield f"  reference: {reference}"
+        yield "reference", str(reference) if full else reference.name
 
 
 def _dump_path(path: StoredPath) -> dict[str, Any]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 import lamina
+from lamina.cli.labels import HASH_DIGITS
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo, summarize_paths
 from lamina.cli.store.store_option import find_store_folder
+from lamina.cli.tables import Column, print_table
 from lamina.errors import NotFound
 from lamina.messages.sizes import format_size
+
+if TYPE_CHECKING:
+    from lamina.formats.narinfo import NarInfo
 
 
 @click.command(
@@ -21,12 +30,14 @@ from lamina.messages.sizes import format_size
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
-@click.option("--size", is_flag=True, help="Print how large each one is, and at the end all of them.")
+@click.option("--size", is_flag=True, help="Print sizes and their sum also where stdout is not a terminal.")
+@click.option("--full", is_flag=True, help="Print whole store paths on a terminal too.")
 @report_options
-def command(names: tuple[str, ...], store: str | None, *, size: bool, report: ReportOptions) -> None:
-    """The store paths that are valid in the store, one a line; with NAME... those that are called so.
+def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool, report: ReportOptions) -> None:
+    """List the store paths that are valid in the store; with NAME... only those of these names.
 
-    A NAME is hello, hello-2.12.1, hello^dev, or a store path.
+    A NAME is hello, hello-2.12.1, hello^dev, or a store path. On a terminal, a table has the name, the size and the
+    first digits of the hash of each path. Elsewhere, whole store paths are printed, one a line.
     """
     folder = find_store_folder(store)
     if folder is None and names:
@@ -35,8 +46,19 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, report: Re
     if report.as_json:
         print_json({"store": folder, "paths": list(map(dump_narinfo, narinfos))})
         return
-    for narinfo in narinfos:
-        path = narinfo.info.path
-        print_stdout(f"{format_size(narinfo.info.nar_size):>11}  {path}" if size else str(path))
-    if size and not report.quiet:
+    is_table = sys.stdout.isatty()
+    if is_table and not full:
+        _print_table(narinfos)
+    else:
+        for narinfo in narinfos:
+            path = narinfo.info.path
+            sized = size or is_table
+            print_stdout(f"{format_size(narinfo.info.nar_size):>11}  {path}" if sized else str(path))
+    if (size or is_table) and narinfos and not report.quiet:
         print_stderr(summarize_paths(narinfos))
+
+
+def _print_table(narinfos: Iterable[NarInfo]) -> None:
+    columns = [Column("NAME", is_flexible=True), Column("SIZE", is_number=True), Column("HASH", style="dim")]
+    infos = sorted((narinfo.info for narinfo in narinfos), key=lambda info: (info.path.name, info.path.hash))
+    print_table(columns, ((info.path.name, format_size(info.nar_size), info.path.hash[:HASH_DIGITS]) for info in infos))

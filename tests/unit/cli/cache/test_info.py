@@ -22,9 +22,12 @@ def test_the_layer_cache_is_shown(file: Path) -> None:
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.decode().splitlines() == [
         str(file),
-        f"  size: {file.stat().st_size / 1024:.1f} KiB",
-        "  entries: 12 (3 layers, 6 compressed layers, 3 store paths)",
-        "  least recently used: 1970-02-01",
+        f"  size                 {file.stat().st_size / 1024:.1f} KiB",
+        "  entries              12",
+        "  layers               3",
+        "  compressed layers    6",
+        "  store paths          3",
+        "  least recently used  1970-02-01",
     ]
 
 

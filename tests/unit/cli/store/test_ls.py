@@ -10,6 +10,7 @@ import pytest
 from tests.support.embedded_store import CLOSURE, KEY, ROOT
 from tests.support.fake_nix_store import run
 from tests.support.paths import EXAMPLES
+from tests.support.terminal import run_on_terminal
 
 import lamina
 
@@ -68,19 +69,38 @@ def test_ls_has_a_json_form(store: Path) -> None:
     assert all(set(path) == keys for path in document["paths"])
 
 
-def test_info_prints_the_narinfo_of_a_path(store: Path) -> None:
+def test_a_table_is_printed_on_a_terminal(store: Path) -> None:
+    lines = run_on_terminal("store", "ls", "hello", "greeting", "--store", store)
+    assert lines == [
+        "NAME             SIZE  HASH",
+        "greeting-1.0  1.9 KiB  77a3p2cb156q",
+        "hello-1.0     3.4 KiB  kq93jhbiwd2m",
+    ]
+    full = run_on_terminal("store", "ls", "hello", "--store", store, "--full")
+    assert full == [f"    3.4 KiB  {ROOT}"]
+
+
+def test_info_prints_short_names_and_hashes(store: Path) -> None:
     ran = run("store", "info", "hello", "greeting", "--store", store)
     first, second = ran.stdout.decode().split("\n\n")
-    lines = first.splitlines()
-    assert (ran.code, ran.stderr, lines[0]) == (0, "", ROOT)
-    assert "  nar: 3.4 KiB, sha256-h3AzGluuLICk9ZNs0e0GJSc5FSy+b+/ehhvrarzz8S0=" in lines
-    assert "  closure: 14.5 KiB" in lines
-    assert "  deriver: /nix/store/swn5fjzq2vkj2f5xn3gijddn7xn6s7zz-hello-1.0.drv" in lines
-    assert sum(line.startswith("  signature: lamina-example-1:") for line in lines) == 1
-    assert sum(line.startswith("  reference: /nix/store/") for line in lines) == 3
-    (file,) = (line.removeprefix("  file: ") for line in lines if line.startswith("  file: "))
-    assert Path(file).stat().st_size == 3480
+    title, *lines = first.splitlines()
+    fields = [tuple(line.strip().split(maxsplit=1)) for line in lines if "closure size" not in line]
+    assert (ran.code, ran.stderr, title) == (0, "", ROOT)
+    assert "  closure size  14.5 KiB" in lines
+    assert fields[0] == ("size", "3.4 KiB")
+    assert fields[1] == ("nar", "hash      sha256-h3AzGluuLICk…")
+    assert fields[3:5] == [("deriver", "hello-1.0.drv"), ("signature", "lamina-example-1")]
+    assert [name for name, _ in fields[5:]] == ["reference"] * 3
+    assert Path(fields[2][1]).stat().st_size == 3480
     assert second.startswith("/nix/store/77a3p2cb156qs7yxv45624ajmygrg615-greeting-1.0\n")
+
+
+def test_info_prints_whole_names_and_hashes_if_asked(store: Path) -> None:
+    lines = run("store", "info", "hello", "--store", store, "--full").stdout.decode().splitlines()
+    assert "  nar hash      sha256-h3AzGluuLICk9ZNs0e0GJSc5FSy+b+/ehhvrarzz8S0=" in lines
+    assert "  deriver       /nix/store/swn5fjzq2vkj2f5xn3gijddn7xn6s7zz-hello-1.0.drv" in lines
+    assert sum(line.startswith("  signature     lamina-example-1:") for line in lines) == 1
+    assert sum(line.startswith("  reference     /nix/store/") for line in lines) == 3
 
 
 def test_info_has_a_json_form(store: Path) -> None:

@@ -110,7 +110,8 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
     (damaged,) = document["damaged"]
     assert (ran.code, document["layers"], document["intact"], document["absent"]) == (6, 4, 3, 0)
     assert (set(damaged), damaged["paths"]) == ({"diff_id", "paths", "reason"}, [str(DATA)])
-    assert ran.error == f"layer {damaged['diff_id']} of {DATA}: {damaged['reason']}"
+    error = json.loads(ran.stderr)["error"]
+    assert error["message"] == f"layer {damaged['diff_id']} of {DATA}: {damaged['reason']}"
     document = json.loads(run("store", "verify", *flags, "--layer-cache", "none").stdout)
     assert (document["exists"], document["layers"], Path("none").exists()) == (False, 0, False)
 

@@ -1,0 +1,39 @@
+"""Short names for what people read: store paths, digests and sets of store paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.core.names import Digest, StorePath
+
+# The number of digits of a hash that is shortened: as many as ``docker images`` prints of an ID.
+HASH_DIGITS = 12
+NO_PATHS = "no store paths"
+
+
+def shorten_digest(digest: Digest) -> str:
+    """Return a digest as ``sha256:`` and its first 12 digits."""
+    algorithm, _, digits = str(digest).partition(":")
+    return f"{algorithm}:{digits[:HASH_DIGITS]}"
+
+
+def shorten_sri(digest: Digest) -> str:
+    """Return a digest in the form that Nix prints, such as ``sha256-h3AzGluuLICk…``, cut after 12 characters."""
+    algorithm, _, text = digest.sri.partition("-")
+    return f"{algorithm}-{text[:HASH_DIGITS]}…"
+
+
+def summarize_layer_paths(paths: Sequence[StorePath], sizes: Sequence[int] = ()) -> str:
+    """Return the name of the largest store path of a layer and how many others there are, such as ``glibc-2.40 +37``.
+
+    Args:
+        paths: The store paths.
+        sizes: Their sizes; without sizes, the first path is named.
+    """
+    if not paths:
+        return NO_PATHS
+    largest = max(range(len(sizes)), key=sizes.__getitem__, default=0)
+    others = f" +{len(paths) - 1}" if len(paths) > 1 else ""
+    return paths[largest].name + others
