@@ -90,6 +90,7 @@ from lamina.rootfs.entries import Symlink as Symlink
 from lamina.rootfs.entries import Xattr as Xattr
 from lamina.rootfs.layer import RootLayer as RootLayer
 from lamina.rootfs.tree import Tree as Tree
+from lamina.rootfs.users import User as User
 from lamina.stores.binary_cache.push import PushResult as PushResult
 from lamina.stores.embedded.gc import GCResult as GCResult
 from lamina.stores.embedded.nix_export import ImportedPath as ImportedPath

@@ -14,6 +14,7 @@ from lamina.images.image import Image
 from lamina.inputs.arguments import StrPath
 from lamina.layering import Pipeline
 from lamina.rootfs.entries import DeclaredEntry
+from lamina.rootfs.users import User
 from lamina.stores.binary_cache.push import PushResult
 from lamina.stores.embedded.verify import StoreCheck
 from lamina.stores.store import Store, StoreLike
@@ -54,6 +55,7 @@ def stream_layered_image(
     time_limit: float | None = None,
     sandbox: bool = True,
     extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
     layer_compression: str = "none",
@@ -110,6 +112,8 @@ def stream_layered_image(
         sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
             refused.
         extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
         tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
@@ -169,6 +173,7 @@ def build_layered_image(
     time_limit: float | None = None,
     sandbox: bool = True,
     extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
     layer_compression: str = "none",
@@ -225,6 +230,8 @@ def build_layered_image(
         sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
             refused.
         extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
         tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
@@ -276,6 +283,7 @@ def plan_layered_image(
     time_limit: float | None = None,
     sandbox: bool = True,
     extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
     layer_compression: str = "none",
@@ -330,6 +338,8 @@ def plan_layered_image(
         sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
             refused.
         extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
         tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.

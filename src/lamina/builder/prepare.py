@@ -175,7 +175,8 @@ def plan_layers(
 def _check_not_empty(spec: Spec) -> None:
     """Raise `InvalidArgument` if no argument of ``spec`` names anything that the image could hold."""
     scripts = spec.extra_commands or spec.fake_root_commands
-    if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
+    files = spec.tree or spec.extras or spec.add_user or scripts or spec.include_nix_db
+    if spec.contents or spec.closure or spec.from_image or files:
         return
     references = _scan_config(spec)
     if not references.paths and not references.hashes:

@@ -1,7 +1,8 @@
 """The image's root: the contents of the customisation layer.
 
-The root is made in one order: symlink tree, ready-made contents, Nix database, extra commands, fakeroot commands,
-declared entries. Each step sees the results of those before it (nixpkgs: dockerTools, ``customisationLayer``).
+The root is made in one order: symlink tree, ready-made contents, users, Nix database, extra commands, fakeroot
+commands, declared entries. Each step sees the results of those before it (nixpkgs: dockerTools,
+``customisationLayer``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Node, Symlink
 from lamina.inputs.spec import Spec
-from lamina.rootfs import extras
+from lamina.rootfs import extras, users
 from lamina.rootfs.symlink_tree import build_symlink_tree
 from lamina.rootfs.tree import Tree
 from lamina.stores.store import Store
@@ -56,6 +57,7 @@ def customise(
     tree, warnings = build_symlink_tree(contents, store.nodes)
     content_links = frozenset(node for node, _ in tree if isinstance(node, Symlink))
     warnings += extras.add_extras(spec.extras, tree, closure, store, base.file)
+    users.add_users(spec.add_user, tree, store, base.file)
     if spec.include_nix_db:
         registered, base_warnings = base.registrations
         warnings += (
@@ -67,6 +69,7 @@ def customise(
         result = _run_scripts(spec, tree)
         tree, workspace, output = result.tree, result.workspace, result.output
         warnings += result.warnings
+        users.restore_home_owners(spec.add_user, tree)
     add_declared_entries(spec, tree)
     return CustomisedRoot(tree, content_links, workspace, warnings, output)
 

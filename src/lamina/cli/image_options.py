@@ -113,7 +113,7 @@ class ImageOptions(NamedTuple):
         """Return the arguments of an image; ``in_file`` are those of its table in the spec file."""
         from lamina.cli.container_config import build_container_config
         from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
-        from lamina.inputs.parsers import parse_texts, parse_tree
+        from lamina.inputs.parsers import parse_texts, parse_tree, parse_users
 
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
@@ -127,6 +127,8 @@ class ImageOptions(NamedTuple):
         if "contents" in self.given:
             in_table = parse_texts("contents", in_file.get("contents", ()))
             arguments["contents"] = (*in_table, *self.given["contents"])
+        if "add_user" in self.given:
+            arguments["add_user"] = (*parse_users("add_user", in_file.get("add_user", ())), *self.given["add_user"])
         if "tree" in self.given:
             declared = parse_tree("tree", in_file.get("tree", ()))
             arguments["tree"] = (*declared, *parse_tree("tree", self.given["tree"]))

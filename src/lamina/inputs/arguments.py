@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lamina.layering import Pipeline
     from lamina.rootfs.entries import DeclaredEntry
+    from lamina.rootfs.users import User
     from lamina.stores.store import StoreLike
 
 StrPath = str | os.PathLike[str]
@@ -311,6 +312,16 @@ class ImageArguments(StoreArguments, total=False):
         str | Sequence[str],
         Argument(parsers.parse_extras, (), "Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``."),
         words("WORDS", "Ready-made contents: nss,certs,sh,env,tmp.", name="--with"),
+    ]
+    add_user: Annotated[
+        "str | User | Sequence[str | User]",
+        Argument(
+            parsers.parse_users,
+            (),
+            "Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and "
+            "``/etc/group``, and each home folder is created for its user.",
+        ),
+        repeatable("NAME:UID[:GID[:HOME]]", "Add a user and its group, and create HOME for it.  [default: GID as UID]"),
     ]
     tree: Annotated[
         "Sequence[DeclaredEntry]",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lamina.inputs.arguments import StrPath
     from lamina.layering import Pipeline
     from lamina.rootfs.entries import DeclaredEntry
+    from lamina.rootfs.users import User
     from lamina.stores.store import Store, StoreLike
 
 NOW = "now"
@@ -253,6 +254,16 @@ def _parse_entry(name: str, item: Any) -> DeclaredEntry:
         item,
         "a Dir, File, Symlink, Perm or Xattr, or {dir = …}, {file = …}, {symlink = …}, {perm = …}, {xattr = …}",
     )
+
+
+def parse_users(name: str, value: str | User | Sequence[str | User]) -> tuple[User, ...]:
+    """Parse users, each as an object or as ``NAME:UID[:GID[:HOME]]``; or a single one."""
+    from lamina.rootfs.users import User
+
+    items = [value] if isinstance(value, str | User) else value
+    if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
+        raise _invalid_argument(name, value, "a list of users")
+    return tuple(item if isinstance(item, User) else User.parse(parse_text(name, item)) for item in items)
 
 
 def parse_store(name: str, value: StrPath | StoreLike | Sequence[StrPath]) -> tuple[str, ...] | Store:

@@ -21,6 +21,7 @@ from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.layering import Pipeline
 from lamina.messages.redaction import short_repr
 from lamina.rootfs.entries import DeclaredEntry
+from lamina.rootfs.users import User
 from lamina.stores.store import Store
 
 
@@ -76,6 +77,7 @@ class Spec(StoreSpec):
     time_limit: float | None
     sandbox: bool
     extras: tuple[str, ...]
+    add_user: tuple[User, ...]
     tree: tuple[DeclaredEntry, ...]
     compressor: str | None
     layer_compression: LayerCompression

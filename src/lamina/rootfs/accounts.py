@@ -11,6 +11,9 @@ from typing import TypeAlias
 
 from lamina.rootfs.tree import Meta
 
+# The accounts that nixpkgs' fakeNss has.
+PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
+GROUP = b"root:x:0:\nnobody:x:65534:\n"
 # A system with thousands of users stays below this.
 MAX_ACCOUNT_FILE_SIZE = 1 << 20
 

@@ -21,13 +21,19 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.rootfs.accounts import MAX_ACCOUNT_FILE_SIZE, BaseFile, FindFile, find_no_file, merge_accounts
+from lamina.rootfs.accounts import (
+    GROUP,
+    MAX_ACCOUNT_FILE_SIZE,
+    PASSWD,
+    BaseFile,
+    FindFile,
+    find_no_file,
+    merge_accounts,
+)
 from lamina.rootfs.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
 from lamina.stores.store import Store
 
-_PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
-_GROUP = b"root:x:0:\nnobody:x:65534:\n"
-_ACCOUNTS = {b"etc/passwd": _PASSWD, b"etc/group": _GROUP}
+_ACCOUNTS = {b"etc/passwd": PASSWD, b"etc/group": GROUP}
 _NSSWITCH = b"hosts: files dns\n"
 _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt", b"etc/pki/tls/certs/ca-bundle.crt")
 _TMP_MODE = 0o1777
@@ -90,8 +96,8 @@ def _merge_account_file(base_file: BaseFile, node: Node, tree: Tree) -> str:
 
 
 def _nss(closure: Closure, store: Store) -> Iterator[_Item]:
-    yield _file(b"etc/passwd", _PASSWD)
-    yield _file(b"etc/group", _GROUP)
+    yield _file(b"etc/passwd", PASSWD)
+    yield _file(b"etc/group", GROUP)
     yield _file(b"etc/nsswitch.conf", _NSSWITCH)
     yield Directory(b"var/empty"), Meta(DIRECTORY_MODE)
 

@@ -388,6 +388,21 @@ def test_a_huge_accounts_file_is_refused(store: FakeStore, tmp_path: Path) -> No
     assert make_stream(store, file, extras="tmp")
 
 
+def test_a_user_is_added_to_those_of_the_base_and_of_nss(store: FakeStore, tmp_path: Path) -> None:
+    passwd, shadow = b"root:x:0:0:root:/root:/bin/bash\n", b"root:*:19000:0:99999:7:::\n"
+    file = write_accounts_base(tmp_path, {"etc/passwd": passwd, "etc/shadow": shadow})
+    app = b"app:x:1000:1000::/home/app:/bin/sh\n"
+    for extras, nobody in ((), b""), ("nss", b"nobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"):
+        layer = write_stream(make_stream(store, file, extras=extras, add_user="app:1000::/home/app"))[2]
+        found = contents_of(layer)
+        assert found["./etc/passwd"] == passwd + nobody + app
+        assert found["./etc/group"] == b"root:x:0:\nnobody:x:65534:\napp:x:1000:\n"
+        assert found["./etc/shadow"] == shadow + b"app:!:::::::\n"
+        with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+            home = archive.getmember("./home/app")
+        assert (home.mode, home.uid, home.gid) == (0o755, 1000, 1000)
+
+
 # Bad input
 
 

@@ -13,6 +13,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Symlink
 from lamina.inputs.spec import Spec
+from lamina.rootfs.tree import Meta
 from lamina.stores.local.database import LocalStore
 
 HELLO = store_path("hello-2.12.1")
@@ -54,3 +55,17 @@ def test_a_script_sees_the_links_and_declared_entries_come_last(disk: FakeStore)
 
 def test_ready_made_contents_are_in_the_root(disk: FakeStore) -> None:
     assert b"etc/passwd" in make(disk, extras=["nss"]).tree
+
+
+def test_a_user_is_there_before_scripts_and_has_its_home_after_them(disk: FakeStore) -> None:
+    root = make(
+        disk,
+        extras=["nss"],
+        add_user="app:1000:100:/home/app",
+        extra_commands="grep -q ^app: etc/passwd && touch home/app/file",
+    )
+    assert root.workspace
+    home, file = root.tree.meta(b"home/app"), root.tree.meta(b"home/app/file")
+    assert home == Meta(0o755, 1000, 100)
+    assert file == Meta(0o644)
+    root.workspace.close()

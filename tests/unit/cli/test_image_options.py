@@ -12,6 +12,7 @@ from lamina.cli.image_options import ContainerOptions, ImageOptions, find_image_
 from lamina.errors import InvalidArgument
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.rootfs.entries import Dir, Symlink
+from lamina.rootfs.users import User
 
 Collect = Callable[..., ImageOptions]
 
@@ -85,6 +86,14 @@ def test_a_root_is_added_to_the_contents_of_the_spec_file(collect: Collect, tmp_
     Path("one.toml").write_text('contents = ["hello"]\n', encoding="utf-8")
     assert collect("--spec", "one.toml", "words").make_arguments()["contents"] == ("hello", "words")
     assert collect("--spec", "one.toml").make_arguments()["contents"] == ["hello"]
+
+
+def test_a_user_is_added_to_those_of_the_spec_file(collect: Collect) -> None:
+    Path("one.toml").write_text('add_user = ["app:1000"]\n', encoding="utf-8")
+    assert collect("--spec", "one.toml", "--add-user", "web:1001").make_arguments()["add_user"] == (
+        User("app", 1000),
+        "web:1001",
+    )
 
 
 def test_options_hold_for_every_image_of_the_spec_file(collect: Collect) -> None:

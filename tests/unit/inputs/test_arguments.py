@@ -14,6 +14,7 @@ from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.rootfs.entries import DeclaredEntry
 from lamina.rootfs.extras import EXTRAS
+from lamina.rootfs.users import User
 from lamina.stores.store import Store, StoreLike
 
 # What the modules import for type checkers only.
@@ -25,6 +26,7 @@ NAMES = {
     "PublicKey": PublicKey,
     "Store": Store,
     "StoreLike": StoreLike,
+    "User": User,
     "datetime": datetime,
 }
 
