@@ -1,11 +1,11 @@
 """Layering: decide which store path goes to which layer.
 
-Invariant: the plans of a strategy put every path of the closure in exactly one layer, and there are no more layers
-than its budget. They depend on the graph alone, not on the order in which it was passed in. A pipeline has no budget,
-and leaves out the paths that it removes.
-
 The last layer of an image is the customisation layer, and a base image brings layers of its own. The rest of
-``max_layers`` is the budget for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``).
+``max_layers`` is the budget for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``). A pipeline
+ignores the budget and can remove paths.
+
+Invariant: a strategy puts every path of the closure in exactly one layer and makes no more layers than its budget. The
+result depends only on the graph, not on the order in which it is passed in.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ def plan(
 
     Args:
         closure: the paths of the image.
-        max_layers: the number of all layers of the image, with those of the base image and the customisation layer. A
-            pipeline ignores it and decides itself how many layers there are, as in dockerTools.
+        max_layers: the largest number of layers in the image, including those of the base image and the customisation
+            layer. A pipeline ignores it and decides how many layers there are, as in dockerTools.
         strategy: the name of a strategy, or a pipeline.
         base_layers: the number of layers of the base image.
-        ignored: paths that are left out of all layers.
+        ignored: paths that go into no layer.
         warn: called with a message about paths that a pipeline names but does not find.
 
     Returns:
-        The store layers, first layer first. Every path is in one, except ignored paths and those that a pipeline
-        removes.
+        The store layers, from the lowest up. Every path is in one layer, except ignored paths and those that a
+        pipeline removes.
 
     Raises:
         PlanError: ``max_layers`` leaves no layer for store paths.

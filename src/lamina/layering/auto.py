@@ -1,12 +1,12 @@
-"""Layering by size and shared need: nixpkgs' default since 2025 (auto-layer.py).
+"""Layering by size and shared dependencies: nixpkgs' default since 2025 (auto-layer.py).
+
+Definition: paths become *primaries* one after the other, the largest first. Each path has a set: the primaries that
+reach it without passing through another primary. Paths with equal sets share a layer. No further primary is added once
+it would result in more sets than the budget. Layers are sorted by closure size, ascending: the sum of the NAR sizes of
+the layer's paths and of all their dependencies.
 
 Invariant: the layers are the same as nixpkgs' for every acyclic graph. Where nixpkgs' order depends on a hash seed,
 layers are ordered by the sorted lists of their paths.
-
-Definition: paths become *primaries* one after the other, the largest first. A path belongs to the set of primaries
-that reach it without passing through another primary; paths with equal sets share a layer. This stops before the
-primary that would make more sets than the budget. Layers are sorted by closure size, ascending: the sum of the NAR
-sizes of the layer's paths and of all that they need.
 
 Worked example: base→{A(100),B(80)}  A→{C(50),D(10)}  B→{C,E(10)}  C→F(5), base ignored, gives, for a budget of 4:
 [C F] [B E] [A D].
@@ -22,7 +22,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.layering.reach import Reachability, Weights, iter_bits
 
 Groups = dict[int, int]
-"""Maps each set of primaries to the paths that belong to it, both as bit masks."""
+"""Maps each set of primaries to the paths that have this set; both are bit masks."""
 
 _ALL_ALONE = "a layer for every path"
 
@@ -30,7 +30,7 @@ _ALL_ALONE = "a layer for every path"
 def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
     """Plan at most ``budget`` layers by size.
 
-    Ignored paths count towards the sizes and the budget, and are removed at the end, as nixpkgs does.
+    As in nixpkgs, ignored paths count towards the sizes and the budget, and are removed at the end.
     """
     if not len(closure):
         return ()
@@ -77,7 +77,7 @@ def _split(closure: Closure, budget: int, reach: Reachability) -> Groups:
 
 
 def _with_primary(groups: Groups, number: int, reach: Reachability) -> Groups:
-    """Return the groups after path ``number`` becomes a primary too; all paths of a group are treated alike."""
+    """Return the groups that result when path ``number`` becomes a primary too."""
     primary, below, above = 1 << number, reach.dependencies[number], reach.referrers[number]
     finer: Groups = {}
     for primaries, paths in groups.items():

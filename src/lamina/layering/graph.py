@@ -1,12 +1,10 @@
 """The graph that a layering pipeline divides: paths in an order, and the references between them.
 
-Definition: a vertex is the number of a path in the closure. The first graph is sorted by NAR size, ascending, and equal
-sizes by path. A part of a graph keeps its order, and merged graphs follow one another. An edge leads from a path to
-one that it refers to; a path's reference to itself is not an edge. ``edges`` may be shared with a larger graph, and
-may then contain paths that are not vertices: those edges are ignored (nixpkgs: flattenReferencesGraph, which uses
-igraph).
-
-Invariant: no operation adds a path.
+Definition: a vertex is the number of a path in the closure. The first graph is sorted by NAR size, ascending, and paths
+of equal size by their names. A part of a graph keeps the order, and merged graphs follow one another. An edge leads
+from a path to a path that it refers to; a path's reference to itself is not an edge. ``edges`` may be shared with a
+larger graph and then contain paths that are not vertices: those edges are ignored. These are the rules of nixpkgs'
+flattenReferencesGraph, which uses igraph.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from lamina.core.pathinfo import PathInfo
 
 Edges = Mapping[int, frozenset[int]]
 _NONE: frozenset[int] = frozenset()
-# How many of the steps that made a graph are kept, to be named in its reason.
+# How many of the steps that made a graph are kept for the reason that users see.
 _MAX_STEPS = 2
 
 
@@ -51,7 +49,7 @@ class Graph:
 
     @property
     def reason(self) -> str:
-        """The operations that made the graph, as a text for the user."""
+        """The operations that made the graph, as a phrase for the user."""
         return ", in ".join(reversed(self.steps)) or "everything"
 
     def with_step(self, step: str) -> Graph:
@@ -82,11 +80,11 @@ class Graph:
         return set(self.vertices).difference(*map(self._edges, self.vertices))
 
     def dependencies_of(self, starts: Iterable[int]) -> set[int]:
-        """Return ``starts`` and all that they need, directly or not."""
+        """Return ``starts`` and everything that they depend on, directly or indirectly."""
         return _reachable(starts, self.edges, frozenset(self.vertices))
 
     def referrers_of(self, starts: Iterable[int]) -> set[int]:
-        """Return ``starts`` and all that needs them, directly or not."""
+        """Return ``starts`` and everything that depends on them, directly or indirectly."""
         referrers: dict[int, set[int]] = {}
         for vertex in self.vertices:
             for target in self._edges(vertex):

@@ -1,10 +1,10 @@
 """The operations of a layering pipeline: each is a function from a value to a value.
 
-Invariant: only ``remove_paths`` drops a path, and no operation duplicates one.
-
 A value is a graph, a list of values, or an object, which is an ordered mapping of names to values. The error for an
 input of the wrong kind says where the operation is, what the input was, and which operation to put before it. The
 rules are those of nixpkgs' ``flattenReferencesGraph``, whose input is dockerTools' ``layeringPipeline``.
+
+Invariant: only ``remove_paths`` drops a path, and no operation duplicates a path.
 """
 
 from __future__ import annotations
@@ -66,22 +66,22 @@ def remove_paths(location: str, value: Value, paths: frozenset[str]) -> Value:
 
 
 def subcomponent_out(location: str, value: Value, paths: frozenset[str]) -> Value:
-    """Divide the graph into ``main``, which is ``paths`` and all that they need, and ``rest``."""
+    """Divide the graph into ``main``, which is ``paths`` and all their dependencies, and ``rest``."""
     graph = _require_graph(location, value)
     return _main_and_rest(graph, graph.dependencies_of(graph.find(paths)), "subcomponent_out")
 
 
 def subcomponent_in(location: str, value: Value, paths: frozenset[str]) -> Value:
-    """Divide the graph into ``main``, which is ``paths`` and all that needs them, and ``rest``."""
+    """Divide the graph into ``main``, which is ``paths`` and everything that depends on them, and ``rest``."""
     graph = _require_graph(location, value)
     return _main_and_rest(graph, graph.referrers_of(graph.find(paths)), "subcomponent_in")
 
 
 def split_paths(location: str, value: Value, split_points: SplitPoints) -> Value:
-    """Divide the graph into ``main``, ``common`` and ``rest``; those that are empty are left out.
+    """Divide the graph into ``main``, ``common`` and ``rest``, and leave out the empty ones.
 
-    ``main`` is the split points and what only they need, ``common`` what they and other paths need, ``rest`` the
-    other paths. None of the three keeps the edges to the split points.
+    ``main`` contains the split points and the dependencies that only they have, ``common`` the dependencies that they
+    share with other paths, and ``rest`` all other paths. The results have no edges to the split points.
     """
     graph = _require_graph(location, value)
     split_vertices = graph.find(split_points.paths) | graph.children(graph.find(split_points.parents))
@@ -105,7 +105,7 @@ def over(location: str, value: Value, key: str, step: Step) -> Value:
         raise InvalidArgument(
             location,
             f"no {short_repr(key)} in {_describe(value)}",
-            "one of its names",
+            "one of these names",
             hint="split_paths leaves out main, common or rest where it is empty" if key in _SPLIT_NAMES else "",
         )
     return {name: step(item) if name == key else item for name, item in value.items()}
@@ -127,7 +127,7 @@ def pipe(location: str, value: Value, step: Step) -> Value:
 
 
 def graphs_in(value: Value) -> Iterator[Graph]:
-    """Yield the graphs in ``value``, at any depth; those of an object in the order of its names."""
+    """Yield the graphs in ``value``, at any depth. The graphs of an object are in the order of its names."""
     match value:
         case Graph():
             yield value

@@ -1,7 +1,5 @@
 """Layering pipelines: operations, given as data, that divide a closure into layers; dockerTools' ``layeringPipeline``.
 
-Invariant: a `Pipeline` contains known operations with valid arguments, and puts no path in two layers.
-
 Definition: a pipeline is a list of calls, and a call is a list of an operation's name and its arguments. The input of
 the first call is the graph of the whole closure, and the input of each other call is the result of the call before it.
 Every graph in the last result that is not empty becomes a layer, with its paths in the order of the vertices (nixpkgs:
@@ -10,8 +8,10 @@ flattenReferencesGraph).
 Messages refer to a location in a pipeline by indexes from 0, as JSON pointers do: ``[2] over: [2] limit_layers`` is the
 operation ``limit_layers`` at index 2 of the call of ``over``, which is the call at index 2.
 
-Worked example: A(2)→C(6)  B(4)→C,D(8) with the pipeline ``[["split_paths", ["B"]]]`` gives [B D] [C] [A]: B and
-what only B needs, what B and others need, and the rest.
+Worked example: A(2)→C(6)  B(4)→C,D(8) with the pipeline ``[["split_paths", ["B"]]]`` gives [B D] [C] [A]: B and the
+dependencies that only B has, the dependencies that B shares with others, and the rest.
+
+Invariant: a `Pipeline` contains only known operations with valid arguments, and puts no path in two layers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.messages.redaction import short_repr
 
 _MAX_DEPTH = 32
-# A pipeline with more calls would take longer to run than building the image.
+# A pipeline with more calls than this would take longer to run than building the image.
 _MAX_LISTS = 10_000
 _MAX_COUNT = 2**31 - 1
 _MAX_LISTED = 3
@@ -47,7 +47,7 @@ class Call:
     operation: str
     arguments: tuple[Any, ...]
     found_paths: dict[str, set[str]] | None = field(default=None, compare=False, repr=False)
-    """If set, each call records here, under its location, which of the paths that it names it has found."""
+    """If this is set, each call records under its location which of its paths it has found."""
 
     def __call__(self, value: Value) -> Value:
         """Run the operation on ``value``; raise `InvalidArgument` if it cannot take such a value."""
@@ -179,7 +179,7 @@ def _run(calls: tuple[Call, ...], value: Value) -> Value:
 def _check_size(value: object, subject: str) -> None:
     """Raise `InvalidArgument` for a pipeline with too many lists. Calls are lists, so this limits their number."""
     level, count = [value] if _is_nested(value) else [], 0
-    for _ in range(2 * _MAX_DEPTH):  # _parse_call refuses what is nested deeper
+    for _ in range(2 * _MAX_DEPTH):  # _parse_call refuses deeper nesting
         inner = [item.values() if isinstance(item, Mapping) else item for item in level]
         level = [part for parts in inner if isinstance(parts, Iterable) for part in parts if _is_nested(part)]
         count += len(level)
@@ -199,7 +199,7 @@ def _parse_calls(location: str, value: object, depth: int) -> tuple[Call, ...]:
 
 def _parse_call(location: str, value: object, depth: int) -> Call:
     if depth > _MAX_DEPTH:
-        raise InvalidArgument(location, f"calls nested deeper than {_MAX_DEPTH}", "fewer")
+        raise InvalidArgument(location, f"calls nested more than {_MAX_DEPTH} levels deep", "fewer levels")
     if not isinstance(value, list | tuple) or not value or not isinstance(value[0], str):
         raise _invalid_value(location, value, 'a call, a list that begins with an operation such as ["reverse"]')
     name, *arguments = value

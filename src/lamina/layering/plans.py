@@ -1,6 +1,6 @@
 """The plan of a layer: its paths, in the order in which they are packed.
 
-Invariant: equal plans of the same store are packed to equal bytes.
+Equal plans from the same store are packed to equal bytes.
 """
 
 from __future__ import annotations

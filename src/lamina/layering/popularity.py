@@ -1,14 +1,14 @@
 """Layering by popularity: nixpkgs' layering until 2025.
 
-Invariant: the order is the same as that of nixpkgs' closure-graph.py for every acyclic graph.
-
-Definition: for a node ``x``, each child ``c`` gets 1, and each descendant ``s`` of ``c`` gets 1 plus what it got
-below ``c``. A node's popularity is what it gets at a virtual node above the roots. This equals the sum, over every
-path ``c`` that is ``s`` or needs ``s``, of the number of ways from the virtual node down to ``c``. The sum is computed
-here, because the definition itself takes time proportional to the number of pairs of paths.
+Definition: for a node ``x``, each child ``c`` gets 1, and each descendant ``s`` of ``c`` gets 1 plus its value below
+``c``. A node's popularity is its value at a virtual node above the roots. This equals the sum, over every path ``c``
+that is ``s`` or depends on ``s``, of the number of ways from the virtual node down to ``c``. This module computes the
+sum, because the definition itself takes time proportional to the number of pairs of paths.
 
 Worked example: A→B,G  B→C,E  C→D,E  D→F  E→F gives A1 B2 C3 D4 E5 F9 G2, and therefore the order F E D C B G A: the
 most popular first, ties by name, then by hash.
+
+Invariant: the order is the same as that of nixpkgs' closure-graph.py for every acyclic graph.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lamina.layering.reach import Reachability, Weights
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
-    """Plan a layer for each of the most popular paths, and one for all others; at most ``budget`` layers.
+    """Plan a layer for each of the most popular paths and one for all others, at most ``budget`` layers together.
 
-    Ignored paths are removed from the graph first, as those of nixpkgs' exclude list are.
+    Ignored paths are removed from the graph first, as nixpkgs removes the paths of its exclude list.
     """
     counted = Closure.of(
         replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored

@@ -16,7 +16,7 @@ from lamina.core.closure import Closure
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """For each path number, the masks of all that it needs and of all that needs it, both without the path itself."""
+    """For each path number, the masks of all its dependencies and of all paths that depend on it, without itself."""
 
     dependencies: Sequence[int]
     referrers: Sequence[int]
@@ -28,7 +28,10 @@ class Reachability:
 
 
 def _reach(order: Iterable[int], neighbours: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the mask of all that each path reaches over its ``neighbours``, which come before it in ``order``."""
+    """Return the mask of all paths that each path reaches through its ``neighbours``.
+
+    The neighbours of a path come before it in ``order``.
+    """
     masks = [0] * len(neighbours)
     for here in order:
         for there in neighbours[here]:
@@ -46,7 +49,10 @@ def iter_bits(mask: int) -> Iterator[int]:
 
 
 class Weights:
-    """Sums of weights selected by a mask, eight bits at a time, from tables with the sum of every subset of eight."""
+    """Sums of weights that a mask selects.
+
+    They are computed eight bits at a time, from tables with the sum of every subset of eight weights.
+    """
 
     def __init__(self, weights: Sequence[int]) -> None:
         self._tables = [_subset_sums(weights[start : start + 8]) for start in range(0, len(weights), 8)]

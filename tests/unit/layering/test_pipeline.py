@@ -445,12 +445,12 @@ def test_ten_thousand_paths_go_through_every_operation() -> None:
         ),
         (
             [["split_paths", ["D"]], ["over", "common", ["flatten"]]],
-            "layering: [1] over: got no 'common' in an object of main, rest, expected one of its names",
+            "layering: [1] over: got no 'common' in an object of main, rest, expected one of these names",
             "leaves out",
         ),
         (
             [["split_paths", ["D"]], ["over", "mian", ["flatten"]]],
-            "layering: [1] over: got no 'mian' in an object of main, rest, expected one of its names",
+            "layering: [1] over: got no 'mian' in an object of main, rest, expected one of these names",
             "",
         ),
         (
@@ -569,11 +569,11 @@ def test_the_depth_of_calls_is_limited() -> None:
 
     assert divided(nested(32), SIZED) == ["A B C D"]
     for depth in (33, 50_000):
-        with pytest.raises(InvalidArgument, match=r"got calls nested deeper than 32, expected fewer$"):
+        with pytest.raises(InvalidArgument, match=r"got calls nested more than 32 levels deep, expected fewer levels$"):
             Pipeline.parse(nested(depth))
     endless: list[Any] = ["map"]
     endless.append(endless)
-    with pytest.raises(InvalidArgument, match="nested deeper than 32"):
+    with pytest.raises(InvalidArgument, match="nested more than 32 levels deep"):
         Pipeline.parse([endless])
 
 
