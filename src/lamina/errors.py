@@ -92,6 +92,16 @@ def error_context(context: object, *kinds: type[Error]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def default_hint(hint: str, *kinds: type[Error]) -> Iterator[None]:
+    """Give an error of ``kinds`` that the block raises ``hint``, unless it has one."""
+    try:
+        yield
+    except kinds as error:
+        error.hint = error.hint or clean(hint)
+        raise
+
+
 def output_error(name: object, error: OSError) -> OutputError:
     """Return the error for an output called ``name`` that could not be written."""
     return OutputError(name, error, "to write the result there")

@@ -17,11 +17,11 @@ from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, NotFound
+from lamina.errors import Error, NotFound, default_hint
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
 from lamina.inputs.parsers import parse_jobs, parse_texts
-from lamina.inputs.roots import resolve_root
+from lamina.inputs.roots import CHANNEL_HINT, LIST_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_store_access
 from lamina.stores.binary_cache.copying import CopyingStore
@@ -176,7 +176,7 @@ def add_path(
             warnings += _fetch(tuple(map(str, copied)), spec, target).warnings
             paths |= set(copied)
         for path in paths - target.query(paths).keys():
-            raise NotFound(path, f"no such valid path in {target.folder}", "it as a reference")
+            raise NotFound(path, f"no such valid path in {target.folder}", "it, because --reference names it")
         return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
 
 
@@ -221,8 +221,9 @@ def _fetch(
 ) -> FetchResult:
     warnings: list[str] = []
     with _open_sources(spec, target, warnings, jobs or 0) as (store, fetcher):
-        roots = dict.fromkeys(resolve_root(store, text).path for text in texts)
-        closure = _fetch_closure(roots, store, fetcher, progress)
+        roots = dict.fromkeys(resolve_root(store, text, CHANNEL_HINT).path for text in texts)
+        with default_hint(MISSING_PATH_HINT, NotFound):
+            closure = _fetch_closure(roots, store, fetcher, progress)
     paths = [info.path for info in closure.bottom_up]
     for path in paths:
         target.location(path)
@@ -277,13 +278,13 @@ def _open_sources(
 def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:
     found = target.find(text) if "/" not in text else target.query([resolve_root(target, text).path]).keys()
     if not found:
-        raise NotFound(text, f"no such valid path in {target.folder}", "one")
+        raise NotFound(text, f"no such valid path in {target.folder}", "one", hint=LIST_HINT)
     return found
 
 
 def _describe_path(target: EmbeddedStore, path: StorePath) -> StoredPath:
     narinfo = target.narinfo(path)
     if narinfo is None:
-        raise NotFound(path, f"no such valid path in {target.folder}", "one")
+        raise NotFound(path, f"no such valid path in {target.folder}", "one", hint=LIST_HINT)
     closure = Closure.resolve([path], target.query)
     return StoredPath(narinfo, sum(info.nar_size for info in closure), target.file(narinfo))

@@ -22,12 +22,12 @@ from lamina.compression.nar import NarCompression
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, error_context
+from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, default_hint, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
 from lamina.inputs.parsers import parse_jobs, parse_texts
-from lamina.inputs.roots import resolve_root
+from lamina.inputs.roots import CHANNEL_HINT, LIST_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_trust, open_store
 from lamina.stores.binary_cache.cache import BinaryCache
@@ -319,7 +319,7 @@ def sign_paths(
     key = read_key(Path(key_file))
     with EmbeddedStore(parse_store_folder(embedded_store)) as target:
         target.locks.hold_shared()  # else a garbage collection could delete a path before its narinfo is written
-        paths = _resolve_roots(texts, target, target.folder)
+        paths = _resolve_roots(texts, target, target.folder, LIST_HINT)
         if recursive:
             paths = [info.path for info in Closure.resolve(paths, target.query)]
         return ListResult(_sign_path(target, path, key) for path in sorted(set(paths)))
@@ -384,14 +384,18 @@ def _open_closure(
         open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
     )
     with opened as store:
-        closure = resolve_closure(_resolve_roots(roots, store, folder), store)
+        with default_hint(MISSING_PATH_HINT, NotFound):
+            closure = resolve_closure(_resolve_roots(roots, store, folder, CHANNEL_HINT), store)
         store.prefetch(info.path for info in closure.bottom_up)
         yield store, closure
 
 
-def _resolve_roots(roots: Collection[str], store: Store, folder: Path) -> list[StorePath]:
-    """Return the paths that ``roots`` name in ``store``, or without roots, all paths in the folder."""
+def _resolve_roots(roots: Collection[str], store: Store, folder: Path, hint: str) -> list[StorePath]:
+    """Return the paths that ``roots`` name in ``store``, or without roots, all paths in the folder.
+
+    ``hint`` is that of `resolve_root`.
+    """
     if roots:
-        return [resolve_root(store, text).path for text in roots]
+        return [resolve_root(store, text, hint).path for text in roots]
     with EmbeddedStore(folder) as target:
         return [narinfo.info.path for narinfo in target.narinfos()]

@@ -22,13 +22,13 @@ from lamina.builder.root import add_declared_entries, customise
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
-from lamina.errors import InvalidArgument
+from lamina.errors import InvalidArgument, NotFound, default_hint
 from lamina.formats.docker import ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
-from lamina.inputs.roots import resolve_root
+from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
 from lamina.rootfs.database import DATABASE_PATH
@@ -136,7 +136,19 @@ def plan(spec: Spec, store: Store) -> PlanResult:
 
 
 def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
-    return [resolve_root(store, text) for text in build_roots(spec.contents, spec.search_path)]
+    return [_resolve_content(store, text) for text in build_roots(spec.contents, spec.search_path)]
+
+
+def _resolve_content(store: Store, text: str) -> StoreSubpath:
+    content = resolve_root(store, text, CHANNEL_HINT)
+    if content.path.is_derivation:
+        raise InvalidArgument(
+            text,
+            "a derivation",
+            "a store path that it builds",
+            hint=f"nix-store --realise {content.path} prints it; --closure adds the derivation itself",
+        )
+    return content
 
 
 def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
@@ -200,7 +212,8 @@ def _resolve_spec_closure(
     spec: Spec, contents: Iterable[StoreSubpath], store: Store, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
     """Return the closure of the contents, of the closure argument and of the paths in the config, with warnings."""
-    roots = {content.path for content in contents} | {resolve_root(store, text).path for text in spec.closure}
+    added = {resolve_root(store, text, CHANNEL_HINT).path for text in spec.closure}
+    roots = {content.path for content in contents} | added
     closure = _resolve_closure(roots, store, is_packed=is_packed)
     return _extend_closure(closure, store, _scan_config(spec), is_packed=is_packed)
 
@@ -208,7 +221,8 @@ def _resolve_spec_closure(
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
     """Return the closure of ``roots``; if it ``is_packed``, take each path from a store that has its contents."""
     ordered = sorted(roots)
-    return resolve_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
+    with default_hint(MISSING_PATH_HINT, NotFound):
+        return resolve_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
 
 
 def _extend_closure(

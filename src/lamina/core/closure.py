@@ -34,15 +34,15 @@ class Closure:
             PlanError: the references form a cycle.
         """
         found: dict[StorePath, PathInfo] = {}
-        wanted = dict.fromkeys(roots, "a root")
+        wanted = dict.fromkeys(roots, "one that was built or downloaded")
         while wanted:
             infos = query(wanted.keys())
             for path, why in wanted.items():
                 if path not in infos:
-                    raise NotFound(path, "no such valid path in the store", f"it as {why}")
+                    raise NotFound(path, "no such valid path in the store", why)
                 found[path] = infos[path]
             wanted = {
-                reference: f"a reference of {path}"
+                reference: f"it, because {path} refers to it"
                 for path in wanted
                 for reference in sorted(found[path].references)
                 if reference not in found
@@ -62,7 +62,7 @@ class Closure:
         for info in closure.infos:
             if not info.references <= known:
                 reference = min(info.references - known)
-                raise NotFound(reference, "no such path in the graph", f"it as a reference of {info.path}")
+                raise NotFound(reference, "no such path in the graph", f"it, because {info.path} refers to it")
         if len(closure.order) < len(closure):
             stuck = closure.infos[min({*closure.numbers.values()}.difference(closure.order))].path
             raise PlanError("closure", f"a cycle of references at or above {stuck}", "none")

@@ -14,7 +14,6 @@ from lamina.core.names import StorePath, strip_version
 
 OUTPUT_SEPARATOR = "^"
 _MAIN_OUTPUT = "out"
-_DERIVATION = ".drv"
 
 # Words that are output names when they follow a version. Any other word could be part of the version or an output name,
 # and is treated as part of the version.
@@ -40,7 +39,7 @@ def match_paths(paths: Iterable[StorePath], name: str) -> tuple[StorePath, ...]:
     none, it matches all outputs. ``NAME^OUTPUT`` matches only that output, and ``NAME^out`` only main outputs.
     """
     base, separator, output = name.partition(OUTPUT_SEPARATOR)
-    candidates = sorted({path for path in paths if base and not path.name.endswith(_DERIVATION)})
+    candidates = sorted({path for path in paths if base and not path.is_derivation})
     if separator and output != _MAIN_OUTPUT:
         # A suffix that does not begin with a letter is a version, not an output name.
         return tuple(path for path in candidates if output[:1].isalpha() and _is_output(path, base, f"-{output}"))

@@ -22,6 +22,7 @@ _NIX32_VALUE = {character: value for value, character in enumerate(NIX32)}
 
 STORE_DIR = "/nix/store"
 HASH_LENGTH = 32
+DERIVATION = ".drv"
 # Nix has refused longer names since 2.0 (Nix source, libstore, store path names).
 _STORE_NAME = re.compile(r"[0-9a-zA-Z+\-._?=]{1,211}")
 _STORE_HASH = re.compile(f"[{NIX32}]{{{HASH_LENGTH}}}")
@@ -168,6 +169,11 @@ class StorePath:
     def package(self) -> str:
         """The name without the version and what follows it."""
         return strip_version(self.name)
+
+    @property
+    def is_derivation(self) -> bool:
+        """Whether the path is a derivation, the file in which Nix describes a build, and not what it builds."""
+        return self.base.endswith(DERIVATION)
 
     def __str__(self) -> str:
         return f"{STORE_DIR}/{self.base}"

@@ -9,7 +9,7 @@ The list of a channel has one path per line, without references, and two hundred
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +46,10 @@ class ChannelIndex:
             return (self.aliases[name],)
         prefix = search_prefix(name)
         return match_paths(self._find_prefix(prefix.encode()), name) if prefix and prefix.isascii() else ()
+
+    def names(self) -> Collection[str]:
+        """Return the aliases and the names of all paths."""
+        return {*self.aliases, *(line[_NAME_OFFSET + 1 :] for line in self.text.decode().splitlines())}
 
     def _find_prefix(self, prefix: bytes) -> Iterator[StorePath]:
         """Yield the paths whose names begin with ``prefix``."""

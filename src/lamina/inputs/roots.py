@@ -6,30 +6,54 @@ Invariant: a ROOT resolves to exactly one path, or an error lists the candidates
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 
-from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
-from lamina.errors import NotFound
+from lamina.core.names import DERIVATION, STORE_DIR, StorePath, StoreSubpath, strip_version
+from lamina.errors import InvalidArgument, NotFound
 from lamina.messages.redaction import short_repr
+from lamina.messages.suggestions import format_suggestion
 from lamina.stores.store import Store
 from lamina.system.store_links import resolve_store_link
 
+CHANNEL_HINT = "--channel nixos-25.11 finds names of more paths, and --store names another store"
+"""The hint for a name that no store has, for verbs with the options of `StoreArguments`."""
+MISSING_PATH_HINT = "build it first with nix-store --realise, or name a store that has it with --store"
+"""The hint for a store path that no store has, for verbs with the options of `StoreArguments`."""
+LIST_HINT = "lamina store ls lists what is there"
+"""The hint for a name that the embedded store lacks."""
+# What Nix writes between a derivation and the name of its output.
+_DERIVATION_OUTPUT = f"{DERIVATION}^"
 _MAX_LISTED = 20
 _MAX_LENGTH = 1000
+# Names of other lengths are not similar.
+_MAX_DIFFERENCE = 3
 
 
-def resolve_root(store: Store, text: str) -> StoreSubpath:
+def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath:
     """Return the path in a store that a ROOT names.
+
+    Args:
+        store: the store in which a package name is looked up.
+        text: the ROOT.
+        hint: what helps if the store has no path of a name, and no similar one either.
 
     Raises:
         NotFound: no path has the name, or several have it; or a link does not lead into the store.
         InvalidArgument: the text is not a valid path in a store.
 
     """
+    if _DERIVATION_OUTPUT in text:
+        raise InvalidArgument(
+            text,
+            "an output of a derivation",
+            "a store path or a package name",
+            hint=f"nix build --no-link --print-out-paths {shlex.quote(text)} prints its store path",
+        )
     if f"{text}/".startswith(STORE_DIR + "/"):  # parse refuses the store folder itself, whether it exists here or not
         return StoreSubpath.parse(text)
     if "/" not in text:
-        return StoreSubpath(_resolve_name(store, text), "")
+        return StoreSubpath(_resolve_name(store, text, hint), "")
     return StoreSubpath.parse(resolve_store_link(text))
 
 
@@ -44,17 +68,38 @@ def _format_paths(paths: Sequence[StorePath]) -> str:
     return ", ".join([*texts, *more])
 
 
-def _resolve_name(store: Store, name: str) -> StorePath:
+def _resolve_name(store: Store, name: str, hint: str) -> StorePath:
     found = store.find(name) if name else ()
     if len(found) == 1:
         return found[0]
     if not found:
-        is_file = name and os.path.lexists(name)
-        hint = f"./{name} is a file here; a path needs a slash" if is_file else "--channel has names of more paths"
-        raise NotFound(short_repr(name), "no valid path of that name in the store", "one", hint=hint)
+        got = "no valid path of that name in the store"
+        raise NotFound(short_repr(name), got, "one", hint=_explain_name(store, name) or hint)
     raise NotFound(
         short_repr(name),
         f"{len(found)} paths of that name",
         f"one: {_format_paths(found)}",
         hint="name one of them by its path",
     )
+
+
+def _explain_name(store: Store, name: str) -> str:
+    """Return a hint that says what ``name`` may be instead of the name of a path; empty if nothing is known."""
+    if _is_base(name):
+        return f"did you mean {STORE_DIR}/{name}?"
+    if name and os.path.lexists(name):
+        return f"./{name} is a file here; a path needs a slash"
+    has_version = strip_version(name) != name
+    names = store.names() if has_version else {strip_version(known) for known in store.names()}
+    # A store may have a hundred thousand names, and comparing takes longer than leaving out most of them.
+    near = (known for known in names if known[:1] == name[:1] and abs(len(known) - len(name)) <= _MAX_DIFFERENCE)
+    return format_suggestion(name, near)
+
+
+def _is_base(name: str) -> bool:
+    """Tell whether ``name`` is HASH-NAME, a store path without its folder."""
+    try:
+        StorePath.parse_base(name)
+    except InvalidArgument:
+        return False
+    return True

@@ -6,6 +6,7 @@ the contents of a path come from the same store, unless the path info is from a 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -186,6 +187,14 @@ class ChainedStore(Store):
         if errors:
             raise errors[0]
         return ()
+
+    def names(self) -> Collection[str]:
+        """Return the names of all paths in the stores that have an index; skip stores that fail."""
+        found: set[str] = set()
+        for store in self._stores:
+            with contextlib.suppress(*RECOVERABLE_ERRORS):
+                found |= set(store.names())
+        return found
 
     def hashes(self) -> Collection[str]:
         """Return the hashes of all paths in the stores that have an index."""

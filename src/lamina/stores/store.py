@@ -32,7 +32,7 @@ class Store(ABC):
 
     Attributes:
         has_contents: Whether the store has the contents of its valid paths. A closure graph only has path infos.
-        has_index: Whether `find`, `hashes` and `with_hashes` know all its valid paths.
+        has_index: Whether `find`, `names`, `hashes` and `with_hashes` know all its valid paths.
         is_binary_cache: Whether the store has a narinfo and a NAR for each of its paths, and can fail for one path and
             still answer for the others.
     """
@@ -67,6 +67,10 @@ class Store(ABC):
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`), ascending; none if unknown."""
         return ()
+
+    def names(self) -> Collection[str]:
+        """Return the names of all valid paths, without their hashes; none without an index."""
+        return frozenset()
 
     def hashes(self) -> Collection[str]:
         """Return the hashes of all valid paths; none without an index."""
@@ -168,6 +172,10 @@ class WrappedStore(Store):
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths of the store that ``name`` may mean."""
         return self._store.find(name)
+
+    def names(self) -> Collection[str]:
+        """Return the names of all valid paths of the store."""
+        return self._store.names()
 
     def hashes(self) -> Collection[str]:
         """Return the hashes of all valid paths of the store."""

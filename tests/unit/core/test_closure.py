@@ -45,11 +45,11 @@ def test_a_path_may_refer_to_itself() -> None:
 
 @pytest.mark.parametrize(
     ("graph", "missing", "why"),
-    [("", "A", "a root"), ("A→B,C B→D", "C", "a reference of /nix/store/0"), ("A→B B→C", "C", "a reference of ")],
+    [("", "A", "one that was built"), ("A→B,C B→D", "C", "it, because /nix/store/0"), ("A→B B→C", "C", "it, because ")],
 )
 def test_a_path_that_the_store_lacks_is_named(graph: str, missing: str, why: str) -> None:
     store = MemoryStore(info for info in infos(graph) if info.path.name != missing)
-    with pytest.raises(NotFound, match=rf"^{path(missing)}: got no such valid path in the store, expected it as {why}"):
+    with pytest.raises(NotFound, match=rf"^{path(missing)}: got no such valid path in the store, expected {why}"):
         Closure.resolve([path("A")], store.query)
     if graph:
         with pytest.raises(NotFound, match=rf"^{path(missing)}: got no such path in the graph"):

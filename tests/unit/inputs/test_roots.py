@@ -5,7 +5,7 @@ import pytest
 from lamina.core.name_match import match_paths
 from lamina.core.names import NIX32, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import NotFound
+from lamina.errors import InvalidArgument, NotFound
 from lamina.inputs import roots
 from lamina.stores.store import Store
 
@@ -43,3 +43,34 @@ def test_candidates_of_long_names_are_listed_whole_and_the_others_counted() -> N
     texts = listed.split(", ")
     assert {len(text) for text in texts} == {len(str(many.find("a")[0]))}
     assert more == f"{32 - len(texts)} more"
+
+
+class Named(Many):
+    """A store whose index has some names."""
+
+    def names(self) -> frozenset[str]:
+        return frozenset({"hello-2.12.1", "hello-2.11", "gawk-5.3", "gnused-4.9-dev"})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("helo", "did you mean hello?"),
+        ("hello-2.12", "did you mean hello-2.12.1 or hello-2.11?"),
+        ("gnuse", "did you mean gnused?"),
+        ("nosuch", "lamina store ls lists what is there"),
+        ("", "lamina store ls lists what is there"),
+        ("00000000000000000000000000000000-hello", "did you mean /nix/store/00000000000000000000000000000000-hello?"),
+    ],
+)
+def test_the_hint_for_an_unknown_name_has_what_was_probably_meant(name: str, hint: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        roots.resolve_root(Named(), name)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["x.drv^out", "/nix/store/00000000000000000000000000000000-x.drv^*"])
+def test_an_output_of_a_derivation_is_no_root(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="got an output of a derivation") as caught:
+        roots.resolve_root(Named(), text)
+    assert "nix build --no-link --print-out-paths " in caught.value.hint

@@ -45,6 +45,7 @@ def test_a_store_with_two_methods_can_do_nothing_else(store: Store) -> None:
     assert dict(store.query_each([APP, LIB])) == store.query([APP, LIB])
     assert (store.location(APP), store.narinfo(APP)) == (None, None)
     assert (store.find("app"), set(store.hashes()), store.with_hashes({APP.hash})) == ((), set(), ())
+    assert not store.names()
     store.prefetch([APP])
     assert store.is_local(APP)
     assert not store.confirm_sources(store.query([APP]).values())
@@ -71,6 +72,7 @@ def test_a_wrapped_store_passes_everything_on(disk: FakeStore) -> None:
     assert wrapped.narinfo(path) == store.narinfo(path)
     assert wrapped.narinfo(path)
     assert wrapped.hashes() == store.hashes()
+    assert wrapped.names() == store.names()
     assert wrapped.with_hashes([path.hash]) == (path,)
     assert wrapped.resolve_mentions([StorePath(f"{path.base}=1")]) == {StorePath(f"{path.base}=1"): path}
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from typing import NamedTuple
 
-from lamina.core.names import ImageReference, parse_repository
+from lamina.core.names import ImageReference
 from lamina.errors import InputError, InvalidArgument
 
 _EXPECTED = "an image file or an OCI layout"
@@ -29,27 +30,42 @@ _UNSAFE = re.compile("[^A-Za-z0-9._-]+")
 _MAX_LENGTH = 500
 
 
-def refuse_reference(text: str) -> None:
-    """Raise `InputError` if ``text`` names an image that is not in a file or folder; the hint has what to do."""
+def find_reference_error(text: str) -> InputError | None:
+    """Return the error if ``text`` names an image that is not in a file or folder, with a hint that has what to do."""
     if not text or len(text) > _MAX_LENGTH or "\0" in text or os.path.lexists(text):
-        return
-    if text == "-":
-        raise InputError(text, "stdin", _EXPECTED, hint="write /dev/stdin")
+        return None
+    explained = _explain_transport(text) or _explain_name(text)
+    return InputError(text, explained.got, _EXPECTED, hint=explained.hint) if explained else None
+
+
+class _Explanation(NamedTuple):
+    got: str
+    hint: str
+
+
+def _explain_transport(text: str) -> _Explanation | None:
     transport, colon, rest = text.partition(":")
     if colon and transport in _FILE_TRANSPORTS:
         file, _, name = rest.partition(":")
         hint = f"write {file}#{name}" if name else f"write {file}"
-        raise InputError(text, f"the transport {transport}:", f"{_EXPECTED}, by its name alone", hint=hint)
+        return _Explanation(f"the transport {transport}:", f"leave the transport out: {hint}")
     if colon and transport in _SAVE_COMMANDS:
-        hint = _make_save_hint(transport, rest)
-        raise InputError(text, f"an image of the transport {transport}:", _EXPECTED, hint=hint)
+        return _Explanation(f"an image of the transport {transport}:", _make_save_hint(transport, rest))
     if re.match("https?://", text):
-        raise InputError(text, "a URL", _EXPECTED, hint=f"download the file first: curl -LO {shlex.quote(text)}")
+        return _Explanation("a URL", f"download the file first: curl -LO {shlex.quote(text)}")
+    return None
+
+
+def _explain_name(text: str) -> _Explanation | None:
+    if text == "-":
+        return _Explanation("stdin", "write /dev/stdin")
     file, colon, name = text.partition(":")
     if colon and os.path.isfile(file):
-        raise InputError(text, "no such file", _EXPECTED, hint=f"{file}#{name} chooses an image in {file}")
-    if _is_reference(text):
-        raise InputError(text, "the name of an image in a registry", _EXPECTED, hint=_make_save_hint("docker", text))
+        return _Explanation("no such file", f"{file}#{name} chooses an image in {file}")
+    if not _is_repository(text):
+        return None
+    got = "the name of an image in a registry" if _is_unlike_a_file(text) else "no such file"
+    return _Explanation(got, f"for an image in a registry, {_make_save_hint('docker', text)}")
 
 
 def make_directory_error(folder: object) -> InputError:
@@ -66,18 +82,23 @@ def _make_save_hint(transport: str, name: str) -> str:
     return f"save it to a file first: {_SAVE_COMMANDS[transport].format(shlex.quote(given), file)}"
 
 
-def _is_reference(text: str) -> bool:
-    """Tell whether ``text`` is NAME:TAG, NAME@DIGEST, HOST/NAME, or a word that is not the name of a file."""
-    name, at, digest = text.partition("@")
-    if _FILE_NAME.fullmatch(text) or (at and not digest.startswith("sha")):
+def _is_repository(text: str) -> bool:
+    """Tell whether a registry may have ``text``, and no folder: NAME:TAG, NAME@DIGEST, HOST/NAME or a single word."""
+    name, _, digest = text.partition("@")
+    if _FILE_NAME.fullmatch(text) or (digest and not digest.startswith("sha")):
         return False
-    host, slash, _ = name.partition("/")
     try:
-        if ":" in name.rpartition("/")[2]:
-            ImageReference.parse(name)
-            return True
-        parse_repository(name)
+        ImageReference.parse(name if _has_tag(name) else f"{name}:latest")
     except InvalidArgument:
         return False
-    is_host = "." in host or ":" in host or host == "localhost"
-    return bool(at) or (is_host and not os.path.exists(host) if slash else "." not in name)
+    return _is_unlike_a_file(text) or not ("/" in text or "." in text)
+
+
+def _is_unlike_a_file(text: str) -> bool:
+    host, slash, _ = text.partition("/")
+    is_host = bool(slash) and ("." in host or ":" in host or host == "localhost") and not os.path.exists(host)
+    return is_host or "@" in text or _has_tag(text)
+
+
+def _has_tag(name: str) -> bool:
+    return ":" in name.rpartition("/")[2]

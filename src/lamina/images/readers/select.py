@@ -13,7 +13,7 @@ from pathlib import Path
 from lamina.errors import NotFound, PlanError
 from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
-from lamina.images.readers.references import refuse_reference
+from lamina.images.readers.references import find_reference_error
 from lamina.images.readers.source_image import SourceImage
 
 PLATFORM_HINT = "name one of these platforms with --platform, or take another image"
@@ -24,14 +24,15 @@ def split_name(image_file: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``FILE#NAME`` into the file and the name, which is None without ``#``.
 
     If a file exists under the whole text, ``#`` is part of its name. Raises `InputError` for a reference to an image
-    that is not in a file (`refuse_reference`).
+    that is not in a file (`find_reference_error`).
     """
     text = os.fspath(image_file)
+    name: str | None
     file, mark, name = text.rpartition("#")
     if not mark or os.path.exists(text):
-        refuse_reference(text)
-        return Path(text), None
-    refuse_reference(file)
+        file, name = text, None
+    if error := find_reference_error(file):
+        raise error
     return Path(file), name
 
 

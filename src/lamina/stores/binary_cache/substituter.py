@@ -159,6 +159,10 @@ class SubstitutingStore(Store):
         """Return the trusted paths in the embedded store that ``name`` may mean."""
         return tuple(path for path in self._store.find(name) if self._embedded_narinfo(path))
 
+    def names(self) -> Collection[str]:
+        """Return the names of the paths in the embedded store."""
+        return self._store.names()
+
     def hashes(self) -> Collection[str]:
         """Return the hashes of the paths in the embedded store."""
         return self._store.hashes()

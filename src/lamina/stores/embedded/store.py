@@ -204,11 +204,16 @@ class EmbeddedStore(Store):
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the valid paths that ``name`` may mean (`lamina.core.name_match`); skip invalid narinfos."""
-        paths: list[StorePath] = []
+        return match_paths(self._iter_paths(), name)
+
+    def names(self) -> Collection[str]:
+        """Return the names of all valid paths; skip invalid narinfos."""
+        return {path.name for path in self._iter_paths()}
+
+    def _iter_paths(self) -> Iterator[StorePath]:
         for hash_part in self.hashes():
             with contextlib.suppress(FormatError):
-                paths += self.with_hashes([hash_part])
-        return match_paths(paths, name)
+                yield from self.with_hashes([hash_part])
 
     def hashes(self) -> Collection[str]:
         """Return the hashes of all valid paths."""

@@ -161,7 +161,7 @@ def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
 
 
 def _describe_missing(path: StorePath, narinfo: NarInfo) -> str:
-    return f"{path}: got no such valid path, expected it as a reference of {narinfo.info.path}"
+    return f"{path}: got no such valid path, expected it, because {narinfo.info.path} refers to it"
 
 
 def iterate_paths(narinfos: Iterable[NarInfo]) -> Iterator[StorePath]:

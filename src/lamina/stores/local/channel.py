@@ -78,6 +78,10 @@ class Channel(Store):
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
         return self._paths.find(name)
 
+    def names(self) -> Collection[str]:
+        """Return the names in the list."""
+        return self._paths.names()
+
 
 def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
     """Open a list; its first bytes tell how it is compressed.

@@ -34,6 +34,8 @@ DATABASE = "nix/var/nix/db/db.sqlite"
 SCHEMA = "10"
 _WAL = "db.sqlite-wal"
 _SHARED_MEMORY = "db.sqlite-shm"
+# Where the hash begins in a path, counted from 1 as SQL does.
+_HASH_START = len(STORE_DIR) + 2
 # The offset of the byte that says whether the database is in WAL mode (SQLite, "Database File Format", section 1.3.3).
 _WAL_FORMAT = 18
 _MAX_READS = 5
@@ -85,11 +87,13 @@ class LocalStore(FolderStore):
         rows = self._read(lambda database: database.execute(_BY_NAME, (f"-{search_prefix(name)}",)).fetchall())
         return match_paths((_parse_store_path(text) for (text,) in rows), name)
 
+    def names(self) -> Collection[str]:
+        """Return the names of all valid paths."""
+        return self._read_column(f"substr(path, {_HASH_START + HASH_LENGTH + 1})")
+
     def hashes(self) -> Collection[str]:
         """Return the hashes of all valid paths."""
-        start = len(STORE_DIR) + 2
-        query = f"SELECT substr(path, {start}, {HASH_LENGTH}) FROM ValidPaths"  # noqa: S608 - only two constants are inserted
-        return {hash_part for (hash_part,) in self._read(lambda database: database.execute(query).fetchall())}
+        return self._read_column(f"substr(path, {_HASH_START}, {HASH_LENGTH})")
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Return the valid paths that begin with one of ``hashes``."""
@@ -102,6 +106,10 @@ class LocalStore(FolderStore):
             return [_parse_store_path(text) for found in rows for (text,) in found]
 
         return tuple(self._read(look_up))
+
+    def _read_column(self, expression: str) -> Collection[str]:
+        query = f"SELECT {expression} FROM ValidPaths"  # noqa: S608 - only constants are inserted
+        return {str(value) for (value,) in self._read(lambda database: database.execute(query).fetchall())}
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         for _ in range(_MAX_READS):

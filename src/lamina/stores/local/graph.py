@@ -49,6 +49,10 @@ class GraphStore(Store):
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
         return match_paths(self._infos, name)
 
+    def names(self) -> Collection[str]:
+        """Return the names of all paths."""
+        return {path.name for path in self._infos}
+
     def hashes(self) -> Collection[str]:
         """Return the hashes of all paths."""
         return {path.hash for path in self._infos}

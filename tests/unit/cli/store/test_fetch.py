@@ -110,7 +110,7 @@ def test_a_path_that_the_cache_lacks_is_named(cache: Path, tmp_path: Path) -> No
     narinfo_of(cache, "languages-1.0").unlink()
     ran = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
     assert (ran.code, ran.stdout) == (5, b"")
-    assert "-languages-1.0: got no such valid path in the store, expected it as a reference of " in ran.error
+    assert "-languages-1.0: got no such valid path in the store, expected it, because " in ran.error
     assert check(tmp_path / "store") == set()
 
 

@@ -97,7 +97,7 @@ def write_an_invalid_nar(found: DamagedStorePath) -> str:
 
 def remove_narinfo(found: DamagedStorePath) -> str:
     found.narinfo.unlink()
-    return f"{found.path}: got no such valid path, expected it as a reference of "
+    return f"{found.path}: got no such valid path, expected it, because "
 
 
 def empty_narinfo(found: DamagedStorePath) -> str:
@@ -314,7 +314,7 @@ def test_a_missing_reference_is_fetched_with_its_closure(tmp_path: Path) -> None
         info = PathInfo(top, incoming.blob_info.digest, len(data), frozenset({middle}))
     store.publish(NarInfo(info, "", "none", ()))
     ran = verify(store.folder)
-    assert (ran.code, ran.error) == (6, f"{middle}: got no such valid path, expected it as a reference of {top}")
+    assert (ran.code, ran.error) == (6, f"{middle}: got no such valid path, expected it, because {top} refers to it")
     flags = ("--repair", "--store", cache.url, "--trusted-key", str(CACHE_KEY.public))
     assert verify(store.folder, *flags).code == 0
     assert check_store(store.folder) == {low, middle, top}

@@ -136,7 +136,7 @@ def test_a_path_that_is_not_valid_is_left_out_even_where_it_is_on_disk(store: Fa
     stranger = store_path("stranger-1")
     put(store.location(stranger), b"here")
     assert LocalStore(store.root).query([stranger]) == {}
-    with pytest.raises(NotFound, match="got no such valid path in the store, expected it as a root"):
+    with pytest.raises(NotFound, match="got no such valid path in the store, expected one that was built"):
         Closure.resolve([stranger], LocalStore(store.root).query)
 
 

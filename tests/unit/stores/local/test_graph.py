@@ -55,7 +55,7 @@ def test_a_graph_of_other_bytes_is_a_format_error(tmp_path: Path) -> None:
 def test_a_path_that_refers_outside_the_graph_is_not_found(graph: Path) -> None:
     infos = [item for item in json.loads(graph.read_text()) if "sh-5" not in item["path"]]
     graph.write_text(json.dumps(infos))
-    with pytest.raises(NotFound, match=rf"{SHELL}: got no such valid path in the store, expected it as a reference of"):
+    with pytest.raises(NotFound, match=rf"{SHELL}: got no such valid path in the store, expected it, because"):
         Closure.resolve([HELLO], open_stores([str(graph)]).query)
 
 
