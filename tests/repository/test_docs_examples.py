@@ -26,7 +26,7 @@ _FOREIGN_OPTIONS = {"--add", "--check-contents", "--export", "--format", "--key-
 def find_commands(page: str) -> Iterator[list[str]]:
     """Yield the words of every lamina command in the blocks of shell and console of ``page``."""
     for block in re.findall(r"```(?:sh|console)\n(.*?)```", page, re.DOTALL):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", "").splitlines():
             found = re.search(r"(?:^|\$ |\| )lamina (.*)", line)
             if found:
                 lexer = shlex.shlex(re.sub(r"\s#.*", "", found[1]), posix=True, punctuation_chars="|;&")
