@@ -82,6 +82,7 @@ from lamina.layering import Pipeline as Pipeline
 from lamina.layers.context import BuildContext as BuildContext
 from lamina.layers.layer import Layer as Layer
 from lamina.layers.layer import LayerSource as LayerSource
+from lamina.messages.sizes import format_size as format_size
 from lamina.rootfs.entries import DeclaredEntry as DeclaredEntry
 from lamina.rootfs.entries import Dir as Dir
 from lamina.rootfs.entries import File as File

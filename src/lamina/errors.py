@@ -46,10 +46,10 @@ class Error(Exception):
 
     def __init__(self, subject: object = "", got: object = "", expected: object = "", *, hint: str = "") -> None:
         super().__init__()
-        self.subject = clean(str(subject))
-        self.got = clean(_describe(got))
-        self.expected = clean(str(expected))
-        self.hint = clean(hint)
+        self.subject: str = clean(str(subject))
+        self.got: str = clean(_describe(got))
+        self.expected: str = clean(str(expected))
+        self.hint: str = clean(hint)
 
     def __str__(self) -> str:
         if not self.got and not self.expected:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -65,7 +66,7 @@ class Stream:
         spec: Spec,
         close: Callable[[], object],
     ) -> None:
-        self.close = close_with(self, close)
+        self.close: weakref.finalize[[], object] = close_with(self, close)
         self.draft = draft
         self._warnings = list(warnings)
         self.script_output = script_output

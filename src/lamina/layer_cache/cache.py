@@ -56,7 +56,7 @@ class LayerCache:
 
     def __init__(self, database: CacheDatabase | _NoDatabase, max_size: int, now: float) -> None:
         self._database = database
-        self.is_available = database.is_writable
+        self.is_available: bool = database.is_writable
         self._max_size = max_size
         self._now = int(now)
         self._lock = threading.RLock()

@@ -39,7 +39,7 @@ class CacheDatabase:
         self._database: sqlite3.Connection | None = None
         self._file_id: FileId | None = None
         self._has_recovered = False
-        self.is_writable = False
+        self.is_writable: bool = False
         self._open()
 
     def select_values(self, keys: Sequence[bytes], now: int) -> tuple[dict[bytes, bytes], list[bytes]]:

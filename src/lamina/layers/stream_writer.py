@@ -131,8 +131,8 @@ class PendingLayer:
     """A layer that is ready to be written: its ``source``, and its ``size`` in bytes."""
 
     def __init__(self, layer: _ReadyLayer, written: list[tuple[LayerState, FindBlobInfo]]) -> None:
-        self.source = layer.state.source
-        self.size = layer.packed.size
+        self.source: LayerSource = layer.state.source
+        self.size: int = layer.packed.size
         self._layer = layer
         self._written = written
 

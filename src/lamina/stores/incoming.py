@@ -36,7 +36,7 @@ class IncomingFile:
             incoming_folder.mkdir(parents=True, exist_ok=True)
             self._part = PartFile(incoming_folder, 0o600, sweep_all=True)
         self._hashing = HashingWriter(self._part.write)
-        self.path = self._part.path
+        self.path: Path = self._part.path
 
     def __enter__(self) -> Self:
         return self

@@ -19,9 +19,9 @@ from lamina.errors import output_error
 # The kernel would take more at once, but the progress bar advances once per call.
 _MAX_SENT = 1 << 22
 _OUTPUT_FAILED = {
-    number
+    _number
     for name in ("EPIPE", "ENOSPC", "EDQUOT", "EFBIG", "ECONNRESET", "ENOTCONN", "ESHUTDOWN", "ENOBUFS", "EROFS")
-    if (number := getattr(errno, name, None)) is not None
+    if (_number := getattr(errno, name, None)) is not None
 }
 
 

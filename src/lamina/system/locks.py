@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import time
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -49,9 +50,9 @@ class FileLock:
 
     def __init__(self, path: Path, subject: str, *, shared: bool = False, timeout: float | None = None) -> None:
         fd = _open(path)
-        self.release = close_with(self, partial(_close, fd))
+        self.release: weakref.finalize[[], object] = close_with(self, partial(_close, fd))
         try:
-            self.is_held = fd >= 0 and _wait(fd, subject, shared, timeout)
+            self.is_held: bool = fd >= 0 and _wait(fd, subject, shared, timeout)
         except BaseException:
             self.release()
             raise

@@ -28,7 +28,7 @@ class SharedBuffer:
     def __init__(self, size: int) -> None:
         if not hasattr(os, "memfd_create"):
             raise OSError("no memory without a name")
-        self.fd = os.memfd_create("lamina-buffer")
+        self.fd: int = os.memfd_create("lamina-buffer")
         self._size = size
         self._lock = Lock()
         self._allocated: list[BufferRange] = []  # sorted by offset

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -29,11 +30,12 @@ class TempDir:
     """
 
     def __init__(self, parent: Path | None = None) -> None:
+        self.path: Path
         if parent is None:
             self.path, fd, cleanup = create_folder(_find_temporary_folder(), _remove)
         else:
             self.path, fd, cleanup = create_folder(parent, _remove, holds_parts=True)
-        self.close = close_with(self, partial(_close, cleanup, fd))
+        self.close: weakref.finalize[[], object] = close_with(self, partial(_close, cleanup, fd))
 
     def __enter__(self) -> Self:
         return self

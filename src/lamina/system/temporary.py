@@ -67,6 +67,8 @@ class PartFile:
     """
 
     def __init__(self, folder: Path, mode: int = 0o666, *, sweep_all: bool = False) -> None:
+        self.path: Path
+        self.fd: int
         self.path, (self.fd, self._cleanup) = _create_unique(
             folder, PART_PREFIX, _PART_SUFFIX, lambda path: create(partial(_create_file, path, mode), path.unlink)
         )

@@ -79,9 +79,9 @@ class AwsSession:
             # An empty AWS_PROFILE stands for no profile. botocore only accepts that through its configuration store.
             self._session.get_component("config_store").set_config_variable("profile", None)
         self._check_config()
-        self.region = region or os.environ.get("AWS_REGION") or self._get_setting("region") or DEFAULT_REGION
+        self.region: str = region or os.environ.get("AWS_REGION") or self._get_setting("region") or DEFAULT_REGION
         """The region from the URL, else the environment, else the profile, else S3's default."""
-        self.endpoint = self._call_botocore(self._find_endpoint)
+        self.endpoint: str = self._call_botocore(self._find_endpoint)
         """The URL that the environment or the profile names for S3, or ``""``."""
 
     def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:

@@ -34,7 +34,7 @@ class FileTransport:
         if "\0" in path:
             raise InvalidArgument(f"cache {redact_url(url)}", "a NUL in it", "file:///FOLDER")
         self._folder = "/" + path.strip("/")
-        self.label = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
+        self.label: str = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read the whole file, or return None if it is absent.

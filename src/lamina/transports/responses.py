@@ -55,7 +55,7 @@ class Response:
         self._request = request
         self._policy = policy
         self._is_consumed = False
-        self.status = response.status
+        self.status: int = response.status
 
     def header(self, name: str) -> str:
         """Return the value of the header ``name``, or ``""`` if it is absent."""

@@ -66,7 +66,7 @@ class S3Transport:
 
     def __init__(self, url: str, policy: RetryPolicy) -> None:
         self._url = BucketUrl.parse(url)
-        self.label = self._url.label
+        self.label: str = self._url.label
         self._policy = policy
         self._aws = AwsSession(self._url.profile, self._url.region, policy)
         endpoint = self._url.endpoint

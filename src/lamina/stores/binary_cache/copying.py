@@ -5,12 +5,12 @@ The NAR hash that the store states for a path is trusted, and the content read f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 
 from lamina.core.names import StorePath
 from lamina.core.nodes import Extent
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError
+from lamina.errors import Error, FormatError
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.fetch import Fetcher
@@ -29,8 +29,8 @@ class CopyingStore(WrappedStore):
     def __init__(self, fetcher: Fetcher, store: ChainedStore) -> None:
         super().__init__(store)
         self._fetcher = fetcher
-        self.has_fallback = store.has_fallback
-        self.fall_back = store.fall_back
+        self.has_fallback: Callable[[StorePath], bool] = store.has_fallback
+        self.fall_back: Callable[[Mapping[StorePath, Error]], None] = store.fall_back
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return the path infos that the store has of ``paths``; raises what the store raises."""

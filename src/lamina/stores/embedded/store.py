@@ -53,7 +53,7 @@ class EmbeddedStore(Store):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._infos: dict[StorePath, NarInfo] = {}
-        self.locks = Locks(folder / PRIVATE)
+        self.locks: Locks = Locks(folder / PRIVATE)
         self._check()
 
     @classmethod
