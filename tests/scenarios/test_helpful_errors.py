@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,15 @@ MISTAKES = {
     ),
     "a path that is not there": Mistake(
         f"plan {GONE}", 5, f"{GONE}: got no such valid path in the store, ", "nix-store --realise, or name a store"
+    ),
+    "a store of Nix": Mistake(
+        "plan hello --store local?root=/x", 2, "store 'local': got a store of Nix, ", "--store /x reads the store"
+    ),
+    "a store over SSH": Mistake(
+        "plan hello --store ssh://host", 2, "got a store of Nix, ", "nix copy --from ssh://host"
+    ),
+    "a cache without its scheme": Mistake(
+        "plan hello --store cache.nixos.org", 5, "got nothing there, ", "write https://cache.nixos.org"
     ),
     "a derivation": Mistake(
         "plan /nix/store/{drv}", 2, "got a derivation, expected a store path that it builds", "--realise"
@@ -74,3 +84,14 @@ def test_a_mistake_is_explained(mistake: Mistake, store: FakeStore) -> None:
     assert mistake.message in message
     assert mistake.hint in hint
     assert bool(mistake.hint) == bool(hint)
+
+
+def test_a_missing_network_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    ran = run("plan", GONE, "--store", "http://cache.example.org")
+    assert ran.code == 5
+    assert "got no address for its host, expected a server that answers" in ran.error
+    assert "hint: check the network and the spelling of the host; --offline uses only" in ran.stderr

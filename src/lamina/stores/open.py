@@ -152,9 +152,9 @@ class _StoreOpener:
         path = Path(location)
         mode = _read_mode(path)
         if mode is None:
-            raise Unavailable(
-                f"store {location}", "nothing there", "a folder, a closure graph in JSON or the URL of a cache"
-            )
+            from lamina.stores.unknown_locations import make_missing_error
+
+            raise make_missing_error(location)
         if not stat.S_ISDIR(mode):
             return GraphStore(path)
         if is_cache_folder(location):
@@ -182,8 +182,11 @@ class _StoreOpener:
         from lamina.stores.binary_cache.cache import BinaryCache
         from lamina.stores.binary_cache.substituter import SubstitutingStore
         from lamina.stores.binary_cache.trust import Trust
+        from lamina.stores.unknown_locations import find_nix_store_error
         from lamina.transports.open import check_url, open_transport
 
+        if error := find_nix_store_error(url):
+            raise error
         trust = self._access.trust() if self._access.trust else Trust()
         may_query = not self._access.offline or url.startswith("file://")
         if not may_query:

@@ -22,7 +22,14 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from lamina.errors import InvalidArgument, Unavailable, Unreachable
 from lamina.transports.environment import Proxy, create_tls_context, find_proxy, proxy_error
-from lamina.transports.retry import MAX_CONNECTIONS, MinimumRate, RetryPolicy, TooSlowError, TransientError
+from lamina.transports.retry import (
+    MAX_CONNECTIONS,
+    NETWORK_HINT,
+    MinimumRate,
+    RetryPolicy,
+    TooSlowError,
+    TransientError,
+)
 from lamina.transports.urls import Origin, redact_url
 
 # The most bytes around one piece of content: status lines, headers, the framing of chunks, trailers.
@@ -31,6 +38,7 @@ _BUFFER_SIZE = 1 << 16
 # Requests of these methods state the length of their body, even if it is empty.
 _WITH_BODY = {"PUT", "POST"}
 _CA_HINT = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
+_NO_ADDRESS, _ANSWER = "no address for its host", "a server that answers"
 _NETRC_HINT = "NETRC or ~/.netrc holds user and password for a host, and so may the URL in front of its host"
 
 
@@ -139,7 +147,7 @@ def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> No
         got = f"a certificate that is not trusted ({inner.verify_message})"
         raise Unreachable(subject, got, "one that is", hint=_CA_HINT) from error
     if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
-        raise Unreachable(subject, "no address for its host", "one") from error
+        raise Unreachable(subject, _NO_ADDRESS, _ANSWER, hint=NETWORK_HINT) from error
     tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
     if tunnel is not None:
         status = int(tunnel[1])
@@ -186,6 +194,8 @@ def _find_root_cause(error: BaseException) -> BaseException:
 
 def _describe_failure(error: Exception, inner: BaseException, policy: RetryPolicy) -> str:
     match inner:
+        case socket.gaierror():
+            got = _NO_ADDRESS
         case TimeoutError() | exceptions.TimeoutError():
             is_connected = isinstance(error, exceptions.ReadTimeoutError)
             got = (

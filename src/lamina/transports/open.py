@@ -55,12 +55,18 @@ def open_writable(url: str) -> FileTransport | S3Transport:
     raise InvalidArgument(f"cache {redact_url(url)}", f"{scheme}://, which is only read", _WRITABLE)
 
 
+def is_nix_store(url: str) -> bool:
+    """Tell whether ``url`` names a store that only Nix can open, such as ``daemon``, ``local?root=/x`` or ``ssh://``."""
+    scheme, separator, _ = url.partition(":")
+    return url.partition("?")[0] in _NIX_STORES or (bool(separator) and scheme.lower() in _NIX_STORES)
+
+
 def _parse_scheme(url: str, expected: str) -> str:
     scheme, separator, _ = url.partition(":")
     scheme = scheme.lower()
     if separator and scheme in ("file", "http", "https", "s3"):
         return scheme
-    if url.partition("?")[0] in _NIX_STORES or (separator and scheme in _NIX_STORES):
+    if is_nix_store(url):
         raise InvalidArgument(f"cache {short_repr(redact_url(url))}", "a store of Nix", f"a binary cache: {expected}")
     hint = f"a folder is named file://{url}" if url.startswith("/") else ""
     raise InvalidArgument(f"cache {short_repr(redact_url(url))}", "no known scheme", expected, hint=hint)

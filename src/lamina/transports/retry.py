@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from lamina.errors import Error, Unavailable, Unreachable
 
+NETWORK_HINT = "check the network and the spelling of the host; --offline uses only what is on this machine"
+"""The hint for a server that does not answer."""
 # The most connections to one server at a time; Nix's default is 25 (nix.conf, http-connections).
 MAX_CONNECTIONS = 64
 
@@ -126,7 +128,8 @@ class RetryState:
         if self._count >= self._policy.attempts:
             times = f" {self._count} times in a row" if self._count > 1 else ""
             kind = Unreachable if error.is_unreachable and self._kind is Unavailable else self._kind
-            raise kind(self._subject, f"{error}{times}", self._expected) from error.__cause__
+            hint = NETWORK_HINT if kind is Unreachable else ""
+            raise kind(self._subject, f"{error}{times}", self._expected, hint=hint) from error.__cause__
         self._policy.sleep(self._policy.compute_delay(self._count + 1, error.retry_after))
 
 

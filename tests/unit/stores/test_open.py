@@ -100,7 +100,9 @@ def test_contents_that_no_store_has_are_an_error(graph: Path) -> None:
 
 @pytest.mark.parametrize("location", ["://", "ssh-ng://x", "ftp://x/y"])
 def test_a_store_of_another_kind_is_a_usage_error(location: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"cache .*: got .*, expected .*https://HOST or s3://BUCKET"):
+    with pytest.raises(
+        InvalidArgument, match=r"(cache|store) .*: got .*, expected .*(s3://BUCKET|URL of a binary cache)"
+    ):
         open_stores([location])
 
 

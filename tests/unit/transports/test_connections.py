@@ -59,6 +59,7 @@ def test_a_url_of_another_scheme_is_unavailable_without_its_password() -> None:
         (exceptions.ProtocolError("cut", ConnectionResetError()), TransientError, ""),
         (TooSlowError("5 bytes in 60 s"), Unreachable, "expected a faster server"),
         (socket.gaierror(socket.EAI_NONAME, "unknown"), Unreachable, "got no address for its host"),
+        (socket.gaierror(socket.EAI_AGAIN, "later"), TransientError, "no address for its host"),
         (ssl.SSLCertVerificationError("bad"), Unreachable, "a certificate that is not trusted"),
         (OSError("Tunnel connection failed: 403 Forbidden"), Unreachable, "HTTP 403 from the proxy"),
         (OSError("Tunnel connection failed: 407 Proxy"), Unavailable, "HTTP 407 from the proxy"),

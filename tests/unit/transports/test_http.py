@@ -898,7 +898,7 @@ def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     error = catch_error(Unavailable, read, "http://cache.invalid")
-    assert str(error) == "http://cache.invalid/x: got no address for its host, expected one"
+    assert str(error) == "http://cache.invalid/x: got no address for its host, expected a server that answers"
 
 
 # --- connections
