@@ -92,16 +92,16 @@ def container(store: FakeStore, *arguments: str | Path) -> Any:
 def test_the_help_of_every_verb_shows_an_example(verb: str, flag: str) -> None:
     ran = run(verb, flag)
     assert (ran.code, ran.stderr) == (0, "")
-    assert f"Example: lamina {verb} " in re.sub(r"\s+", " ", ran.stdout.decode())
+    assert re.search(rf"\n\nExamples?:\n  lamina {verb} ", ran.stdout.decode())
 
 
 def test_the_help_of_all_lists_every_verb() -> None:
     text = run("--help").stdout.decode()
     assert [verb for verb in VERBS if f"\n  {verb} " in text] == list(VERBS)
-    assert "Example: lamina stream" in text
+    assert "\nExamples:\n  lamina stream" in text
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--version", "x"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["--version", "x"]])
 def test_the_version_is_printed(arguments: list[str]) -> None:
     assert run(*arguments).stdout.decode() == f"lamina {lamina.__version__}\n"
 
@@ -353,8 +353,9 @@ def test_plan_needs_only_a_graph(store: FakeStore) -> None:
 
 
 def test_plan_runs_no_script(store: FakeStore) -> None:
-    ran = run("plan", "hello", "--store", store.root, "--extra-commands", "touch ran; exit 1")
-    assert ran.code == 0
+    Path("lamina.toml").write_text('[x]\ncontents = ["hello"]\nextraCommands = "touch ran; exit 1"\n', encoding="utf-8")
+    ran = run("plan", "--spec", "lamina.toml", "--store", store.root)
+    assert ran.code == 0, ran.stderr
     assert not Path("ran").exists()
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import click
-
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import open_stdout, print_stdout
@@ -21,31 +20,29 @@ if TYPE_CHECKING:
     from lamina.inputs.arguments import ImageArguments
 
 
-@click.command(
+@verb(
     "build",
-    short_help="An image file, written whole or not at all.",
-    epilog="Example: lamina build /nix/store/…-hello-2.12.1 --cmd /bin/hello -o hello.tar.gz",
+    "lamina build hello -t hello:1 --cmd /bin/hello -o hello.tar.gz",
+    "lamina build --spec lamina.toml -o images/",
 )
-@click.option(
+@option(
     "-o",
     "--output",
+    section="output",
+    completion="file",
     required=True,
     metavar="FILE|DIR/",
-    help="The image file, or the folder of an OCI layout; - is stdout, {name} the name of the table in --spec.",
+    help="The image file, or the folder of an OCI layout. - is stdout, {name} is the name of the table in --spec.",
 )
 @argument_option("compressor")
-@image_options
+@image_options("plan", "draft", "write")
 @report_options
 def command(output: str, compressor: str | None, image: ImageOptions, report: ReportOptions) -> None:
-    """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
+    """Build the image of ROOT... and write it to a file, whole or not at all, or into an OCI layout.
 
-    FILE's ending chooses the compressor: .gz and .tgz, .zst, none for .tar and the like; .xz and others that are not
-    written are errors. Where it ends in / or is a folder, it is an OCI layout: only blobs that are not there are
-    written, and the image of that name is replaced last. Prints FILE; with --json the image's ID, name and layers. With
-    -o - the result is on stderr.
-
-    --spec FILE without #NAME builds all images of the file, one after another: -o DIR/ is one OCI layout of all, -o
-    'DIR/{name}.tar.gz' a file for each. --json then lists the images under "images".
+    FILE is a docker-archive. Its extension chooses the compression: .gz, .tgz and .zst; none for .tar. A folder, or a
+    name that ends in /, is an OCI layout: only the blobs that it lacks are written. --spec FILE without #NAME builds
+    all images of the file: with -o DIR/ into one layout, with -o 'DIR/{name}.tar.gz' each into a file. Prints FILE.
     """
     from lamina.api.images import check_extension
     from lamina.cli.image_outputs import choose_outputs

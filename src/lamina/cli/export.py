@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import click
-
 import lamina
-from lamina.cli.options import ReaderOptions, ReportOptions, argument_option, reader_options, report_options
+from lamina.cli.command import option, verb
+from lamina.cli.options import (
+    ReaderOptions,
+    ReportOptions,
+    argument_option,
+    image_argument,
+    reader_options,
+    report_options,
+)
 from lamina.cli.output import open_output, print_stdout
 from lamina.cli.reporting import open_progress, print_json, print_summary
 from lamina.messages.redaction import join_names
 
 
-@click.command(
-    "export",
-    short_help="The root file system of an image as a tar.",
-    epilog="Example: lamina export hello.tar.gz -o root.tar",
+@verb("export", "lamina export hello.tar.gz -o root.tar")
+@image_argument("image", "IMAGE[#NAME]")
+@option(
+    "-o",
+    "--output",
+    section="output",
+    completion="file",
+    required=True,
+    metavar="FILE",
+    help="The tar to write; - is stdout.",
 )
-@click.argument("image", metavar="IMAGE[#NAME]")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where the tar goes; - is stdout.")
-@click.option("--image", "name", metavar="NAME:TAG", help="Which one, by name, tag or ID, if IMAGE holds several.")
+@option(
+    "--image",
+    "name",
+    section="image",
+    metavar="NAME:TAG",
+    help="Choose one of several images in IMAGE, by its name, tag or ID.",
+)
 @argument_option("compressor")
 @reader_options
 @report_options
 def command(
     image: str, output: str, name: str | None, compressor: str | None, reader: ReaderOptions, report: ReportOptions
 ) -> None:
-    """The root file system that the layers of IMAGE make, as a tar in FILE, written whole or not at all.
+    """Write the root file system that the layers of IMAGE make as a tar, whole or not at all.
 
-    Modes, owners, dates, extended attributes, hard links and devices are kept; nothing runs and nothing is unpacked.
-    Prints FILE; with --json the image. With -o - the result is on stderr.
+    Modes, owners, dates, extended attributes, hard links and devices are kept. Nothing is run or unpacked. Prints FILE;
+    with -o - the result is on stderr.
     """
     with open_progress(report) as progress, open_output(output) as target:
         exported = lamina.export_image(

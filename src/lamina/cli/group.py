@@ -16,16 +16,18 @@ from lamina.cli.lazy_group import LazyGroup
 from lamina.errors import output_error
 
 # Verb → its line in ``lamina --help``. The module of the same name holds the verb as ``command``.
-_VERBS = {
-    "stream": "The image as a docker-archive on stdout, in one pass.",
-    "build": "An image file, written whole or not at all.",
-    "script": "An executable script that streams the image when it is run.",
-    "plan": "Which store path goes to which layer; builds nothing.",
-    "inspect": "What an image file or an OCI layout holds.",
-    "merge": "Several images in one archive.",
-    "export": "The root file system of an image as a tar.",
-    "store": "The store that lamina keeps: fetch, add, ls, info, verify, gc …",
-    "cache": "What lamina keeps in the cache folder: info, prune, clean.",
+VERBS = {
+    "stream": "Stream an image to stdout, for docker load or podman load.",
+    "build": "Build an image and write it to a file or an OCI layout.",
+    "script": "Write an executable script that streams an image.",
+    "plan": "Show which store path goes to which layer; build nothing.",
+    "inspect": "Show what an image file or an OCI layout holds.",
+    "merge": "Write several images into one archive.",
+    "export": "Write the root file system of an image as a tar.",
+    "store": "Fetch, add, list, sign and copy store paths without Nix.",
+    "cache": "Show and delete what lamina keeps in your cache folder.",
+    "help": "Show the help of lamina or of a verb.",
+    "completion": "Print the script that completes lamina's command lines in your shell.",
 }
 
 
@@ -52,13 +54,15 @@ def _translate_broken_pipe() -> Iterator[None]:
     cls=_VerbGroup,
     package="lamina.cli",
     noun="verb",
-    summaries=_VERBS,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: lamina stream /nix/store/…-hello-2.12.1 | docker load",
+    summaries=VERBS,
+    examples=(
+        "lamina stream hello -t hello:1 | docker load",
+        "lamina build /nix/store/…-hello-2.12.1 -o hello.tar.gz",
+    ),
 )
-@click.version_option(lamina.__version__, message="lamina %(version)s")
+@click.version_option(lamina.__version__, "-V", "--version", message="lamina %(version)s")
 def group() -> None:
-    """Build and stream layered container images from Nix store paths.
+    """Build and stream layered container images from Nix store paths, without Nix, Docker or root.
 
-    Needs no Nix, no Docker and no root to do so. stdout carries the result and nothing else.
+    Results go to stdout; progress, warnings and errors go to stderr. lamina help VERB shows the options of a verb.
     """

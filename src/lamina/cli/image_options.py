@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import click
 
-from lamina.cli.options import Command, collect_given, group_options, list_flags, list_options, make_option
+from lamina.cli.command import option
+from lamina.cli.options import Decorator, collect_given, group_options, list_flags, list_options, make_option
 from lamina.errors import InvalidArgument
 from lamina.inputs.arguments import ARGUMENTS
-from lamina.inputs.declarations import Flag, repeatable
+from lamina.inputs.declarations import Flag, Phase, repeatable
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
     from lamina.inputs.arguments import ImageArguments
 
-# The help has ``--compressor`` beside ``--output``.
+# Only ``build`` has ``--compressor``.
 _NAMES = tuple(name for name in ARGUMENTS if name != "compressor")
 _CONFIG = _NAMES.index("config")
 # The arguments that say nothing about the image.
@@ -28,16 +29,30 @@ _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 class ContainerOptions(NamedTuple):
     """The options of the container config, as the user wrote them; None or empty if they are not given."""
 
-    config: Annotated[str | None, Flag("The container config in JSON; the flags below are put over it.", "FILE")]
-    cmd: Annotated[str | None, Flag("Cmd: a JSON list, or words as a shell splits them.", "WORDS")]
-    entrypoint: Annotated[str | None, Flag("Entrypoint, likewise.", "WORDS")]
-    env: Annotated[tuple[str, ...], repeatable("K=V", "A variable of the environment.")]
-    user: Annotated[str | None, Flag("Who the program runs as.", "USER[:GROUP]")]
-    workdir: Annotated[str | None, Flag("The folder that it starts in.", "PATH")]
-    expose: Annotated[tuple[str, ...], repeatable("N[/tcp|udp]", "A port that it listens on.")]
-    volume: Annotated[tuple[str, ...], repeatable("PATH", "A folder to mount something at.")]
-    label: Annotated[tuple[str, ...], repeatable("K=V", "A label.")]
-    stop_signal: Annotated[str | None, Flag("The signal that asks it to stop.", "SIGNAL")]
+    config: Annotated[
+        str | None,
+        Flag(
+            "Read the config from a JSON file. The options below add to it, or replace what it says.",
+            "FILE",
+            completion="file",
+        ),
+    ]
+    cmd: Annotated[str | None, Flag("Set the command (Cmd): words as in a shell, or a JSON list.", "WORDS")]
+    entrypoint: Annotated[
+        str | None,
+        Flag("Set the program that the command is given to (Entrypoint), in the same form as --cmd.", "WORDS"),
+    ]
+    env: Annotated[tuple[str, ...], repeatable("K=V", "Set a variable of the environment (Env).")]
+    user: Annotated[str | None, Flag("Run as this user (User).", "USER[:GROUP]")]
+    workdir: Annotated[str | None, Flag("Start in this folder (WorkingDir).", "PATH")]
+    expose: Annotated[
+        tuple[str, ...], repeatable("N[/tcp|udp]", "Declare a port that the program listens on (ExposedPorts).")
+    ]
+    volume: Annotated[tuple[str, ...], repeatable("PATH", "Declare a folder that holds data (Volumes).")]
+    label: Annotated[tuple[str, ...], repeatable("K=V", "Add a label (Labels).")]
+    stop_signal: Annotated[
+        str | None, Flag("Set the signal that stops the program (StopSignal), such as SIGINT.", "SIGNAL")
+    ]
 
 
 class ImageOptions(NamedTuple):
@@ -47,18 +62,23 @@ class ImageOptions(NamedTuple):
         given: the arguments that flags gave, by name.
         spec_file: the value of ``--spec``.
         container: the options of the container config.
+        reference: the value of ``-t``, which is in ``given`` too.
 
     """
 
     given: Mapping[str, Any]
     spec_file: str | None
     container: ContainerOptions
+    reference: str | None
 
     @classmethod
-    def collect(cls, spec: str | None, **values: Any) -> "ImageOptions":
+    def collect(cls, spec: str | None, reference: str | None, **values: Any) -> "ImageOptions":
         """Make the object of click's values."""
         container = ContainerOptions(**{name: values.pop(name) for name in ContainerOptions._fields})
-        return cls(collect_given(**values), spec, container)
+        given = collect_given(**values)
+        if reference is not None:
+            given |= _parse_reference(reference, given)
+        return cls(given, spec, container, reference)
 
     def select(self, *names: str) -> dict[str, Any]:
         """Return those of the arguments ``names`` that were given."""
@@ -100,11 +120,11 @@ class ImageOptions(NamedTuple):
 
     def _check_for_several(self, count: int) -> None:
         """Raise `InvalidArgument` for an option that only one of ``count`` images in the spec file can have."""
-        for argument, option in (("contents", "a ROOT"), ("name", "--name")):
+        for argument, given in (("contents", "a ROOT"), ("name", "--name")):
             if argument in self.given:
                 raise InvalidArgument(
                     self.spec_file,
-                    f"{count} images and {option}",
+                    f"{count} images and {given}",
                     "one image",
                     hint=f"say which: {self.spec_file}#NAME",
                 )
@@ -156,16 +176,48 @@ def _choose_layer_cache() -> str:
     return layer_cache
 
 
-def image_options(command: Command) -> Command:
-    """Add the options that describe an image to ``command``, which takes them as ``image``."""
+def _parse_reference(text: str, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name, and the tag if there is one, of ``NAME[:TAG]``; refuse others than ``given`` has."""
+    from lamina.core.names import split_reference
+
+    name, tag = split_reference(text)
+    parsed = {"name": name, "tag": tag} if tag is not None else {"name": name}
+    for argument, value in parsed.items():
+        if given.get(argument, value) != value:
+            other = f"--{argument} {short_repr(given[argument])}"
+            raise InvalidArgument("-t", f"{short_repr(text)} and {other}", f"one {argument}")
+    return parsed
+
+
+def image_options(*phases: Phase) -> Decorator:
+    """Return a decorator that adds the options that describe an image to a command, which takes them as ``image``.
+
+    Args:
+        phases: what the command does; options that only other phases use are left out.
+
+    """
     return group_options(
         "image",
         ImageOptions.collect,
-        click.option("--spec", metavar="FILE[#NAME]", help="Take arguments from a table of a TOML or JSON file."),
-        *map(make_option, list_flags(*_NAMES[:_CONFIG])),
-        *list_options(ContainerOptions),
-        *map(make_option, list_flags(*_NAMES[_CONFIG:])),
-    )(command)
+        option(
+            "-t",
+            "reference",
+            section="image",
+            metavar="NAME[:TAG]",
+            help="Name and tag the image: short for --name and --tag.",
+        ),
+        option(
+            "--spec",
+            section="image",
+            completion="file",
+            metavar="FILE[#NAME]",
+            help="Take arguments from a table of a TOML or JSON file; other options replace them. #NAME may be left "
+            "out if the file has one table.",
+        ),
+        *map(make_option, list_flags(*_NAMES[:_CONFIG], phases=phases)),
+        *list_options(ContainerOptions, "config"),
+        *map(make_option, list_flags(*_NAMES[_CONFIG:], phases=phases)),
+    )
 
 
 def find_image_option() -> str:

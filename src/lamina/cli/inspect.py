@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.labels import NO_PATHS, shorten_digest, summarize_layer_paths
-from lamina.cli.options import ReaderOptions, ReportOptions, reader_options, report_options
+from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import dump_layer, print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
@@ -19,21 +18,15 @@ if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage, SourceLayer
 
 
-@click.command(
-    "inspect",
-    short_help="What an image file or an OCI layout holds.",
-    epilog="Example: lamina inspect hello.tar.gz --json",
-)
-@click.argument("image", metavar="IMAGE[#NAME]")
+@verb("inspect", "lamina inspect hello.tar.gz", "lamina inspect images/#hello:1 --json")
+@image_argument("image", "IMAGE[#NAME]")
 @reader_options
-@click.option("--full", is_flag=True, help="Print whole digests, and every store path of each layer.")
-@report_options
+@option("--full", section="output", is_flag=True, help="Print whole digests, and every store path of each layer.")
+@result_options
 def command(image: str, reader: ReaderOptions, report: ReportOptions, *, full: bool) -> None:
-    """What IMAGE holds: its ID, names and layers, with the store paths in each.
+    """Show the ID, names and layers of IMAGE, and the store paths in each layer.
 
-    IMAGE is a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz, or an OCI layout
-    as a folder; NAME chooses one of several images in it. Every digest is computed from the bytes; a file that
-    contradicts itself is an error.
+    Every digest is computed from the bytes. A file that contradicts itself is an error.
     """
     images = lamina.inspect(image, platform=reader.platform, max_unpacked_size=reader.max_unpacked_size)
     warn(images.warnings, report)

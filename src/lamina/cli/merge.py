@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 import lamina
-from lamina.cli.options import ReaderOptions, ReportOptions, argument_option, reader_options, report_options
+from lamina.cli.command import option, verb
+from lamina.cli.options import (
+    ReaderOptions,
+    ReportOptions,
+    argument_option,
+    image_argument,
+    reader_options,
+    report_options,
+)
 from lamina.cli.output import open_output, print_stdout
 from lamina.cli.reporting import dump_layer, open_progress, print_json, print_summary, warn
 
@@ -15,23 +21,27 @@ if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage
 
 
-@click.command(
-    "merge",
-    short_help="Several images in one archive.",
-    epilog="Example: lamina merge hello.tar.gz server.tar -o both.tar.gz",
+@verb("merge", "lamina merge hello.tar.gz server.tar -o both.tar.gz")
+@image_argument("images", "IMAGE[#NAME]...", nargs=-1, required=True)
+@option(
+    "-o",
+    "--output",
+    section="output",
+    completion="file",
+    required=True,
+    metavar="FILE",
+    help="The archive to write; - is stdout.",
 )
-@click.argument("images", metavar="IMAGE[#NAME]...", nargs=-1, required=True)
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where the archive goes; - is stdout.")
 @argument_option("compressor")
 @reader_options
 @report_options
 def command(
     images: tuple[str, ...], output: str, compressor: str | None, reader: ReaderOptions, report: ReportOptions
 ) -> None:
-    """One docker-archive in FILE with the images of every IMAGE, written whole or not at all.
+    """Write the images of every IMAGE into one docker-archive, whole or not at all.
 
-    Every image keeps its ID and its names; what several share is stored once. Two images of one name are an error.
-    Prints FILE; with --json the images. With -o - the result is on stderr.
+    Every image keeps its ID and its names. A layer that several images share is stored once. Two images of one name
+    are an error. Prints FILE; with -o - the result is on stderr.
     """
     with open_progress(report) as progress, open_output(output) as target:
         merged = lamina.merge_images(

@@ -8,15 +8,17 @@ The objects are named tuples, because making a dataclass takes half a millisecon
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, NamedTuple
 
 import click
 
+from lamina.cli.command import option
+from lamina.cli.completers import make_completer
 from lamina.errors import InvalidArgument
 from lamina.inputs import declarations
 from lamina.inputs.arguments import ARGUMENTS
-from lamina.inputs.declarations import Flag
+from lamina.inputs.declarations import Flag, Phase, Section
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -41,20 +43,28 @@ def group_options(keyword: str, make: Callable[..., object], *options: Decorator
             return command(**values, **{keyword: made})
 
         decorated: Any = call
-        for option in reversed(options):
-            decorated = option(decorated)
+        for add_option in reversed(options):
+            decorated = add_option(decorated)
         names = [parameter.name for parameter in decorated.__click_params__[-len(options) :]]
         return call
 
     return decorate
 
 
-def list_options(group: type[Any]) -> list[Decorator]:
-    """Return the options of the flags that the fields of the `NamedTuple` ``group`` declare."""
+def list_options(group: type[Any], section: Section, *left_out: str) -> list[Decorator]:
+    """Return the options of the flags that the fields of the `NamedTuple` ``group`` declare.
+
+    Args:
+        group: the named tuple.
+        section: the section of the help for all of them.
+        left_out: fields whose flags are left out.
+
+    """
     return [
-        make_option(flag, name)
+        make_option(flag._replace(section=section), name)
         for name, annotation in group.__annotations__.items()
         for flag in declarations.list_flags(name, annotation)
+        if name not in left_out
     ]
 
 
@@ -62,10 +72,13 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
     """Return a flag as click's decorator; ``parameter`` is the name of its value, if not the flag's own."""
     parameter = parameter or flag.parameter
     if not flag.name.startswith("-"):
-        return click.argument(parameter, metavar=flag.name, nargs=-1)
-    return click.option(
-        flag.name,
+        completer = make_completer(flag.completion)
+        return click.argument(parameter, metavar=flag.name, nargs=-1, help=flag.help, shell_complete=completer)
+    return option(
+        *filter(None, (flag.short, flag.name)),
         parameter,
+        section=flag.section,
+        completion=flag.completion,
         metavar=flag.metavar,
         type=flag.value_type if isinstance(flag.value_type, type) else click.Choice(flag.value_type),
         is_flag=flag.value_type is bool,
@@ -79,10 +92,22 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
 class ReportOptions(NamedTuple):
     """How a verb reports its progress and its result."""
 
-    progress: Annotated[str, Flag("Bars on a terminal, or lines.", value_type=("auto", "plain"), default="auto")]
-    quiet: Annotated[bool, Flag("Say nothing but errors.", value_type=bool)]
-    as_json: Annotated[bool, Flag("A machine-readable result.", name="--json", value_type=bool)]
-    debug: Annotated[bool, Flag("Show where an error comes from.", value_type=bool)]
+    progress: Annotated[
+        str,
+        Flag(
+            "How progress is shown: auto (bars on a terminal, else lines), or plain (always lines).  [default: auto]",
+            value_type=("auto", "plain"),
+            default="auto",
+        ),
+    ] = "auto"
+    quiet: Annotated[bool, Flag("Print errors only, and the result.", value_type=bool, short="-q")] = False
+    verbose: Annotated[
+        bool, Flag("Print what is decided, and why, such as the stores that are used.", value_type=bool, short="-v")
+    ] = False
+    as_json: Annotated[bool, Flag("Print the result as JSON.", name="--json", value_type=bool)] = False
+    debug: Annotated[bool, Flag("Print where in lamina an error comes from, for a bug report.", value_type=bool)] = (
+        False
+    )
 
     @property
     def is_silent(self) -> bool:
@@ -105,9 +130,21 @@ def argument_option(name: str) -> Decorator:
     return make_option(ARGUMENTS[name].flags[0])
 
 
-def list_flags(*names: str) -> list[Flag]:
-    """Return the flags of the arguments called ``names``, in the order of the help."""
-    return [flag for name in names for flag in ARGUMENTS[name].flags]
+def list_flags(*names: str, phases: Collection[Phase] = ("plan", "draft", "write")) -> list[Flag]:
+    """Return the flags of the arguments called ``names`` that one of ``phases`` uses, in the order of the table."""
+    return [flag for name in names for flag in ARGUMENTS[name].flags if flag.phase in phases]
+
+
+def image_argument(parameter: str, metavar: str, **attributes: Any) -> Decorator:
+    """Return the decorator of the argument for the images that a command reads; ``attributes`` are click's."""
+    return click.argument(
+        parameter,
+        metavar=metavar,
+        help="A docker-archive or an OCI layout in a file, plain or compressed with gzip, zstd or xz; or an OCI layout "
+        "in a folder. NAME chooses one of several images in it.",
+        shell_complete=make_completer("file"),
+        **attributes,
+    )
 
 
 def collect_given(**values: Any) -> dict[str, Any]:
@@ -141,10 +178,16 @@ class ReaderOptions(NamedTuple):
     """Which images of a file are read, and how much they may unpack to."""
 
     platform: Annotated[
-        str | None, Flag("Take images for this platform alone: linux/arm64, arm/v7 …", "[OS/]ARCH[/VARIANT]")
+        str | None,
+        Flag(
+            "Take the images for this platform only, such as linux/arm64 or arm/v7.  [default: all platforms]",
+            "[OS/]ARCH[/VARIANT]",
+        ),
     ]
     max_unpacked_size: Annotated[str | None, ARGUMENTS["max_unpacked_size"].flags[0]]
 
 
-report_options = group_options("report", ReportOptions, *list_options(ReportOptions))
-reader_options = group_options("reader", ReaderOptions, *list_options(ReaderOptions))
+# A verb that shows progress has the first, any other verb the second.
+report_options = group_options("report", ReportOptions, *list_options(ReportOptions, "output"))
+result_options = group_options("report", ReportOptions, *list_options(ReportOptions, "output", "progress"))
+reader_options = group_options("reader", ReaderOptions, *list_options(ReaderOptions, "image"))

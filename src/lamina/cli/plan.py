@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.labels import summarize_layer_paths
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.tables import Column, print_table
@@ -20,21 +19,20 @@ if TYPE_CHECKING:
     from lamina.layering import LayerPlan
 
 
-@click.command(
+@verb(
     "plan",
-    short_help="Which store path goes to which layer; builds nothing.",
-    epilog="Example: lamina plan /nix/store/…-hello-2.12.1 --max-layers 20 --layering popularity",
+    "lamina plan hello",
+    "lamina plan hello --max-layers 20 --layering popularity",
 )
-@image_options
-@click.option("--full", is_flag=True, help="List every store path of each layer, whole, with its own size.")
-@report_options
+@image_options("plan")
+@option("--full", section="output", is_flag=True, help="List every store path of each layer, whole, with its own size.")
+@result_options
 def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
-    """Which store path of ROOT... and all they need goes to which layer, how large it is, and why.
+    """Show which store path of the image of ROOT... goes to which layer, how large it is, and why.
 
-    Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
-    on this machine. So it does not see what a script or --with would bring along, but it does count the layers of a
-    base image. The customisation layer, the last, is not among those listed. A layer of several paths is listed by
-    the name of the largest and the number of the others.
+    Nothing is built: no store path is read and no script runs, so a closure graph in --store is enough. What scripts
+    and ready-made contents would add is not seen, and the customisation layer is not listed. A layer of several paths
+    is listed by the name of the largest and the number of the others.
     """
     planned = lamina.plan_layered_image(**image.make_arguments())
     warn(planned.warnings, report)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import click
-
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.image_options import ImageOptions, image_options
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
-@click.command(
-    "script",
-    short_help="An executable script that streams the image when it is run.",
-    epilog="Example: lamina script /nix/store/…-hello-2.12.1 -o stream-hello && ./stream-hello | docker load",
+@verb("script", "lamina script hello -t hello:1 -o stream-hello && ./stream-hello | docker load")
+@option(
+    "-o", "--output", section="output", completion="file", required=True, metavar="FILE", help="The script to write."
 )
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where the script goes.")
-@image_options
-@report_options
+@image_options("plan", "draft")
+@result_options
 def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
-    """An executable FILE that streams the image of ROOT... to stdout when it is run.
+    """Write an executable script that streams the image of ROOT... to stdout each time it is run.
 
-    It carries the plan, the config and the finished customisation layer, and runs wherever this Python and the store
-    paths are; it takes -t NAME:TAG. Prints FILE.
+    The script holds the plan, the config and the finished customisation layer, and takes -t NAME:TAG. It needs this
+    Python and the store paths, but not lamina. Prints FILE.
     """
     if output == "-" or output.endswith("/"):
         raise InvalidArgument("output", output, "the name of a file")

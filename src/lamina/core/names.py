@@ -198,13 +198,22 @@ class ImageReference:
     @classmethod
     def parse(cls, text: str) -> ImageReference:
         """Parse ``NAME:TAG``; raise `InvalidArgument` if either is missing or invalid."""
-        repository, colon, tag = text.rpartition(":")
-        if not colon or "/" in tag:
+        repository, tag = split_reference(text)
+        if tag is None:
             raise InvalidArgument("image name", short_repr(text), "NAME:TAG")
         return cls(parse_repository(repository), parse_tag(tag))
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.tag}"
+
+
+def split_reference(text: str) -> tuple[str, str | None]:
+    """Split ``NAME`` or ``NAME:TAG``, unchecked; the tag is None if there is none.
+
+    A colon before a slash is that of a port, as in ``host:5000/name``.
+    """
+    name, colon, tag = text.rpartition(":")
+    return (text, None) if not colon or "/" in tag else (name, tag)
 
 
 def parse_repository(text: str) -> str:

@@ -40,12 +40,15 @@ class StoreArguments(TypedDict, total=False):
             "`StoreLike`. Of several, the first that has a path gives it. By default the machine's own store, "
             "then ``embedded_store``.",
             rebase=relative_paths.rebase_paths,
+            section="sources",
+            phase="plan",
         ),
         repeatable(
             "WHERE",
-            "A folder that holds nix/store, a closure graph in JSON, a binary cache (file://, https://, s3://) or an "
-            "embedded store; repeat it, the first that gives a path wins.  [default: the machine's own, then the "
-            "embedded one]",
+            "Read store paths from here: a folder that holds nix/store (/ for this machine's own), a closure graph in "
+            "JSON, an embedded store, or a binary cache (https://, file://, s3://). The first that has a path is used."
+            "  [default: this machine's store, then the embedded store]",
+            completion="file",
         ),
     ]
     trusted_keys: Annotated[
@@ -55,17 +58,23 @@ class StoreArguments(TypedDict, total=False):
             (),
             "Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of "
             "cache.nixos.org.",
+            section="sources",
+            phase="plan",
         ),
         repeatable(
             "NAME:BASE64",
-            "A key that signs what binary caches have, beside that of cache.nixos.org.",
+            "Accept store paths that are signed with this public key, besides that of cache.nixos.org.",
             name="--trusted-key",
         ),
     ]
     verify_signatures: Annotated[
         bool,
         Argument(
-            parsers.parse_boolean, True, "Whether a path from a binary cache must have the signature of a trusted key."
+            parsers.parse_boolean,
+            True,
+            "Whether a path from a binary cache must have the signature of a trusted key.",
+            section="sources",
+            phase="plan",
         ),
         switch(False, "Accept store paths that no trusted key has signed.", name="--no-verify-signatures"),
     ]
@@ -77,8 +86,14 @@ class StoreArguments(TypedDict, total=False):
             "Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list "
             "of store paths.",
             rebase=relative_paths.rebase_channel,
+            section="sources",
+            phase="plan",
         ),
-        Flag("Where names are looked up: a channel such as nixos-25.11, or a list of store paths.", "NAME|URL|FILE"),
+        Flag(
+            "Look package names up here: a channel such as nixos-25.11, or the URL or file of a list of store paths.",
+            "NAME|URL|FILE",
+            completion="file",
+        ),
     ]
     channel_lists: Annotated[
         StrPath | None,
@@ -91,8 +106,10 @@ class StoreArguments(TypedDict, total=False):
     ]
     offline: Annotated[
         bool,
-        Argument(parsers.parse_boolean, False, "Whether the network is not used at all."),
-        switch(True, "Ask nobody over the network."),
+        Argument(
+            parsers.parse_boolean, False, "Whether the network is not used at all.", section="sources", phase="plan"
+        ),
+        switch(True, "Do not use the network. What would have to be downloaded is an error."),
     ]
 
 
@@ -108,8 +125,16 @@ class ImageArguments(StoreArguments, total=False):
             "names that fit exactly one path of the store. Each is linked at the image's root, and its closure is "
             "added.",
             rebase=relative_paths.rebase_roots,
+            phase="plan",
         ),
-        repeatable("", "", name="[ROOT]..."),
+        repeatable(
+            "",
+            "What goes into the image, with everything it needs: a store path, a folder inside one, a link to one such "
+            "as ./result, or a package name that matches one path. Where Nix is installed, also what it builds first: "
+            "nixpkgs#hello, ./default.nix.",
+            name="[ROOT]...",
+            completion="file",
+        ),
     ]
     closure: Annotated[
         StrPath | Iterable[StrPath],
@@ -118,8 +143,13 @@ class ImageArguments(StoreArguments, total=False):
             (),
             "Store paths that are added with their closures, without links at the image's root.",
             rebase=relative_paths.rebase_roots,
+            phase="plan",
         ),
-        repeatable("PATH", "Add a path with its closure, linking nothing."),
+        repeatable(
+            "PATH",
+            "Add a store path and everything it needs, without a link at the image's root.",
+            completion="file",
+        ),
     ]
     from_image: Annotated[
         StrPath | None,
@@ -128,9 +158,12 @@ class ImageArguments(StoreArguments, total=False):
             None,
             "The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.",
             rebase=relative_paths.rebase_path,
+            phase="plan",
         ),
         Flag(
-            "The image to build upon: a docker-archive or OCI layout; NAME chooses one of several in it.", "FILE[#NAME]"
+            "Start from this image: a docker-archive or an OCI layout. NAME chooses one of several images in it.",
+            "FILE[#NAME]",
+            completion="file",
         ),
     ]
     max_unpacked_size: Annotated[
@@ -140,9 +173,11 @@ class ImageArguments(StoreArguments, total=False):
             None,
             "The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2 GiB, or "
             "100 times the length of a larger file.",
+            phase="plan",
         ),
         Flag(
-            "How much an image may unpack to: bytes, or 500M, 4GiB …  [default: 2GiB, or 100 times a larger file]",
+            "Refuse an image that unpacks to more than this: a number of bytes, or a size such as 500M or 4GiB."
+            "  [default: 2GiB, or 100 times the size of the file if that is more]",
             "SIZE",
         ),
     ]
@@ -152,8 +187,14 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_integer,
             100,
             "The most layers that the image may have, with those of the base image and the customisation layer.",
+            section="layers",
+            phase="plan",
         ),
-        Flag("The most layers, all counted.  [default: 100]", value_type=int),
+        Flag(
+            "Use at most this many layers. Those of a base image and the customisation layer count.  [default: 100]",
+            "N",
+            value_type=int,
+        ),
     ]
     layering: Annotated[
         "StrPath | Sequence[Any] | Pipeline",
@@ -164,8 +205,15 @@ class ImageArguments(StoreArguments, total=False):
             "the name of a JSON file that holds one.",
             key="layeringPipeline",
             rebase=relative_paths.rebase_layering,
+            section="layers",
+            phase="plan",
         ),
-        Flag("auto, popularity, or a JSON file that holds a layeringPipeline.  [default: auto]", "NAME|FILE"),
+        Flag(
+            "How store paths are grouped into layers: auto (as nixpkgs does now), popularity (as nixpkgs did until "
+            "2025), or a JSON file with a layering pipeline.  [default: auto]",
+            "NAME|FILE",
+            completion=("auto", "popularity"),
+        ),
     ]
     include_store_paths: Annotated[
         bool,
@@ -173,8 +221,14 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_boolean,
             True,
             "Whether the image holds the store paths. Without them, the links at its root dangle.",
+            section="layers",
+            phase="plan",
         ),
-        switch(False, "Leave the store paths out; the links will dangle.", name="--no-store-paths"),
+        switch(
+            False,
+            "Leave the store paths out. The links at the image's root then point to nothing.",
+            name="--no-store-paths",
+        ),
     ]
     # On the command line, the flags in `lamina.cli.container_config` give it.
     config: Annotated[
@@ -184,19 +238,29 @@ class ImageArguments(StoreArguments, total=False):
             {},
             "The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and "
             "``Env``.",
+            section="config",
+            phase="plan",
         ),
     ]
     name: Annotated[
         str | None,
         Argument(
-            parsers.parse_name, None, "The image's name. By default the package name of the first item of ``contents``."
+            parsers.parse_name,
+            None,
+            "The image's name. By default the package name of the first item of ``contents``.",
+            phase="plan",
         ),
-        Flag("The image's name.  [default: the first ROOT's package name]"),
+        Flag("Name the image.  [default: the package name of the first ROOT]", "NAME"),
     ]
     tag: Annotated[
         str | None,
-        Argument(parsers.parse_tag, None, "The image's tag. By default the first 32 hex digits of the image ID."),
-        Flag("The image's tag.  [default: from the image ID]"),
+        Argument(
+            parsers.parse_tag,
+            None,
+            "The image's tag. By default the first 32 hex digits of the image ID.",
+            phase="plan",
+        ),
+        Flag("Tag the image.  [default: the first 32 hex digits of the image ID]", "TAG"),
     ]
     architecture: Annotated[
         str | None,
@@ -205,13 +269,22 @@ class ImageArguments(StoreArguments, total=False):
             None,
             "The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``, "
             "``arm/v7``. By default that of the first program in the image.",
+            phase="plan",
         ),
-        Flag("amd64, arm64, arm/v7, or aarch64 …  [default: the first program's]", "ARCH[/VARIANT]"),
+        Flag(
+            "Set the architecture, such as amd64, arm64 or arm/v7.  [default: that of the first program in the image]",
+            "ARCH[/VARIANT]",
+            completion=("amd64", "arm64", "arm/v7", "386", "ppc64le", "riscv64", "s390x"),
+        ),
     ]
     created: Annotated[
         "str | datetime",
         Argument(parsers.parse_moment, _DEFAULT_MOMENT, "The date of the image: ISO 8601, a `datetime`, or ``now``."),
-        Flag("ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set.", "DATE"),
+        Flag(
+            "Set the date of the image: ISO 8601, or now."
+            "  [default: SOURCE_DATE_EPOCH if that is set, else 1970-01-01T00:00:01Z]",
+            "DATE",
+        ),
     ]
     mtime: Annotated[
         "str | datetime",
@@ -219,28 +292,37 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_moment,
             _DEFAULT_MOMENT,
             "The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.",
+            section="files",
         ),
-        Flag("The date of the files in store layers, ISO-8601 or now.", "DATE"),
+        Flag(
+            "Set the modification time of the files in store layers: ISO 8601, or now."
+            "  [default: 1970-01-01T00:00:01Z]",
+            "DATE",
+        ),
     ]
     uid: Annotated[
         int,
-        Argument(parsers.parse_id, 0, "The number of the user who owns all files in store layers."),
-        Flag("The owner of the files in store layers.  [default: 0]", value_type=int),
+        Argument(parsers.parse_id, 0, "The number of the user who owns all files in store layers.", section="files"),
+        Flag("Set the number of the user who owns the files in store layers.  [default: 0]", "N", value_type=int),
     ]
     gid: Annotated[
         int,
-        Argument(parsers.parse_id, 0, "The number of the group that owns all files in store layers."),
-        Flag("Their group.  [default: 0]", value_type=int),
+        Argument(parsers.parse_id, 0, "The number of the group that owns all files in store layers.", section="files"),
+        Flag("Set the number of the group that owns them.  [default: 0]", "N", value_type=int),
     ]
     uname: Annotated[
         str,
-        Argument(parsers.parse_text, "root", "The name of the user who owns all files in store layers."),
-        Flag("The owner's name.  [default: root]"),
+        Argument(
+            parsers.parse_text, "root", "The name of the user who owns all files in store layers.", section="files"
+        ),
+        Flag("Set the name of the user who owns them.  [default: root]", "NAME"),
     ]
     gname: Annotated[
         str,
-        Argument(parsers.parse_text, "root", "The name of the group that owns all files in store layers."),
-        Flag("The group's name.  [default: root]"),
+        Argument(
+            parsers.parse_text, "root", "The name of the group that owns all files in store layers.", section="files"
+        ),
+        Flag("Set the name of the group that owns them.  [default: root]", "NAME"),
     ]
     extra_commands: Annotated[
         str,
@@ -248,15 +330,23 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_text,
             "",
             "A Bash script that runs in the folder that becomes the image's root. It uses relative paths.",
+            section="scripts",
         ),
-        Flag("Bash to run in the image's root, by relative paths.", "SCRIPT"),
+        Flag("Run this Bash script in the folder that becomes the image's root. Paths in it are relative.", "SCRIPT"),
     ]
     inherit: Annotated[
         str | Sequence[str],
         Argument(
-            parsers.parse_inherit, (), "Keys of the base image's container config that are taken over, beside ``Env``."
+            parsers.parse_inherit,
+            (),
+            "Keys of the base image's container config that are taken over, beside ``Env``.",
+            section="config",
         ),
-        words("KEYS", "What of its config to take over beside Env: Cmd,…"),
+        words(
+            "KEYS",
+            "Keep these keys of the base image's config, separated by commas, such as Cmd,User. Env is always kept.",
+            completion=("Cmd", "Entrypoint", "ExposedPorts", "Labels", "StopSignal", "User", "Volumes", "WorkingDir"),
+        ),
     ]
     fake_root_commands: Annotated[
         str,
@@ -265,15 +355,19 @@ class ImageArguments(StoreArguments, total=False):
             "",
             "A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that it can "
             "change owners.",
+            section="scripts",
         ),
-        Flag("Bash to run after that, under fakeroot.", "SCRIPT"),
+        Flag("Run this Bash script after --extra-commands, under fakeroot, so that it can change owners.", "SCRIPT"),
     ]
     enable_fakechroot: Annotated[
         bool,
         Argument(
-            parsers.parse_boolean, False, "Whether ``fake_root_commands`` sees the image's root as ``/``, under proot."
+            parsers.parse_boolean,
+            False,
+            "Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.",
+            section="scripts",
         ),
-        switch(True, "Run that with the image's root as /, under proot."),
+        switch(True, "Show the image's root as / to --fake-root-commands, with proot."),
     ]
     include_nix_db: Annotated[
         bool,
@@ -282,15 +376,19 @@ class ImageArguments(StoreArguments, total=False):
             False,
             "Whether the image holds a Nix database in which all its store paths are valid.",
             key="includeNixDB",
+            section="files",
         ),
-        switch(True, "A database for a Nix inside, of all the store paths."),
+        switch(True, "Add a Nix database with all store paths, for a Nix that runs in the container."),
     ]
     time_limit: Annotated[
         float | None,
         Argument(
-            parsers.parse_seconds, None, "The most seconds that each script may take. By default there is no limit."
+            parsers.parse_seconds,
+            None,
+            "The most seconds that each script may take. By default there is no limit.",
+            section="scripts",
         ),
-        Flag("The longest that a script may take.", "SECONDS", value_type=float),
+        Flag("Stop a script that runs longer than this.  [default: no limit]", "SECONDS", value_type=float),
     ]
     # A spec file can come from another person, so it may not disable the sandbox.
     sandbox: Annotated[
@@ -301,17 +399,30 @@ class ImageArguments(StoreArguments, total=False):
             "Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they "
             "are refused.",
             in_spec_file=False,
+            section="scripts",
         ),
         switch(
             False,
-            "Run scripts with all that you may do yourself.  [default: in a sandbox, or not at all]",
+            "Run scripts without a sandbox, with all of your own permissions.  [default: in a sandbox, and an error "
+            "where none can be had]",
             name="--no-sandbox",
         ),
     ]
     extras: Annotated[
         str | Sequence[str],
-        Argument(parsers.parse_extras, (), "Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``."),
-        words("WORDS", "Ready-made contents: nss,certs,sh,env,tmp.", name="--with"),
+        Argument(
+            parsers.parse_extras,
+            (),
+            "Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.",
+            section="files",
+        ),
+        words(
+            "WORDS",
+            "Add ready-made contents, separated by commas: nss (/etc/passwd, /etc/group and the like), certs (CA "
+            "certificates), sh (/bin/sh), env (/usr/bin/env), tmp (a /tmp that everybody can write to).",
+            name="--with",
+            completion=("nss", "certs", "sh", "env", "tmp"),
+        ),
     ]
     add_user: Annotated[
         "str | User | Sequence[str | User]",
@@ -320,6 +431,7 @@ class ImageArguments(StoreArguments, total=False):
             (),
             "Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and "
             "``/etc/group``, and each home folder is created for its user.",
+            section="files",
         ),
         repeatable("NAME:UID[:GID[:HOME]]", "Add a user and its group, and create HOME for it.  [default: GID as UID]"),
     ]
@@ -330,12 +442,16 @@ class ImageArguments(StoreArguments, total=False):
             (),
             "Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.",
             rebase=relative_paths.rebase_sources,
+            section="files",
+            phase="plan",
         ),
-        entries("dir", "PATH[:MODE[:UID:GID]]", "A folder in the root."),
-        entries("file", "PATH=SOURCE[:MODE[:UID:GID]]", "A file in the root."),
-        entries("symlink", "PATH=TARGET", "A symlink in the root."),
-        entries("perm", "PATH:MODE[:UID:GID]", "Mode and owner in the root."),
-        entries("xattr", "PATH:NAME=HEX", "An extended attribute."),
+        entries("dir", "PATH[:MODE[:UID:GID]]", "Make a folder in the image.", phase="draft"),
+        entries("file", "PATH=SOURCE[:MODE[:UID:GID]]", "Copy the file SOURCE into the image, as PATH."),
+        entries("symlink", "PATH=TARGET", "Make a symbolic link in the image."),
+        entries(
+            "perm", "PATH:MODE[:UID:GID]", "Set the mode, and the owner, of a path of the image's root.", phase="draft"
+        ),
+        entries("xattr", "PATH:NAME=HEX", "Set an extended attribute of a path of the image's root.", phase="draft"),
     ]
     compressor: Annotated[
         str | None,
@@ -343,8 +459,13 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_compressor,
             None,
             "The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says it.",
+            section="output",
+            phase="write",
         ),
-        Flag("[default: as FILE's ending says, else none]", value_type=("none", "gz", "zstd")),
+        Flag(
+            "Compress the file.  [default: as the extension of FILE says, else none]",
+            value_type=("none", "gz", "zstd"),
+        ),
     ]
     layer_compression: Annotated[
         str,
@@ -352,15 +473,25 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_layer_compression,
             "none",
             "The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.",
+            section="layers",
+            phase="write",
         ),
-        Flag("How each layer is compressed: none, gzip[:LEVEL] or zstd[:LEVEL].  [default: none]", "WORD"),
+        Flag(
+            "Compress each layer: none, gzip or zstd, with a level if you like: zstd:9.  [default: none]",
+            "WORD[:LEVEL]",
+            completion=("none", "gzip", "zstd"),
+        ),
     ]
     jobs: Annotated[
         int | None,
         Argument(
-            parsers.parse_jobs, None, "The number of processors to use. By default all that this process may use."
+            parsers.parse_jobs,
+            None,
+            "The number of processors to use. By default all that this process may use.",
+            section="speed",
+            phase="write",
         ),
-        Flag("Processors.  [default: those this process may use]", "N", value_type=int),
+        Flag("Use this many processors.  [default: all that lamina may use]", "N", value_type=int),
     ]
     layer_cache: Annotated[
         StrPath | None,
@@ -371,10 +502,16 @@ class ImageArguments(StoreArguments, total=False):
             "default there is none.",
             old_names=("ledger",),
             rebase=relative_paths.rebase_path,
+            section="speed",
         ),
-        Flag("What earlier runs learnt about layers.  [default: in the cache folder]", "PATH"),
+        Flag(
+            "Remember in this file what is in each layer, so that the next run need not read it again."
+            "  [default: a file in your cache folder]",
+            "PATH",
+            completion="file",
+        ),
         Flag("The old name of --layer-cache.", "PATH", is_hidden=True, name="--ledger"),
-        switch(None, "Use nothing of earlier runs, and leave nothing for later ones.", name="--no-layer-cache"),
+        switch(None, "Neither use nor change the layer cache.", name="--no-layer-cache"),
         switch(None, "The old name of --no-layer-cache.", is_hidden=True, name="--no-ledger"),
     ]
     verify: Annotated[
@@ -383,8 +520,10 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_boolean,
             False,
             "Whether layers that the layer cache knows are read and hashed again, and compared.",
+            section="speed",
+            phase="write",
         ),
-        switch(True, "Compute again what the layer cache has recorded, and compare."),
+        switch(True, "Read the layers that the layer cache knows too, and compare their digests."),
     ]
     # Where scripts look for programs, in the form of PATH. A spec file may not choose which programs run.
     search_path: Annotated[

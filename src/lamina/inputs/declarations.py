@@ -5,10 +5,30 @@ command line read the declaration. The help of every command needs it, so this m
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+Section = Literal["", "image", "config", "files", "sources", "layers", "scripts", "speed", "output"]
+
+# The sections of the help, in its order. What most people need comes first; the end stays on the screen.
+SECTIONS: Mapping[Section, str] = {
+    "": "Options",
+    "image": "Image",
+    "config": "Container config",
+    "files": "Files in the image",
+    "sources": "Sources of store paths",
+    "layers": "Layers",
+    "scripts": "Scripts",
+    "speed": "Speed",
+    "output": "Output",
+}
+
+# The work that needs an argument first: to plan the layers, to make the customisation layer and the config, or to pack
+# and write the layers.
+Phase = Literal["plan", "draft", "write"]
 
 
 class Flag(NamedTuple):
@@ -23,6 +43,11 @@ class Flag(NamedTuple):
         default: its value where it is not given.
         is_repeatable: whether it may be given several times; its values are a list then.
         is_hidden: whether it is an old name, which the help leaves out.
+        completion: what a shell offers for its value: ``file``, ``folder``, or the texts to choose from; empty for
+            nothing.
+        section: the section of the help; empty for that of its argument.
+        phase: the first phase that uses it; None for that of its argument.
+        short: a second name of one letter, such as ``-q``.
         convert: returns the argument's value for the flag's.
 
     """
@@ -35,6 +60,10 @@ class Flag(NamedTuple):
     is_repeatable: bool = False
     is_hidden: bool = False
     convert: Callable[[Any], Any] = lambda value: value
+    completion: str | Sequence[str] = ""
+    section: Section = ""
+    phase: Phase | None = None
+    short: str = ""
 
     @property
     def parameter(self) -> str:
@@ -62,6 +91,8 @@ class Argument(NamedTuple):
         rebase: takes a value from a spec file and the file's folder, and joins relative paths in the value to the
             folder; None if the argument holds no paths.
         in_spec_file: whether a spec file may give it.
+        section: the section of the help for its flags.
+        phase: the first phase that uses it. A verb has the flags of the phases that it goes through.
         flags: the flags that give it; `list_arguments` adds them.
 
     """
@@ -73,15 +104,23 @@ class Argument(NamedTuple):
     old_names: tuple[str, ...] = ()
     rebase: Callable[[Any, "Path"], Any] | None = None
     in_spec_file: bool = True
+    section: Section = "image"
+    phase: Phase = "draft"
     flags: tuple[Flag, ...] = ()
 
 
 def list_arguments(table: type[Any]) -> Mapping[str, Argument]:
     """Return what the keys of the `TypedDict` ``table`` declare, by name, in their order."""
-    return {
-        name: annotation.__metadata__[0]._replace(flags=list_flags(name, annotation))
-        for name, annotation in table.__annotations__.items()
-    }
+    return {name: _read_declaration(name, annotation) for name, annotation in table.__annotations__.items()}
+
+
+def _read_declaration(name: str, annotation: Any) -> Argument:
+    declared: Argument = annotation.__metadata__[0]
+    flags = tuple(
+        flag._replace(section=flag.section or declared.section, phase=flag.phase or declared.phase)
+        for flag in list_flags(name, annotation)
+    )
+    return declared._replace(flags=flags)
 
 
 def switch(value: object, text: str, *, name: str = "", is_hidden: bool = False) -> Flag:
@@ -89,23 +128,24 @@ def switch(value: object, text: str, *, name: str = "", is_hidden: bool = False)
     return Flag(text, name=name, value_type=bool, is_hidden=is_hidden, convert=lambda _: value)
 
 
-def repeatable(metavar: str, text: str, convert: Callable[[Sequence[str]], object] = list, *, name: str = "") -> Flag:
-    """Declare a flag that may be given several times; ``text`` is its help, ``convert`` as in `Flag`."""
-    return Flag(text, metavar, name, is_repeatable=True, convert=convert)
+def repeatable(metavar: str, text: str, convert: Callable[[Sequence[str]], object] = list, **more: Any) -> Flag:
+    """Declare a flag that may be given several times; ``text`` is its help, the rest as in `Flag`."""
+    return Flag(text, metavar, is_repeatable=True, convert=convert, **more)
 
 
-def words(metavar: str, text: str, *, name: str = "") -> Flag:
+def words(metavar: str, text: str, **more: Any) -> Flag:
     """Declare a flag of words with commas between them, which may be given several times; ``text`` is its help."""
-    return repeatable(metavar, text, lambda texts: [word for item in texts for word in item.split(",")], name=name)
+    return repeatable(metavar, text, lambda texts: [word for item in texts for word in item.split(",")], **more)
 
 
-def entries(kind: str, metavar: str, text: str) -> Flag:
+def entries(kind: str, metavar: str, text: str, **more: Any) -> Flag:
     """Declare the flag ``--KIND`` of declared entries, which may be given several times.
 
     Args:
         kind: the key of such an entry in a spec file, such as ``dir``.
         metavar: the form of its value.
         text: its help.
+        more: the rest of `Flag`.
 
     """
-    return repeatable(metavar, text, lambda texts: [{kind: item} for item in texts], name=f"--{kind}")
+    return repeatable(metavar, text, lambda texts: [{kind: item} for item in texts], name=f"--{kind}", **more)

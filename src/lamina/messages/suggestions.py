@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 _MAX_LENGTH = 60
 _MAX_SUGGESTIONS = 2
-_MIN_RATIO = 0.66
+_MIN_RATIO = 0.7
 # A second suggestion is worth reading only if it is about as near as the first.
 _MAX_DISTANCE = 0.1
 # The beginning of a known word, such as ``--out`` of ``--output``, counts as this near at least.

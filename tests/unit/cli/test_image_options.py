@@ -28,7 +28,8 @@ def collect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collect:
 
     def run(*arguments: str) -> ImageOptions:
         collected: list[Any] = []
-        command = click.command()(image_options(lambda image: collected.append((image, find_image_option()))))
+        add_options = image_options("plan", "draft", "write")
+        command = click.command()(add_options(lambda image: collected.append((image, find_image_option()))))
         result = CliRunner().invoke(command, arguments, standalone_mode=False)
         if result.exception:
             raise result.exception
@@ -127,3 +128,34 @@ def test_the_environment_gives_the_date_unless_it_is_said(collect: Collect, monk
 def test_no_layer_cache_wins_over_one_that_is_named(collect: Collect) -> None:
     assert collect("--no-layer-cache", "--layer-cache", "x").make_arguments()["layer_cache"] is None
     assert collect("--no-ledger").make_arguments()["layer_cache"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-t", "a:1"], ("a", "1")),
+        (["-t", "a"], ("a", None)),
+        (["-t", "host:5000/a/b:1"], ("host:5000/a/b", "1")),
+        (["-t", "host:5000/a"], ("host:5000/a", None)),
+        (["-t", "a", "--tag", "2"], ("a", "2")),
+        (["-t", "a:1", "--name", "a", "--tag", "1"], ("a", "1")),
+    ],
+)
+def test_one_option_gives_the_name_and_the_tag(
+    collect: Collect, words: list[str], expected: tuple[str, str | None]
+) -> None:
+    given = collect(*words).given
+    assert (given["name"], given.get("tag")) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-t", "a:1", "--name", "b"], "-t: got 'a:1' and --name 'b', expected one name"),
+        (["--tag", "2", "-t", "a:1"], "-t: got 'a:1' and --tag '2', expected one tag"),
+    ],
+)
+def test_two_names_or_tags_are_refused(collect: Collect, words: list[str], message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        collect(*words)
+    assert str(caught.value) == message

@@ -5,6 +5,7 @@ import sys
 
 import click
 import pytest
+from tests.support.fake_nix_store import run
 
 from lamina.cli.group import group
 from lamina.cli.lazy_group import LazyGroup
@@ -39,8 +40,19 @@ def test_help_lists_the_commands_without_their_modules() -> None:
     assert lines[-1] == "[]"
 
 
-@pytest.mark.parametrize(("words", "message"), [([], "got no verb"), (["hello"], "got verb 'hello', expected one of")])
-def test_a_missing_or_unknown_command_is_an_error_that_lists_them(words: list[str], message: str) -> None:
-    with pytest.raises(click.UsageError, match=message) as caught:
-        group.main(words, standalone_mode=False)
-    assert "build" in caught.value.message
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        ([], "got no verb, expected one of stream, build, ", "lamina --help"),
+        (["hello"], "usage: got verb 'hello', expected one of stream, build, ", "lamina --help"),
+        (["strem"], "usage: got verb 'strem', expected one of stream, build, ", "did you mean stream?"),
+        (["store", "ftch"], "usage: got command 'ftch', expected one of fetch, add, ", "did you mean fetch?"),
+        (["store", "key", "publik"], "got command 'publik', expected one of generate, public", "did you mean public?"),
+        (["help", "pln"], "usage: got verb 'pln', expected one of stream, build, ", "did you mean plan?"),
+    ],
+)
+def test_a_missing_or_unknown_command_is_an_error_that_lists_them(words: list[str], error: str, hint: str) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert error in ran.error
+    assert f"hint: {hint}\n" in ran.stderr

@@ -7,7 +7,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from lamina import layering
-from lamina.compression.compressors import COMPRESSORS, LayerCompression
+from lamina.compression.compressors import CODECS, COMPRESSORS, LayerCompression
+from lamina.formats.container_config import KEYS
 from lamina.formats.keys import PublicKey
 from lamina.inputs import arguments
 from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
@@ -53,10 +54,14 @@ def test_the_help_repeats_the_values_that_exist() -> None:
     """The help of a command imports no other room, so its texts repeat the names of strategies, contents and so on."""
     flags = {name: declared.flags[0] for name, declared in ARGUMENTS.items() if declared.flags}
     assert flags["compressor"].value_type == tuple(COMPRESSORS)
-    assert flags["layering"].help.startswith(", ".join(layering.STRATEGIES))
+    assert flags["layering"].completion == tuple(layering.STRATEGIES)
+    assert all(f"{name} (" in flags["layering"].help for name in layering.STRATEGIES)
     assert flags["layering"].help.endswith(f"[default: {layering.DEFAULT_STRATEGY}]")
     assert flags["max_layers"].help.endswith(f"[default: {layering.DEFAULT_MAX_LAYERS}]")
-    assert ",".join(EXTRAS) in flags["extras"].help
+    assert flags["extras"].completion == tuple(EXTRAS)
+    assert all(f"{name} (" in flags["extras"].help for name in EXTRAS)
+    assert set(flags["inherit"].completion) < set(KEYS)
+    assert set(flags["layer_compression"].completion) == set(CODECS)
     assert ARGUMENTS["layering"].default == layering.DEFAULT_STRATEGY
     assert ARGUMENTS["max_layers"].default == layering.DEFAULT_MAX_LAYERS
 

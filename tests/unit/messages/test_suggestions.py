@@ -37,5 +37,5 @@ def test_two_words_that_are_equally_near_are_both_suggested() -> None:
 
 def test_a_suggestion_is_a_question() -> None:
     assert format_suggestion("strem", VERBS) == "did you mean stream?"
-    assert format_suggestion("cat", ("bat", "hat")) == "did you mean bat or hat?"
+    assert format_suggestion("sore", ("store", "score")) == "did you mean score or store?"
     assert format_suggestion("hello", VERBS) == ""

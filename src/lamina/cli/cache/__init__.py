@@ -19,11 +19,10 @@ _COMMANDS = {
     package="lamina.cli.cache",
     noun="command",
     summaries=_COMMANDS,
-    short_help="What lamina keeps in the cache folder: info, prune, clean.",
-    epilog="Example: lamina cache prune --older-than 30",
+    examples=("lamina cache info", "lamina cache prune --older-than 30"),
 )
 def command() -> None:
-    """Show and delete what lamina keeps in the user's cache folder: the layer cache, and lists of channels.
+    """Show and delete what lamina keeps in your cache folder: the layer cache, and lists of channels.
 
-    All of it is safe to delete at any time, also while lamina is running: the next image takes longer.
+    All of it can be deleted at any time, also while lamina is running. The next image takes longer then.
     """

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import click
-
 import lamina
 from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
+from lamina.cli.command import verb
 from lamina.cli.default_paths import get_default_channel_lists, get_default_layer_cache
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
 from lamina.messages.sizes import format_size
 
 
-@click.command(
-    "clean",
-    short_help="Delete everything that lamina keeps in the cache folder.",
-    epilog="Example: lamina cache clean",
-)
+@verb("clean", "lamina cache clean")
 @layer_cache_option
-@report_options
+@result_options
 def command(layer_cache: str, *, report: ReportOptions) -> None:
     """Delete the layer cache, what earlier versions of lamina left beside it, and the lists of channels.
 

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import click
-
 import lamina
 from lamina.cli.cache.layer_cache_option import layer_cache_option
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.command import verb
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.tables import print_fields
 from lamina.messages.sizes import format_size
 
 
-@click.command(
-    "info",
-    short_help="Show where the layer cache is, and what it holds.",
-    epilog="Example: lamina cache info",
-)
+@verb("info", "lamina cache info")
 @layer_cache_option
-@report_options
+@result_options
 def command(layer_cache: str, *, report: ReportOptions) -> None:
-    """Show the path and the size of the layer cache, the number of its entries, and when the least recently used one
-    was used.
-    """
+    """Show the path and size of the layer cache, its number of entries, and when the oldest one was last used."""
     result = lamina.describe_layer_cache(layer_cache=layer_cache)
     if report.as_json:
         oldest = result.oldest.isoformat() if result.oldest else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
+from lamina.cli.command import option
 from lamina.cli.default_paths import get_default_layer_cache
 
-layer_cache_option = click.option(
+layer_cache_option = option(
     "--layer-cache",
+    section="speed",
+    completion="file",
     metavar="PATH",
     default=get_default_layer_cache,
-    help="The file of the layer cache.  [default: in the cache folder]",
+    help="The file of the layer cache.  [default: the one in your cache folder]",
 )

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import click
-
 import lamina
 from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.command import option, verb
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.messages.sizes import format_size
 
 
-@click.command(
-    "prune",
-    short_help="Delete the least recently used entries of the layer cache.",
-    epilog="Example: lamina cache prune --max-size 100M --older-than 30",
-)
+@verb("prune", "lamina cache prune --max-size 100M --older-than 30")
 @layer_cache_option
-@click.option(
+@option(
     "--max-size",
     metavar="SIZE",
     default="256MiB",
-    help="How large the file may be afterwards: bytes, or 500M, 4GiB …  [default: 256MiB]",
+    help="Make the file no larger than this: a number of bytes, or a size such as 500M or 4GiB.  [default: 256MiB]",
 )
-@click.option(
-    "--older-than", metavar="DAYS", type=int, help="Also delete entries that were not used for this many days."
+@option(
+    "--older-than",
+    metavar="DAYS",
+    type=int,
+    help="Also delete entries that were not used for this many days.",
 )
-@report_options
+@result_options
 def command(layer_cache: str, max_size: str, older_than: int | None, *, report: ReportOptions) -> None:
     """Delete the least recently used entries of the layer cache until its file is no larger than --max-size.
 

@@ -7,15 +7,15 @@ import click
 from lamina.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
-    "fetch": "Fetch store paths and all they need from binary caches.",
+    "fetch": "Fetch store paths and everything they need from binary caches.",
     "add": "Make store paths of files and folders of your own.",
-    "ls": "Which store paths are there.",
-    "info": "What is known of a store path.",
-    "verify": "Hash everything anew, and compare: the store's paths, and what the layer cache knows.",
-    "gc": "Remove what no root reaches.",
-    "export": "Store paths as one stream, as nix-store --export writes it.",
-    "import": "Take in what nix-store --export, or lamina store export, wrote.",
-    "sign": "Sign store paths with a key of yours.",
+    "ls": "List the paths of the store.",
+    "info": "Show what the store knows of a path.",
+    "verify": "Hash every path and every known layer, and compare.",
+    "gc": "Remove the paths that nothing needs.",
+    "export": "Write store paths as a stream for nix-store --import.",
+    "import": "Read store paths from a stream of nix-store --export.",
+    "sign": "Sign store paths with your key.",
     "key": "Make a key to sign with, or show its public half.",
     "push": "Copy store paths to another binary cache.",
 }
@@ -27,11 +27,11 @@ _COMMANDS = {
     package="lamina.cli.store",
     noun="command",
     summaries=_COMMANDS,
-    short_help="The store that lamina keeps: fetch, add, ls, info, verify, gc …",
-    epilog="Example: lamina store fetch hello --channel nixos-25.11",
+    examples=("lamina store fetch hello --channel nixos-25.11", "lamina store ls --size"),
 )
 def command() -> None:
-    """The store that lamina keeps on this machine: a folder that is a binary cache.
+    """Keep store paths on this machine without Nix, in the embedded store.
 
-    Images are made from it where there is no Nix; nix copy --from file://FOLDER, and any web server, can read it.
+    The embedded store is a folder that is also a binary cache: lamina makes images from it, nix copy --from
+    file://FOLDER reads it, and any web server can serve it.
     """

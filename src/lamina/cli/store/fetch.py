@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
@@ -22,24 +23,36 @@ if TYPE_CHECKING:
     from lamina.core.pathinfo import PathInfo
 
 
-@click.command(
+@verb(
     "fetch",
-    short_help="Fetch store paths and all they need from binary caches.",
-    epilog="Example: lamina store fetch hello --channel nixos-25.11",
+    "lamina store fetch hello --channel nixos-25.11",
+    "lamina store fetch /nix/store/…-app-1.0 --store https://cache.example.org",
 )
-@click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
+@click.argument(
+    "roots",
+    metavar="ROOT...",
+    nargs=-1,
+    required=True,
+    help="A store path, or a name that --channel or a store knows.",
+)
 @store_options(
-    "Where they come from: a binary cache (file://, https://, s3://) or a folder that holds nix/store; repeat it, "
-    "the first that gives a path wins.  [default: https://cache.nixos.org]  A folder that is a store of lamina's, or "
-    "empty, or not there, is where they go.  [default: in the data folder]"
+    "Read store paths from here: a binary cache (https://, file://, s3://) or a folder that holds nix/store. The first "
+    "that has a path is used.  [default: https://cache.nixos.org]  A folder that is an embedded store, or empty, or "
+    "not there, is where they are written.  [default: the one in your data folder]"
 )
-@click.option("--jobs", type=int, metavar="N", help="How many come at a time.  [default: two more than processors]")
+@option(
+    "--jobs",
+    section="speed",
+    type=int,
+    metavar="N",
+    help="Fetch this many at a time.  [default: two more than there are processors]",
+)
 @report_options
 def command(roots: tuple[str, ...], store: StoreOptions, jobs: int | None, report: ReportOptions) -> None:
-    """Fetch ROOT... and all they need into the store that lamina keeps.
+    """Fetch each ROOT and everything it needs into the embedded store.
 
-    A ROOT is a store path, or a name that --channel, that store or a --store can tell. Prints the store paths, one a
-    line, references first. What is there already is not fetched again; every other NAR is checked before it counts.
+    Prints the store paths, one a line, references first. What is there already is not fetched again, and every other
+    path is checked before it counts.
     """
     with _open_progress(report) as progress:
         fetched = lamina.fetch_paths(roots, embedded_store=store.folder, jobs=jobs, progress=progress, **store.sources)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.command import option, verb
+from lamina.cli.completers import make_completer
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import count_paths
@@ -18,25 +20,32 @@ if TYPE_CHECKING:
     from lamina.stores.embedded.gc import GCResult
 
 
-@click.command(
-    "gc",
-    short_help="Remove what no root reaches.",
-    epilog="Example: lamina store gc lamina.toml hello.tar.gz --dry-run",
+@verb("gc", "lamina store gc lamina.toml hello.tar.gz --dry-run", "lamina store gc --all")
+@click.argument(
+    "roots",
+    metavar="[ROOT]...",
+    nargs=-1,
+    shell_complete=make_completer("file"),
+    help="What to keep, with everything it needs: a store path, a name, an image file, an OCI layout, or a spec file "
+    "(lamina.toml, or lamina.toml#NAME for one table). One that keeps nothing is an error.",
 )
-@click.argument("roots", metavar="[ROOT]...", nargs=-1)
-@click.option("--all", "all_paths", is_flag=True, help="Remove all there is: no ROOT is kept.")
-@click.option("--dry-run", is_flag=True, help="Only list what would go.")
-@click.option("--store", metavar="FOLDER", help="The store to clean up.  [default: in the data folder]")
-@report_options
+@option("--all", "all_paths", is_flag=True, help="Remove everything; there is no ROOT.")
+@option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@option(
+    "--store",
+    section="sources",
+    completion="folder",
+    metavar="FOLDER",
+    help="The store to clean up.  [default: the one in your data folder]",
+)
+@result_options
 def command(
     roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_run: bool, report: ReportOptions
 ) -> None:
-    """Remove from the store what no ROOT reaches, and what killed processes left there.
+    """Remove the store paths that no ROOT needs, and files that killed processes left behind.
 
-    A ROOT is a store path, a name, an image file, an OCI layout, or a spec file: lamina.toml, or lamina.toml#NAME for
-    one table of it. Of images and spec files that is kept which is in the store; one that keeps nothing is an error.
-    Prints what goes, one a line, with the bytes that are free then, and a summary. While another process uses the
-    store nothing is removed.
+    Prints what is removed, one a line, with the bytes that it frees, and a summary. Nothing is removed while another
+    process uses the store.
     """
     folder = resolve_store_folder(store)
     result = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 import lamina
+from lamina.cli.command import option, verb
+from lamina.cli.completers import make_completer
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
@@ -19,23 +21,26 @@ if TYPE_CHECKING:
     from lamina.stores.embedded.nix_export import ImportedPath
 
 
-@click.command(
-    "import",
-    short_help="Take in what nix-store --export, or lamina store export, wrote.",
-    epilog="Example: nix-store --export $(nix-store --query --requisites ./result) | lamina store import",
+@verb(
+    "import", "nix-store --export $(nix-store -qR ./result) | lamina store import", "lamina store import paths.export"
 )
-@click.argument("file", metavar="[FILE]", default="-")
-@click.option(
+@click.argument(
+    "file", metavar="[FILE]", default="-", help="The export.  [default: stdin]", shell_complete=make_completer("file")
+)
+@option(
     "--store",
+    section="output",
+    completion="folder",
     metavar="FOLDER",
-    help="Where it goes: a store of lamina's, or a folder that is empty or not there.  [default: in the data folder]",
+    help="The store to write to: an embedded store, or a folder that is empty or not there.  [default: the one in your "
+    "data folder]",
 )
 @report_options
 def command(file: str, store: str | None, report: ReportOptions) -> None:
-    """Take in the store paths of an export, from FILE or from stdin, and print each once it is valid.
+    """Import the store paths of an export of nix-store --export or lamina store export, and print each that is valid.
 
-    Each is hashed on its way in, and all it refers to must be in the store or come before it. No signature is in an
-    export: what it says is believed. Where it breaks, what came whole before that stays.
+    Each path is hashed, and all it refers to must be in the store or come before it. An export has no signatures: its
+    word is taken. If it breaks off, the whole paths before that stay.
     """
     folder = resolve_store_folder(store)
     if file == "-" and sys.stdin.isatty():

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.labels import shorten_sri
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo
@@ -22,17 +23,25 @@ if TYPE_CHECKING:
     from lamina.api.store import StoredPath
 
 
-@click.command(
-    "info",
-    short_help="What is known of a store path.",
-    epilog="Example: lamina store info hello",
+@verb("info", "lamina store info hello")
+@click.argument(
+    "roots",
+    metavar="ROOT...",
+    nargs=-1,
+    required=True,
+    help="A store path, or a name that matches one path of the store.",
 )
-@click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
-@click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
-@click.option("--full", is_flag=True, help="Print whole hashes, signatures and store paths.")
-@report_options
+@option(
+    "--store",
+    section="sources",
+    completion="folder",
+    metavar="FOLDER",
+    help="The store that has them.  [default: the one in your data folder]",
+)
+@option("--full", section="output", is_flag=True, help="Print whole hashes, signatures and store paths.")
+@result_options
 def command(roots: tuple[str, ...], store: str | None, report: ReportOptions, *, full: bool) -> None:
-    """Print what the store knows of each ROOT, a store path or a name that fits one.
+    """Show what the embedded store knows of each ROOT.
 
     Without --full, hashes are cut short, and a reference is called by its name.
     """

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.labels import HASH_DIGITS
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo, summarize_paths
@@ -23,21 +24,33 @@ if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo
 
 
-@click.command(
-    "ls",
-    short_help="Which store paths are there.",
-    epilog="Example: lamina store ls --size",
+@verb("ls", "lamina store ls", "lamina store ls hello --size")
+@click.argument(
+    "names",
+    metavar="[NAME]...",
+    nargs=-1,
+    help="List only paths of this name: hello, hello-2.12.1, hello^dev, or a store path.",
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
-@click.option("--size", is_flag=True, help="Print sizes and their sum also where stdout is not a terminal.")
-@click.option("--full", is_flag=True, help="Print whole store paths on a terminal too.")
-@report_options
+@option(
+    "--store",
+    section="sources",
+    completion="folder",
+    metavar="FOLDER",
+    help="The store to list.  [default: the one in your data folder]",
+)
+@option(
+    "--size",
+    section="output",
+    is_flag=True,
+    help="Print sizes and their sum too. A terminal shows them always.",
+)
+@option("--full", section="output", is_flag=True, help="Print whole store paths on a terminal too.")
+@result_options
 def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool, report: ReportOptions) -> None:
-    """List the store paths that are valid in the store; with NAME... only those of these names.
+    """List the valid paths of the embedded store.
 
-    A NAME is hello, hello-2.12.1, hello^dev, or a store path. On a terminal, a table has the name, the size and the
-    first digits of the hash of each path. Elsewhere, whole store paths are printed, one a line.
+    On a terminal, a table has the name, the size and the first digits of the hash of each path. Elsewhere, whole store
+    paths are printed, one a line.
     """
     folder = find_store_folder(store)
     if folder is None and names:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 import lamina
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.command import option, verb
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import count_paths
@@ -18,25 +19,32 @@ if TYPE_CHECKING:
     from lamina.core.names import StorePath
 
 
-@click.command(
-    "push",
-    short_help="Copy store paths to another binary cache.",
-    epilog="Example: lamina store push hello --to s3://cache --key cache.key",
+@verb(
+    "push", "lamina store push hello --to s3://cache --key cache.key", "lamina store push --all --to file:///srv/cache"
 )
-@click.argument("roots", metavar="[ROOT]...", nargs=-1)
-@click.option("--to", required=True, metavar="URL", help="The cache: file:///FOLDER or s3://BUCKET/PREFIX.")
-@click.option("--all", "all_paths", is_flag=True, help="All that is in the store, in place of ROOT...")
-@click.option(
+@click.argument(
+    "roots", metavar="[ROOT]...", nargs=-1, help="A store path or a name; everything that it needs is pushed too."
+)
+@option("--to", section="output", required=True, metavar="URL", help="The cache: file:///FOLDER or s3://BUCKET/PREFIX.")
+@option("--all", "all_paths", is_flag=True, help="Push everything in the store; there is no ROOT.")
+@option(
     "--compression",
+    completion=("none", "zstd", "xz", "gzip", "bzip2"),
     default="zstd",
     metavar="WORD[:LEVEL]",
-    help="How NARs are compressed: none, zstd, xz, gzip or bzip2.  [default: zstd]",
+    help="Compress NARs: none, zstd, xz, gzip or bzip2.  [default: zstd]",
 )
-@click.option("--key", "keys", multiple=True, metavar="FILE", help="A secret key to sign with; repeat it.")
-@click.option("--no-listings", is_flag=True, help="Write no listing of what is in each NAR.")
-@click.option("--jobs", type=int, metavar="N", help="How many NARs go at a time.  [default: one for each processor]")
+@option("--key", "keys", completion="file", multiple=True, metavar="FILE", help="Sign the paths with this secret key.")
+@option("--no-listings", is_flag=True, help="Do not write the listings of what is in each NAR.")
+@option(
+    "--jobs",
+    section="speed",
+    type=int,
+    metavar="N",
+    help="Push this many NARs at a time.  [default: one for each processor]",
+)
 @store_options()
-@report_options
+@result_options
 def command(
     roots: tuple[str, ...],
     to: str,
@@ -49,11 +57,11 @@ def command(
     all_paths: bool,
     no_listings: bool,
 ) -> None:
-    """Copy ROOT... and all they need to a binary cache, a folder or a bucket, for lamina and for Nix to fetch from.
+    """Copy each ROOT and everything it needs to a binary cache, for lamina and Nix to fetch from.
 
-    What is there is not sent again, but signed where it lacks the signature of --key. A NAR goes before what vouches
-    for it, and a path after all it refers to, so that what is there can be used at any moment. Signatures that a path
-    has are kept. Prints how much was sent; each path as it goes is on stderr.
+    What is there is not sent again, but signed if it lacks the signature of --key. The cache can be used at any moment,
+    because a path is published after all it refers to. Each path is printed on stderr as it is sent, and a summary at
+    the end.
     """
 
     def print_path(path: StorePath) -> None:

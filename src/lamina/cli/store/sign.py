@@ -5,30 +5,42 @@ from __future__ import annotations
 import click
 
 import lamina
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.command import option, verb
+from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import resolve_store_folder
 
 
-@click.command(
-    "sign",
-    short_help="Sign store paths with a key of yours.",
-    epilog="Example: lamina store sign --key cache.key --all",
+@verb("sign", "lamina store sign --key cache.key --all", "lamina store sign hello --recursive --key cache.key")
+@click.argument(
+    "roots", metavar="[ROOT]...", nargs=-1, help="A store path, or a name that matches one path of the store."
 )
-@click.argument("roots", metavar="[ROOT]...", nargs=-1)
-@click.option("--key", required=True, metavar="FILE", help="The secret key, as lamina store key generate makes it.")
-@click.option("--all", "all_paths", is_flag=True, help="All that is in the store, in place of ROOT...")
-@click.option("-r", "--recursive", is_flag=True, help="All that ROOT... need too.")
-@click.option("--store", metavar="FOLDER", help="The store that they are in.  [default: in the data folder]")
-@report_options
+@option(
+    "--key",
+    completion="file",
+    required=True,
+    metavar="FILE",
+    help="The secret key, as lamina store key generate makes it.",
+)
+@option("--all", "all_paths", is_flag=True, help="Sign everything in the store; there is no ROOT.")
+@option("-r", "--recursive", is_flag=True, help="Sign everything that ROOT needs too.")
+@option(
+    "--store",
+    section="sources",
+    completion="folder",
+    metavar="FOLDER",
+    help="The store that has them.  [default: the one in your data folder]",
+)
+@result_options
 def command(
     roots: tuple[str, ...], key: str, store: str | None, *, all_paths: bool, recursive: bool, report: ReportOptions
 ) -> None:
-    """Add a signature to each ROOT in the store, in place of one under the same key's name, and print them.
+    """Sign each ROOT in the embedded store, and print its path.
 
-    Whoever trusts the public key can then take them from the store's folder, and from wherever they are pushed to.
+    Whoever trusts the public key can then take the paths from the store's folder, or from where they are pushed to. A
+    signature by a key of the same name is replaced.
     """
     folder = resolve_store_folder(store)
     result = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import click
-
+from lamina.cli.command import option
 from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
 from lamina.cli.options import collect_given, group_options, list_flags, make_option
 from lamina.errors import InvalidArgument
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from lamina.inputs.arguments import StoreArguments
 
 _HELP = (
-    "Where ROOT is: as lamina stream has it; repeat it, the first that gives a path wins.  [default: the store in the "
-    "data folder]"
+    "Read store paths from here: an embedded store, a folder that holds nix/store, or a binary cache. The first that "
+    "has a path is used.  [default: the embedded store in your data folder]"
 )
 
 
@@ -54,7 +53,7 @@ def store_options(text: str = _HELP) -> Decorator:
     return group_options(
         "store",
         StoreOptions.collect,
-        click.option("--store", multiple=True, metavar="WHERE", help=text),
+        option("--store", section="sources", completion="folder", multiple=True, metavar="WHERE", help=text),
         *map(make_option, list_flags("trusted_keys", "verify_signatures", "channel", "offline")),
     )
 

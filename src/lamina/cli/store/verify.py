@@ -6,9 +6,8 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
 import lamina
+from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_layer_cache
 from lamina.cli.options import ReportOptions, argument_options, list_flags, report_options
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
@@ -27,33 +26,29 @@ if TYPE_CHECKING:
     from lamina.stores.embedded.verify import StoreCheck
 
 
-@click.command(
-    "verify",
-    short_help="Hash everything anew, and compare: the store's paths, and what the layer cache knows.",
-    epilog="Example: lamina store verify --repair --store https://cache.nixos.org",
-)
+@verb("verify", "lamina store verify", "lamina store verify --repair --store https://cache.nixos.org")
 @argument_options("cache", *list_flags("layer_cache")[:2])
-@click.option(
+@option(
     "--store",
+    section="sources",
+    completion="folder",
     multiple=True,
     metavar="WHERE",
-    help="The store to check, a folder of lamina's; the layer cache's layers are looked for in it, and in any folder "
-    "that holds nix/store; repeat it, the first wins.  [default: the one in the data folder, and the machine's "
-    "own]  A binary cache is where --repair fetches from.",
+    help="The embedded store to check. A folder that holds nix/store is where the paths of layers are looked for too, "
+    "and a binary cache is where --repair fetches from.  [default: the one in your data folder, and this machine's]",
 )
-@click.option("--repair", is_flag=True, help="Fetch what is damaged from the binary caches among --store.")
+@option("--repair", is_flag=True, help="Fetch what is damaged again, from the binary caches among --store.")
 @argument_options("sources", *list_flags("trusted_keys", "verify_signatures", "offline"))
 @report_options
 def command(
     cache: ImageArguments, store: tuple[str, ...], sources: StoreArguments, *, repair: bool, report: ReportOptions
 ) -> None:
-    """Hash anew every path in the store that lamina keeps, then every layer in the layer cache whose store paths are
-    there.
+    """Hash every path of the embedded store, and every layer in the layer cache, and compare.
 
-    A path is damaged if its NAR is not what its narinfo says, that is none, or something that it refers to is not
-    there; --repair fetches it anew, and what no cache has stays as it is. What the layer cache has wrong is named and
-    forgotten, so that the next image finds it out anew; layers whose paths are gone are counted and kept. Where
-    anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
+    A path is damaged if its NAR does not match its narinfo, if the narinfo is invalid, or if a reference is missing.
+    --repair fetches it again; what no cache has stays as it is. A wrong entry of the layer cache is named and removed;
+    layers whose paths are gone are counted and kept. The exit code is 6 if anything is damaged. nix-store --repair-path
+    mends a damaged path of Nix's own store.
     """
     layer_cache = parse_layer_cache("layer_cache", cache.get("layer_cache")) or get_default_layer_cache()
     folder, others = split_stores(store)

@@ -14,6 +14,7 @@ import click
 import pytest
 from tests.support.fake_nix_store import FakeStore, call, example, run, store_path
 
+from lamina.cli.command import VerbCommand
 from lamina.cli.store import command
 
 DATA = store_path("words-2.1-data")
@@ -140,7 +141,7 @@ def test_the_help_shows_an_example() -> None:
     for arguments in (["store"], ["store", "verify"]):
         ran = run(*arguments, "--help")
         assert (ran.code, ran.stderr) == (0, "")
-        assert "Example: lamina store " in ran.stdout.decode()
+        assert "Examples:\n  lamina store " in ran.stdout.decode()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -149,9 +150,9 @@ def test_every_option_has_help_and_every_command_an_example(name: str) -> None:
     found = module.command
     for each in found.commands.values() if isinstance(found, click.Group) else [found]:
         assert all(option.help for option in each.params if isinstance(option, click.Option))
-        example = each.epilog or ""
-        assert example.startswith("Example: ")
-        assert f"lamina store {name}" in example
+        assert isinstance(each, VerbCommand)
+        assert each.examples
+        assert all(f"lamina store {name}" in example for example in each.examples)
 
 
 def test_the_suite_has_a_cache_folder_of_its_own() -> None:

@@ -1,0 +1,172 @@
+"""Commands whose help has sections, and their options.
+
+The help of a verb is one sentence, examples, the arguments, and the options in the sections that
+`lamina.inputs.declarations.SECTIONS` lists. It is coloured on a terminal, unless ``NO_COLOR`` is set or ``TERM`` is
+``dumb``.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from lamina.cli.completers import make_completer
+from lamina.inputs.declarations import SECTIONS, Section
+
+Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
+_MAX_WIDTH = 100
+_MAX_FIRST_COLUMN = 30
+# A hyphen at which a line is not wrapped; it is written as a plain one.
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+
+class SectionOption(click.Option):
+    """An option with the section of the help that it belongs to."""
+
+    def __init__(self, *arguments: Any, section: Section = "", **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.section = section
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the names and the text of the option; the text says whether the option may be repeated."""
+        record = super().get_help_record(ctx)
+        if not record or not self.multiple:
+            return record
+        names, text = record
+        return names, f"{text[:-1]}; repeatable]" if text.endswith("]") else f"{text}  [repeatable]"
+
+
+def option(*names: str, section: Section = "", completion: str | Sequence[str] = "", **attributes: Any) -> Decorator:
+    """Return the decorator of an option.
+
+    Args:
+        names: what users write, such as ``-o`` and ``--output``.
+        section: its section of the help.
+        completion: what a shell offers for its value, as `lamina.inputs.declarations.Flag` has it.
+        attributes: those of `click.option`.
+
+    """
+    return click.option(
+        *names, cls=SectionOption, section=section, shell_complete=make_completer(completion), **attributes
+    )
+
+
+class HelpFormatter(click.HelpFormatter):
+    """Writes headings and names in colour, and aligns the texts of all sections."""
+
+    def write_heading(self, heading: str) -> None:
+        """Write the heading of a section."""
+        self.write(f"{click.style(f'{heading}:', bold=True)}\n")
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write the usage line."""
+        super().write_usage(prog, args, f"{click.style('Usage:', bold=True)} ")
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs."""
+        super().write_text(_protect_options(text))
+
+    def getvalue(self) -> str:
+        """Return what was written."""
+        return super().getvalue().replace(_HYPHEN, "-")
+
+    def write_sections(self, sections: Iterable[tuple[str, Sequence[tuple[str, str]]]]) -> None:
+        """Write sections of definitions, each with its title, whose texts begin in the same column."""
+        found = [(title, rows) for title, rows in sections if rows]
+        limit = min(_MAX_FIRST_COLUMN, self.width // 3)
+        widths = [len(name) for _, rows in found for name, _ in rows if len(name) <= limit]
+        column = max(widths, default=limit)
+        for title, rows in found:
+            with self.section(title):
+                padded = [(click.style(name.ljust(column), fg="cyan"), _protect_options(text)) for name, text in rows]
+                self.write_dl(padded, column)
+
+
+def _protect_options(text: str) -> str:
+    """Return ``text`` with the names of options in it protected from being wrapped."""
+    return re.sub(r"--[\w-]+", lambda found: found[0].replace("-", _HYPHEN), text)
+
+
+class HelpContext(click.Context):
+    """The context of a command: how wide its help is, and whether it is coloured."""
+
+    formatter_class = HelpFormatter
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        defaults = {"max_content_width": _MAX_WIDTH, "help_option_names": ["-h", "--help"]}
+        super().__init__(*arguments, **{**defaults, **options})
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            self.color = False
+
+
+class VerbCommand(click.Command):
+    """A command; ``examples`` are command lines of it for its help."""
+
+    context_class = HelpContext
+
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.examples = tuple(examples)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the parts of the usage line; options that must be given are among them."""
+        needed = (parameter for parameter in self.params if isinstance(parameter, click.Option) and parameter.required)
+        names = (f"{parameter.opts[0]} {parameter.make_metavar(ctx)}" for parameter in needed)
+        return [*super().collect_usage_pieces(ctx), *names]
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the command does, and its examples."""
+        super().format_help_text(ctx, formatter)
+        write_examples(self.examples, formatter)
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: `format_options` writes the arguments too, so that all texts are aligned."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments and the sections of the options."""
+        write_sections(list_sections(self, ctx), formatter)
+
+
+def list_sections(command: click.Command, ctx: click.Context) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the title of each section of the help of ``command``, and the names and texts in it."""
+    arguments = [parameter for parameter in command.get_params(ctx) if isinstance(parameter, click.Argument)]
+    records = [(_strip_marks(argument.make_metavar(ctx)), argument.help or "") for argument in arguments]
+    sections = [("Arguments", [(name, text) for name, text in records if text])]
+    for section, title in SECTIONS.items():
+        options = (
+            parameter
+            for parameter in command.get_params(ctx)
+            if isinstance(parameter, click.Option) and getattr(parameter, "section", "output") == section
+        )
+        found = (parameter.get_help_record(ctx) for parameter in options)
+        sections.append((title, [record for record in found if record]))
+    return sections
+
+
+def _strip_marks(metavar: str) -> str:
+    """Return the name of an argument without the marks that it may be left out or repeated."""
+    name = metavar.removesuffix("...")
+    return name[1:-1] if name.startswith("[") and name.endswith("]") else name
+
+
+def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    """Write the section of examples; command lines are not wrapped, so that they can be copied."""
+    if not examples:
+        return
+    with formatter.section("Examples" if len(examples) > 1 else "Example"):
+        for example in examples:
+            formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+def write_sections(sections: list[tuple[str, list[tuple[str, str]]]], formatter: click.HelpFormatter) -> None:
+    """Write sections with ``formatter``, which `HelpContext` made."""
+    assert isinstance(formatter, HelpFormatter)  # noqa: S101 - only the type of click's signature is wider
+    formatter.write_sections(sections)
+
+
+def verb(name: str, *examples: str) -> Callable[[Function], VerbCommand]:
+    """Return the decorator of a command called ``name``; its docstring is its help."""
+    return click.command(name, cls=VerbCommand, examples=examples)

@@ -1,0 +1,49 @@
+"""What a shell offers for the value of an option or argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[str]]"]
+_KINDS = {"file": "file", "folder": "dir"}
+
+
+def make_completer(completion: str | Sequence[str]) -> Completer | None:
+    """Return click's callback for ``completion``.
+
+    Args:
+        completion: ``file`` or ``folder`` for the names of files or folders; or a list of texts, which may follow
+            others with commas between them. Where none of them fits, files are offered. Empty for nothing.
+
+    """
+    if not completion:
+        return None
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Return what ``incomplete`` can become."""
+        from click.shell_completion import CompletionItem
+
+        if isinstance(completion, str):
+            return [CompletionItem(incomplete, type=_KINDS[completion])]
+        before, comma, last = incomplete.rpartition(",")
+        found = [CompletionItem(before + comma + text) for text in completion if text.startswith(last)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+    return complete
+
+
+def complete_commands(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Return the commands that can follow the words of ``lamina help`` so far."""
+    group = (ctx.parent or ctx).command
+    for name in ctx.params.get(parameter.name or "") or ():
+        inner = group.get_command(ctx, name) if isinstance(group, click.Group) else None
+        if inner is None:
+            return []
+        group = inner
+    return group.shell_complete(ctx, incomplete) if isinstance(group, click.Group) else []

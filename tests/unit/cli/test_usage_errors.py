@@ -1,0 +1,74 @@
+"""Errors about the command line: what was wrong, and which options there are."""
+
+import pytest
+from tests.support.cli_parameters import leaf_commands
+from tests.support.fake_nix_store import run
+
+from lamina.cli.group import group
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "command", "hint"),
+    [
+        (["build", "--ouput", "x"], "--ouput", "lamina build", "did you mean --output?"),
+        (["build", "--out", "x"], "--out", "lamina build", "did you mean --output?"),
+        (["stream", "--out", "x"], "--out", "lamina stream", "lamina stream --help"),
+        (["stream", "--max-layer=3"], "--max-layer", "lamina stream", "did you mean --max-layers?"),
+        (["store", "ls", "--quite"], "--quite", "lamina store ls", "did you mean --quiet?"),
+        (["stream", "--ledgr", "x"], "--ledgr", "lamina stream", "lamina stream --help"),
+        (["--vrsion"], "--vrsion", "lamina", "did you mean --version?"),
+    ],
+)
+def test_an_option_that_nothing_has_is_answered_with_near_ones(
+    words: list[str], option: str, command: str, hint: str
+) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.error) == (2, f"usage: got option {option}, expected an option of {command}")
+    assert ran.stderr.splitlines()[1:] == [f"hint: {hint}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["plan", "hello", "--extra-commands", "x"], "lamina stream, build and script take it"),
+        (["plan", "hello", "--perm", "/x:600"], "lamina stream, build and script take it"),
+        (["plan", "hello", "--jobs", "2"], "lamina stream, build, store fetch and store push take it"),
+        (["script", "hello", "--layer-compression", "zstd"], "lamina stream and build take it"),
+        (["stream", "hello", "--compressor", "gz"], "lamina build, merge and export take it"),
+        (["cache", "info", "--progress", "plain"], "lamina stream, build, merge, export, "),
+        (["store", "ls", "--repair"], "lamina store verify takes it"),
+    ],
+)
+def test_an_option_that_a_command_ignores_is_an_error_that_names_those_that_take_it(
+    words: list[str], hint: str
+) -> None:
+    ran = run(*words)
+    option = next(word for word in words if word.startswith("--"))
+    command = " ".join(words[: words.index(option)]).removesuffix(" hello")
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert ran.error == f"{option}: got an option that lamina {command} does not use, expected another command"
+    assert ran.stderr.splitlines()[1].startswith(f"hint: {hint}")
+
+
+def test_every_command_takes_the_options_for_its_messages() -> None:
+    for names, command in leaf_commands(group):
+        options = {name for parameter in command.params for name in parameter.opts}
+        if names[0] not in ("help", "completion"):
+            assert {"--quiet", "-q", "--verbose", "-v", "--json", "--debug"} <= options, names
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["build", "hello"], "-o / --output: got none, expected one"),
+        (["inspect"], "IMAGE[#NAME]: got none, expected one"),
+        (["inspect", "a", "b"], "usage: got unexpected extra argument (b), expected no such thing"),
+        (["stream", "--max-layers"], "--max-layers: got no value, expected one"),
+        (["stream", "--json=x"], "--json: got a value, expected none"),
+        (["stream", "--max-layers", "x"], "--max-layers: got 'x', expected a valid integer"),
+    ],
+)
+def test_other_errors_name_the_parameter_and_the_help(words: list[str], error: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert error in ran.stderr
