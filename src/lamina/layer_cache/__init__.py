@@ -1,1 +1,1 @@
-"""The layer cache: what earlier runs learnt about layers, kept in a SQLite file."""
+"""The layer cache: digests, sizes and listings of layers from earlier runs, stored in a SQLite file."""

@@ -1,10 +1,10 @@
-"""The layer cache: what earlier runs learnt about layers and store paths, kept in a small SQLite file.
+"""The layer cache: digests, sizes and listings from earlier runs, stored in a small SQLite file.
 
-Invariant: a lookup returns exactly what was put, bit for bit, or nothing. Whatever state the file, its folder or the
-disk is in, the run goes on, and at most a warning is printed.
+An entry never becomes outdated, because its key contains the NAR hashes of the store paths that it describes. The least
+recently used entries are deleted when the file becomes too large. If the file or its folder cannot be used, a warning
+is printed and the run continues without it.
 
-An entry never goes stale, because its key contains the NAR hashes of the store paths that it describes. The least
-recently used entries are deleted when the file becomes too large.
+Invariant: a lookup returns exactly the value that was put, or nothing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from lamina.layer_cache.database import CacheDatabase
 
 MAX_SIZE = 256 << 20
-"""How large the file may become, in bytes, before the least recently used sixteenth of it is deleted."""
+"""The maximum size of the file in bytes. Above it, the least recently used sixteenth of the file is deleted."""
 
-# The kinds of entries, with which their keys begin.
+# The kind of an entry, with which its key begins.
 _LAYER, _COMPRESSED, _LISTING = b"layer ", b"compressed ", b"listing "
 # New entries are written once they reach this many bytes or rows.
 _MAX_BYTES = 1 << 23
 _MAX_ROWS = 1 << 12
-# The value of a layer is this, then its inputs; that of a compressed layer is this alone.
+# The value of a compressed layer has this form. The value of a layer has this form, followed by its inputs.
 _BLOB_INFO = struct.Struct(">32sQ")
 
 Warn = Callable[[str], object]
@@ -45,10 +45,10 @@ ListingKey = tuple[bytes, Digest]
 
 
 class LayerCache:
-    """The entries of earlier runs, and those that this run adds for later ones. All methods are thread-safe.
+    """The entries of earlier runs, and those that this run adds for later runs. All methods are thread-safe.
 
-    New entries are written in batches, and the rest by `close`. This also happens after a failure, because the entries
-    are true all the same. A run that adds nothing writes at most once a day, when it records which entries are in use.
+    New entries are written in batches, and the last ones by `close`. They are also written after a failure, because
+    they are still correct. A run that adds nothing writes at most once a day, when it records which entries are in use.
 
     Attributes:
         is_available: Whether the file could be opened.
@@ -60,7 +60,7 @@ class LayerCache:
         self._max_size = max_size
         self._now = int(now)
         self._lock = threading.RLock()
-        # The new value of each entry that changes, None if it is removed; and the entries whose use is to be recorded.
+        # The new value of each changed entry, or None to remove it. Below: the entries whose use has to be recorded.
         self._changes: dict[bytes, bytes | None] = {}
         self._used: set[bytes] = set()
         self._size_of_changes = 0
@@ -69,50 +69,49 @@ class LayerCache:
     def open(cls, file: Path, warn: Warn, *, max_size: int = MAX_SIZE, now: float | None = None) -> LayerCache:
         """Open the layer cache at ``file``; create the file and its folders if they are missing.
 
-        Raises no error for a file or folder that cannot be used. ``warn`` is then called once with one line, and the
-        returned layer cache is empty and keeps nothing.
+        A file or folder that cannot be used raises no error. ``warn`` is then called once with one line, and the
+        returned layer cache is empty and stores nothing.
 
         Args:
             file: The SQLite file.
             warn: Receives warnings.
-            max_size: How large the file may become, in bytes.
-            now: The time that is recorded as the last use of entries, in seconds since 1970; by default that of the
-                clock.
+            max_size: The maximum size of the file in bytes.
+            now: The time that is recorded as the last use of entries, in seconds since 1970; None for the clock's time.
         """
         try:
             from lamina.layer_cache.database import CacheDatabase
         except ImportError as error:  # Python can be built without SQLite
-            warn(f"{file}: got {error}, expected a Python that has SQLite: going on without")
+            warn(f"{file}: got {error}, expected a Python with SQLite: continuing without the layer cache")
             return NullLayerCache()
         return cls(CacheDatabase(file, warn), max_size, time.time() if now is None else now)
 
     def get_layer(self, inputs: LayerInputs) -> BlobInfo | None:
-        """Return diff ID and size of the uncompressed tar; None if they are unknown."""
+        """Return the diff ID and size of the uncompressed tar, or None if they are unknown."""
         return self._get_blob_info(_LAYER + inputs.key.raw)
 
     def put_layer(self, inputs: LayerInputs, blob_info: BlobInfo) -> None:
-        """Record diff ID and size of the uncompressed tar made from ``inputs``."""
+        """Record the diff ID and size of the uncompressed tar made from ``inputs``."""
         self._put(_LAYER + inputs.key.raw, _dump_blob_info(blob_info) + inputs.dump())
 
     def remove_layer(self, inputs: LayerInputs) -> None:
-        """Remove the entry of a layer that turned out to be wrong."""
+        """Remove the entry of a layer, because it is wrong."""
         self._remove(_LAYER + inputs.key.raw)
 
     def get_compressed(self, diff_id: Digest, codec: str) -> BlobInfo | None:
-        """Return digest and size of a compressed layer; None if they are unknown.
+        """Return the digest and size of a compressed layer, or None if they are unknown.
 
         Args:
             diff_id: The diff ID of the uncompressed layer.
-            codec: A text that names everything the compressed bytes depend on: see `LayerCompression.identity`.
+            codec: A string that names everything that the compressed bytes depend on: see `LayerCompression.identity`.
         """
         return self._get_blob_info(_compressed_key(diff_id, codec))
 
     def put_compressed(self, diff_id: Digest, codec: str, blob_info: BlobInfo) -> None:
-        """Record digest and size of the layer ``diff_id`` compressed by ``codec``."""
+        """Record the digest and size of the layer ``diff_id`` compressed by ``codec``."""
         self._put(_compressed_key(diff_id, codec), _dump_blob_info(blob_info))
 
     def get_listings(self, requested: Collection[ListingKey]) -> Mapping[ListingKey, bytes]:
-        """Return the known ones of the ``requested`` listings of store paths."""
+        """Return those of the ``requested`` listings that are in the cache."""
         import zlib
 
         keys = {_listing_key(*key): key for key in requested}
@@ -130,20 +129,20 @@ class LayerCache:
         self._remove(_listing_key(top, nar_hash))
 
     def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
-        """Yield all layers, in no particular order, but for those of other versions of the tar rules."""
+        """Yield all layers in no particular order, except those made with another version of the tar rules."""
         with self._lock:
             self._flush()
             keys = self._database.select_keys(_LAYER)
         for key in keys:
             with self._lock:
-                # This is not a use of the entry, so its time of use stays.
+                # Listing an entry does not count as using it, so its time of use is not updated.
                 values, _ = self._database.select_values((key,), self._now)
             if key in values and key not in self._changes:
                 with contextlib.suppress(FormatError):
                     yield LayerInputs.parse(values[key][_BLOB_INFO.size :]), _parse_blob_info(values[key])
 
     def close(self) -> None:
-        """Write the new entries in one transaction and close the file. Raises nothing and may be called again."""
+        """Write the new entries in one transaction and close the file. This raises nothing and may be called again."""
         with self._lock:
             self._flush()
             self._database.close()
@@ -179,7 +178,7 @@ class LayerCache:
             self._changes[key] = None
 
     def _flush(self) -> None:
-        """Write what has changed. If that fails, new entries are dropped, but removed ones stay removed."""
+        """Write the changes. If that fails, new entries are dropped, but removals still apply in this process."""
         with self._lock:
             if self._changes or self._used:
                 if self._database.write(self._write, is_needed=bool(self._changes)):
@@ -197,7 +196,7 @@ class LayerCache:
 
 
 class NullLayerCache(LayerCache):
-    """A layer cache without a file: it is empty and keeps nothing."""
+    """A layer cache without a file: it is empty and stores nothing."""
 
     def __init__(self) -> None:
         super().__init__(_NoDatabase(), 0, 0)

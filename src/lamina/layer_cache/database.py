@@ -1,11 +1,10 @@
 """The SQLite file of the layer cache: open, create, read and write it, and replace it if it is damaged.
 
-Invariant: whatever state the file, its folder or the disk is in, `CacheDatabase` raises nothing, and prints at most a
-warning.
+`CacheDatabase` raises nothing if the file, its folder or the disk cannot be used: it calls ``warn`` instead.
 
-SQLite keeps the journal in memory, so there are no files beside the database. They are found by its name, so a process
-that still has a deleted database open would use those of the new one. If a run is killed while it writes, which takes
-milliseconds, the file may be damaged.
+SQLite keeps the journal in memory, so it creates no files beside the database. It would find such files by the name of
+the database, so a process that still has a deleted database open would use the files of the new database. The price is
+that the file may be damaged if a run is killed during a write, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ _T = TypeVar("_T")
 class CacheDatabase:
     """The database at ``path``, with one connection; ``warn`` is called with the reason if it cannot be used.
 
-    The shared lock is held while the database is opened or written, so that no other process deletes it meanwhile.
+    The shared lock is held while the database is opened or written, so that no other process deletes it during that
+    time.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
@@ -43,17 +43,17 @@ class CacheDatabase:
         self._open()
 
     def select_values(self, keys: Sequence[bytes], now: int) -> tuple[dict[bytes, bytes], list[bytes]]:
-        """Return what `entries.select_values` returns; nothing if the file cannot be read."""
+        """Return the result of `entries.select_values`, which is empty if the file cannot be read."""
         return self._read(lambda database: entries.select_values(database, keys, now)) or ({}, [])
 
     def select_keys(self, kind: bytes) -> list[bytes]:
-        """Return what `entries.select_keys` returns; nothing if the file cannot be read."""
+        """Return the result of `entries.select_keys`, which is empty if the file cannot be read."""
         return self._read(lambda database: entries.select_keys(database, kind)) or []
 
     def write(self, action: Callable[[sqlite3.Connection], object], *, is_needed: bool) -> bool:
         """Run ``action`` in a transaction and return whether it was committed; if not, `is_writable` becomes false.
 
-        A failure is a warning only if the transaction ``is_needed``.
+        A failure causes a warning only if the transaction ``is_needed``.
         """
         while self._database and self.is_writable:
             try:
@@ -69,7 +69,7 @@ class CacheDatabase:
             except Unavailable as error:
                 self.is_writable = False
                 if is_needed:
-                    self._warn(f"{error}: nothing new is kept there")
+                    self._warn(f"{error}: continuing without writing to the layer cache")
         return False
 
     def close(self) -> None:
@@ -99,23 +99,26 @@ class CacheDatabase:
             self._recover(error)
 
     def _recover(self, error: Error) -> None:
-        """Replace the file after ``error`` if a new file helps, but only once; otherwise go on without one."""
+        """Replace the file after ``error`` if a new file helps, but only once; otherwise continue without a file."""
         self.close()
         if not isinstance(error, IntegrityError) or self._has_recovered:
-            self._warn(f"{error}: going on without")
+            self._warn(f"{error}: continuing without the layer cache")
             return
         self._has_recovered = True
         try:
             if delete_if_damaged(self._path):
-                self._warn(f"{error}: it is deleted, and a new one is begun")
+                self._warn(f"{error}: the file was deleted, and a new layer cache is created")
         except Error as refusal:
-            self._warn(f"{refusal}: going on without")
+            self._warn(f"{refusal}: continuing without the layer cache")
         else:
             self._open()
 
 
 def connect_to_cache(path: Path) -> sqlite3.Connection:
-    """Open the file at ``path``, and create the tables if it is empty; `translate_cache_errors` names the errors."""
+    """Open the file at ``path``, and create the tables if it is empty.
+
+    The caller translates the errors with `translate_cache_errors`.
+    """
     # Inspect the file read-only first, so that another program's database is never locked or changed. Reading it
     # without SQLite would release the locks that this process has on it (SQLite documentation, "How To Corrupt An
     # SQLite Database File", 2.2).
@@ -123,7 +126,7 @@ def connect_to_cache(path: Path) -> sqlite3.Connection:
         check_owner(inspected)
     database = connect(path, "mode=rw", timeout=LOCK_TIMEOUT, check_same_thread=False)
     try:
-        database.text_factory = bytes  # so that damaged text, which may not be UTF-8, can be compared
+        database.text_factory = bytes  # damaged text may not be UTF-8; as bytes it can still be compared
         prepare_database(database)
     except BaseException:
         database.close()
@@ -139,7 +142,9 @@ def open_layer_cache(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def delete_if_damaged(path: Path) -> bool:
-    """Delete the layer cache at ``path`` if it is damaged, and not replaced meanwhile; return whether it was deleted.
+    """Delete the layer cache at ``path`` if it is damaged; return whether it was deleted.
+
+    A cache that another process has already replaced by an intact one is not deleted.
 
     Raises `FormatError` if the file was never a layer cache, and `Unavailable`.
     """
@@ -156,12 +161,12 @@ def delete_if_damaged(path: Path) -> bool:
 
 @contextlib.contextmanager
 def translate_cache_errors(path: Path) -> Iterator[None]:
-    """Name the file at ``path`` in errors of the block, and translate those of SQLite and of the operating system.
+    """Translate errors of SQLite and of the operating system in the block, and add the name of the file at ``path``.
 
     Raises:
         FormatError: The file belongs to another program, or to a newer lamina.
-        IntegrityError: It is damaged, or belongs to an older lamina.
-        Unavailable: It cannot be used now, or not by this user.
+        IntegrityError: The file is damaged, or belongs to an older lamina.
+        Unavailable: The file cannot be used now, or this user may not use it.
     """
     try:
         with translate_errors(), error_context(path, FormatError, IntegrityError):

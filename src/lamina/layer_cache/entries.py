@@ -1,11 +1,11 @@
 """The entries of the layer cache, as rows of its database: read, write and count them, and evict old ones.
 
-Invariant: a value is returned as it was written, and for its own key, or `IntegrityError` is raised. Any column of a
-damaged row may have any type.
-
 An entry has a key, a value, the time of its last use in seconds since 1970, and a checksum of key and value, which
-reveals bits that have changed on the disk. The time of use is written only when it is a day late, so that a run that
-adds nothing seldom writes.
+detects bits that have changed on the disk. The time of use is updated at most once a day, so that a run that adds
+nothing rarely writes. In a damaged row, any column may have any type.
+
+Invariant: the value that is returned for a key is the one that was written for it; otherwise `IntegrityError` is
+raised.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_PARAMETERS = 900
 _DAY = 24 * 60 * 60
 _EXPECTED = "a layer cache that can be used"
 _SELECT = "SELECT key, checksum, value, abs(? - used) > ? FROM entries WHERE key IN ({})"
-# The last second is that of the year 9999, with which `datetime` ends.
+# The upper limit is the last second of the year 9999, the last year that `datetime` supports.
 _COUNT = """SELECT substr(key, 1, instr(key, x'20') - 1) AS kind, count(*), min(used), min(typeof(key) = 'blob'
   AND typeof(used) = 'integer' AND used BETWEEN 0 AND 253402300799) FROM entries GROUP BY kind"""
 _DELETE_OLDEST = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries ORDER BY used, rowid LIMIT ?)"
@@ -30,7 +30,7 @@ _DELETE_OLDEST = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries 
 def select_values(
     database: sqlite3.Connection, keys: Sequence[bytes], now: int
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """Return the values of the ``keys`` that have an entry, and the keys whose time of use is a day late.
+    """Return the values of the ``keys`` that have an entry, and the keys whose recorded use is more than a day old.
 
     Raises `IntegrityError` if an entry is damaged.
     """
@@ -42,7 +42,7 @@ def select_values(
         for key, checksum, value, is_late in database.execute(query, (now, _DAY, *part)):
             _check_row(key, checksum, value)
             if key not in part:
-                raise IntegrityError(got="an entry in the place of another", expected=_EXPECTED)
+                raise IntegrityError(got="the entry of another key", expected=_EXPECTED)
             values[key] = value
             if is_late:
                 late.append(key)
@@ -71,7 +71,7 @@ def write_entries(
 def evict(database: sqlite3.Connection, max_size: int, oldest: int = 0) -> int:
     """Delete entries last used before ``oldest``, then the least recently used ones, down to ``max_size`` bytes.
 
-    Returns the number of deleted entries.
+    Return the number of deleted entries.
     """
     deleted = database.execute("DELETE FROM entries WHERE used < ?", (oldest,)).rowcount
     # Most entries are smaller than four pages, so a quarter of the excess is not too much to delete at once.
@@ -83,23 +83,23 @@ def evict(database: sqlite3.Connection, max_size: int, oldest: int = 0) -> int:
 
 
 def compact(database: sqlite3.Connection) -> None:
-    """Make the file as small as its used part. If the process is killed meanwhile, the file is damaged."""
-    # Otherwise the memory would hold all of the file.
+    """Shrink the file to the size of its used part. If the process is killed during this, the file is damaged."""
+    # Without these settings, SQLite would hold the whole file in memory.
     for setting in ("journal_mode = OFF", "cache_spill = ON"):
         database.execute(f"PRAGMA {setting}")
     database.execute("VACUUM")
 
 
 def measure_size(database: sqlite3.Connection) -> int:
-    """Return the size of the used part of the file in bytes. The free part is used before the file grows."""
+    """Return the size of the used part of the file in bytes. SQLite reuses the free part before the file grows."""
     pages = _read_pragma(database, "page_count") - _read_pragma(database, "freelist_count")
     return pages * _read_pragma(database, "page_size")
 
 
 def count_entries(database: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
-    """Return, for each kind of entries, which is the first word of their keys, their number and their oldest use.
+    """Return the number of entries and their oldest use for each kind, which is the first word of a key.
 
-    Raises `IntegrityError` if a key is not binary, or if a time of use is no time. Values are not read.
+    Values are not read. Raises `IntegrityError` if a key is not binary, or if a time of use is invalid.
     """
     rows = database.execute(_COUNT).fetchall()
     if not all(is_intact for *_, is_intact in rows):
@@ -108,7 +108,7 @@ def count_entries(database: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
 
 
 def check_entries(database: sqlite3.Connection) -> None:
-    """Read all of the database. Raises `IntegrityError` if any of it is damaged."""
+    """Read the whole database. Raises `IntegrityError` if any part of it is damaged."""
     ((result, *_), *_) = database.execute("PRAGMA integrity_check(1)").fetchall()
     if result != b"ok":
         raise IntegrityError(got=result.decode("utf-8", "replace"), expected=_EXPECTED)
@@ -123,13 +123,13 @@ def _read_pragma(database: sqlite3.Connection, name: str) -> int:
 
 
 def _check_row(key: bytes, checksum: bytes, value: bytes) -> None:
-    """Raise `IntegrityError` if the values of a row, which may have any type, are not as they were written."""
+    """Raise `IntegrityError` if the values of a row, which may have any type, are not those that were written."""
     try:
         if _checksum(key, value) == checksum:
             return
     except TypeError:
         pass
-    raise IntegrityError(got="an entry that is not as it was written", expected=_EXPECTED)
+    raise IntegrityError(got="an entry with a wrong checksum", expected=_EXPECTED)
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""The files of a layer cache: how they are recognised, and how they are deleted while other processes use them.
+"""Recognise the files of a layer cache, and delete them safely while other processes use them.
 
-Invariant: only files that lamina has made are deleted, and none while another process opens or writes it.
+Only files that lamina created are deleted, and never while another process opens or writes them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from lamina.errors import FormatError
 from lamina.system.locks import FileLock
 
-# The default layer cache in the user's cache folder, and the name that it had before.
+# The name of the default layer cache in the user's cache folder, and its former name.
 FILE_NAME = "layer-cache.sqlite"
 OLD_FILE_NAME = "ledger.sqlite"
 LOCK_TIMEOUT = 10.0
 """How long to wait for another process, in seconds."""
 
-# The number by which a database says that it is lamina's, where that is, and the start of every SQLite file (SQLite
-# documentation, "Database File Format", 1.3).
+# The application ID that identifies lamina's databases, its offset in the file, and the first bytes of every SQLite
+# file (SQLite documentation, "Database File Format", 1.3).
 APPLICATION_ID = int.from_bytes(b"lmna", "big")
 _APPLICATION_ID_OFFSET = 68
 _MAGIC = b"SQLite format 3\0"
@@ -44,7 +44,7 @@ class DeletedFile:
 
 
 def identify_file(path: Path) -> FileId | None:
-    """Return which file lies at ``path``; None if no regular file does. Raises `OSError` if that cannot be told."""
+    """Return the identity of the regular file at ``path``, or None. Raises `OSError` if it cannot be examined."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
@@ -62,22 +62,22 @@ def lock_layer_cache(path: Path, *, shared: bool) -> FileLock:
 
 
 def delete_layer_cache(path: Path) -> tuple[DeletedFile, ...]:
-    """Delete the layer cache at ``path``, which is locked, and the files that SQLite may have put beside it.
+    """Delete the layer cache at ``path``, and the files that SQLite may have created beside it.
 
-    Raises `FormatError` if the file was never a layer cache, and `OSError`.
+    The caller holds the lock. Raises `FormatError` if the file was never a layer cache, and `OSError`.
     """
     check_origin(path)
     return delete_files(_list_files(path))
 
 
 def check_origin(path: Path) -> None:
-    """Raise `FormatError` if lamina has not made the file at ``path``, and `OSError`."""
+    """Raise `FormatError` if lamina did not create the file at ``path``, and `OSError`."""
     if not _is_layer_cache(path):
-        raise FormatError(got="something else", expected="a layer cache, or no file")
+        raise FormatError(got="a file of another program", expected="a layer cache, or no file")
 
 
 def delete_files(files: Iterable[Path]) -> tuple[DeletedFile, ...]:
-    """Delete ``files``, and return those that were there. Raises `OSError`."""
+    """Delete ``files``, and return those that existed. Raises `OSError`."""
     deleted = []
     for file in files:
         with contextlib.suppress(FileNotFoundError):
@@ -88,9 +88,9 @@ def delete_files(files: Iterable[Path]) -> tuple[DeletedFile, ...]:
 
 
 def list_leftovers(folder: Path) -> list[Path]:
-    """Return the files of earlier versions of lamina in ``folder``: the old layer cache, and damaged ones that it kept.
+    """Return the files of earlier versions of lamina in ``folder``: the old layer cache and renamed damaged ones.
 
-    There are none in a folder that does not exist. Raises `OSError` if the folder cannot be read.
+    The result is empty if the folder does not exist. Raises `OSError` if the folder cannot be read.
     """
     if not folder.is_dir():
         return []
@@ -102,7 +102,7 @@ def list_leftovers(folder: Path) -> list[Path]:
 
 
 def remove_old_file(folder: Path) -> None:
-    """Remove what earlier versions of lamina left in ``folder``, once, before there is a new default layer cache.
+    """Remove the files of earlier versions of lamina in ``folder`` before the first new default layer cache is created.
 
     A file that cannot be removed stays.
     """
@@ -119,12 +119,12 @@ def _create_folder(folder: Path) -> None:
 
 
 def _list_files(database: Path) -> list[Path]:
-    """Return the path of the database, then those of the files that SQLite puts beside it."""
+    """Return the path of the database, then the paths of the files that SQLite creates beside it."""
     return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 
 
 def _is_layer_cache(path: Path) -> bool:
-    """Return whether lamina has made the file, judging by its header, or by its name if the header is lost."""
+    """Return whether lamina created the file, according to its header, or to its name if the header is damaged."""
     with path.open("rb") as file:
         head = file.read(_APPLICATION_ID_OFFSET + 4)
     is_ours = head[_APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""The layer key, and the inputs that it is made from: everything that the bytes of a store layer depend on.
+"""The layer key and its inputs, which are everything that the bytes of a store layer depend on.
 
 Invariant: layers of equal inputs have equal bytes, and ``LayerInputs.parse(inputs.dump()) == inputs``.
 """
@@ -19,14 +19,14 @@ from lamina.messages.redaction import short_repr
 _T = TypeVar("_T")
 
 TAR_RULES = 1
-"""The version of the tar rules, which is raised when the same nodes would give different bytes."""
+"""The version of the tar rules. It is increased whenever the same nodes would give different bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerInputs:
     """The inputs of a layer of store paths.
 
-    ``mtime`` is in whole seconds since 1970. ``contents`` holds the paths in packing order, each with its NAR hash and
+    ``mtime`` is in whole seconds since 1970. ``contents`` lists the paths in packing order, each with its NAR hash and
     its NAR size in bytes.
     """
 
@@ -36,7 +36,7 @@ class LayerInputs:
 
     @property
     def key(self) -> Digest:
-        """The layer key, which is the SHA-256 of `dump`: layers of equal keys have equal bytes."""
+        """The layer key: the SHA-256 of `dump`. Layers with equal keys have equal bytes."""
         return Digest(hashlib.sha256(self.dump()).digest())
 
     @property
@@ -72,12 +72,12 @@ class LayerInputs:
             if inputs.dump() != data:
                 raise ValueError
         except (FormatError, ValueError, TypeError, KeyError, InvalidArgument) as error:
-            raise FormatError("layer inputs", short_repr(data), "one as it is dumped") from error
+            raise FormatError("layer inputs", short_repr(data), "the output of LayerInputs.dump") from error
         return inputs
 
 
 def _typed(value: object, kind: type[_T]) -> _T:
-    """Return ``value``, or raise `TypeError` if its class is not exactly ``kind``: a bool is no int."""
+    """Return ``value``, or raise `TypeError` if its class is not exactly ``kind``. A bool does not count as an int."""
     if type(value) is not kind:
         raise TypeError(value)
     return value

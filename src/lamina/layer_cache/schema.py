@@ -1,7 +1,4 @@
-"""The tables of the layer cache, and the checks of a database before it is used.
-
-Invariant: a database that passes `prepare_database` is a layer cache with this schema version.
-"""
+"""The tables of the layer cache, and the checks that a database must pass before it is used."""
 
 from __future__ import annotations
 
@@ -22,20 +19,20 @@ _STATEMENTS = [
 def prepare_database(database: sqlite3.Connection) -> None:
     """Create the tables in ``database`` if it is empty, and check them.
 
-    Raises what `check_owner` raises, and `IntegrityError` for other tables than those of a layer cache.
+    Raises what `check_owner` raises, and `IntegrityError` if the tables are not those of a layer cache.
     """
-    # Write nothing to the file before the end of a transaction, and keep the journal in memory until then.
+    # Keep the journal in memory, and write to the file only at the end of a transaction.
     for setting in ("journal_mode = MEMORY", "cache_spill = OFF", "synchronous = NORMAL", "cell_size_check = ON"):
         database.execute(f"PRAGMA {setting}")
     if not _read_statements(database):
         with transaction(database, "EXCLUSIVE"):
-            if not _read_statements(database):  # another process may have been faster
+            if not _read_statements(database):  # another process may have created the tables first
                 header = f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA_VERSION}"
                 for statement in (*_STATEMENTS, *header):
                     database.execute(statement)
     check_owner(database)
     if _read_statements(database) != _STATEMENTS:
-        raise IntegrityError(got="other tables", expected="those of a layer cache")
+        raise IntegrityError(got="other tables", expected="the tables of a layer cache")
 
 
 def check_owner(database: sqlite3.Connection) -> None:
@@ -43,7 +40,7 @@ def check_owner(database: sqlite3.Connection) -> None:
 
     Raises:
         FormatError: The database belongs to another program or to a newer lamina.
-        IntegrityError: It belongs to an older lamina; this counts as damage, so the file is replaced.
+        IntegrityError: The database belongs to an older lamina. This counts as damage, so the file is replaced.
     """
     application, version, pages = (
         database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version", "page_count")

@@ -1,9 +1,9 @@
 """Write layers as blobs, each to a file of its own, and skip those that are already stored.
 
-Invariant: a blob's bytes do not depend on the contents of the layer cache or on the number of worker processes.
-
 Blobs need not be written in order, so the layers of a large image are written in parallel. One worker process lists,
 hashes and compresses a layer in a single pass, so every file is read once.
+
+Invariant: a blob's bytes do not depend on the contents of the layer cache or on the number of worker processes.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class BlobWriter:
         """Yield each layer once its blob is stored.
 
         Raises:
-            OutputError: if a blob cannot be written.
-            IntegrityError: if a layer differs from what `LayerState.finish` expects.
-            Error: whatever else packing the layer raises.
+            OutputError: A blob cannot be written.
+            IntegrityError: A layer differs from what `LayerState.finish` expects.
+            Error: Any other error from packing the layer.
         """
         submitted = {state.number: self._submit_layer(state, self._pool) for state in self._missing if self._pool}
         for state, found in self._layers:
@@ -100,7 +100,7 @@ class BlobWriter:
             yield WrittenBlob(layer, blob, state.source)
 
     def _find_stored(self, state: LayerState) -> _StoredBlob | None:
-        """Return what the layer cache knows of a layer and its blob; None unless the blob is already stored."""
+        """Return what the layer cache knows about a layer and its blob; None unless the blob is already stored."""
         plain = blob = state.known
         if plain and not self._compression.is_none:
             blob = self._context.layer_cache.get_compressed(plain.digest, self._compression.identity)
@@ -109,8 +109,8 @@ class BlobWriter:
     def _submit_layer(self, state: LayerState, pool: WorkerPool) -> _SubmittedBlob:
         """Submit the writing of a layer to the pool.
 
-        The largest layers come first, so that no large one is left for the end. Layers whose store paths are still
-        being downloaded follow in their own order.
+        The largest layers come first, so that no large layer is left for the end. Layers whose store paths are still
+        being downloaded come last, in the order of the image.
         """
         part = self._blobs.create()
         priority = (0, -state.source.weight) if state.source.is_local else (1, state.number)
@@ -152,9 +152,9 @@ class _SubmittedBlob:
 
 @dataclass(frozen=True, slots=True)
 class _StoredBlob:
-    """Digest and size of a layer's uncompressed tar, and of its blob; both are equal without compression.
+    """The digest and size of a layer's uncompressed tar, and those of its blob, which are equal without compression.
 
-    ``listed`` is the layer if it has been listed for this blob.
+    ``listed`` is the layer with its listings if it was listed while this blob was written.
     """
 
     plain: BlobInfo

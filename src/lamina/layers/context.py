@@ -1,7 +1,7 @@
-"""The build context, and what is known of a layer before and after it is packed.
+"""The build context, and what is known about a layer before and after it is packed.
 
-Invariant: whenever a layer's bytes are hashed, the digest is compared with the expected one and, with ``verify``, with
-the cached one. A cached digest is used without hashing only if ``verify`` is off.
+Invariant: whenever a layer's bytes are hashed, the digest is compared with the expected digest and, with ``verify``,
+with the cached one. A cached digest is used without hashing only if ``verify`` is off.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ MIN_PARALLEL_SIZE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class BuildContext:
-    """The layer cache and the settings that layers are made with.
+    """The layer cache and the settings for making layers.
 
     Args:
-        layer_cache: What earlier runs learnt about layers.
+        layer_cache: The digests, sizes and listings of layers from earlier runs.
         jobs: The number of processors to use.
-        verify: Whether to hash layers that the layer cache knows, and to compare the result.
-        min_parallel_size: The number of bytes to be packed from which on worker processes are started.
-        buffers: The buffers through which layers are written.
+        verify: Whether to hash layers that are in the layer cache too, and to compare the digests.
+        min_parallel_size: The smallest number of bytes for which worker processes are started.
+        buffers: The buffers for writing layers.
     """
 
     layer_cache: LayerCache = field(default_factory=NullLayerCache)
@@ -45,7 +45,7 @@ class BuildContext:
 class LayerState:
     """What is known about layer ``number``, counted from 1.
 
-    ``cached`` is the digest and size of its tar according to the layer cache; None if they are not there.
+    ``cached`` is the digest and size of its tar from the layer cache, or None if the layer is not in the cache.
     """
 
     number: int
@@ -62,7 +62,7 @@ class LayerState:
 
     @property
     def known(self) -> BlobInfo | None:
-        """The digest and size of the layer's tar; None if it has to be hashed."""
+        """The digest and size of the layer's tar, or None if the layer has to be hashed."""
         return None if self.context.verify else self.cached
 
     def finish(self, blob_info: BlobInfo) -> Layer:
@@ -84,7 +84,7 @@ class LayerState:
             raise IntegrityError(
                 f"layer {self.number}",
                 blob_info.digest,
-                f"{self.cached.digest}, as the layer cache has it",
-                hint="run it again: what was known of the layer is forgotten; a store path may be damaged",
+                f"{self.cached.digest}, the digest in the layer cache",
+                hint="run the command again, as the layer was removed from the cache; a store path may be damaged",
             )
         self.context.layer_cache.put_layer(key, blob_info)

@@ -4,7 +4,7 @@
     which paths     →    + nodes: can be     →  + digest: a named blob
                          packed
 
-Invariant: a source can be packed any number of times and gives the same bytes, and so the same layer, each time.
+Invariant: a source can be packed any number of times, and every time it gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lamina.system.tempdir import TempDir
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
 Locate = Callable[[StorePath], Location | None]
-"""Returns the location of a store path on this machine; None if it is neither here as files nor as a NAR."""
+"""A function that returns where a store path is on this machine, or None if it is neither files nor a NAR here."""
 # The size in bytes that is assumed for a store path of unknown size.
 _UNKNOWN_PATH_SIZE = 8 << 20
 
@@ -36,21 +36,21 @@ _UNKNOWN_PATH_SIZE = 8 << 20
 class LayerSource(ABC):
     """A layer that can be packed any number of times and gives the same bytes each time.
 
-    What only some layers have is a property or a method with a default that fits the others.
+    Properties and methods that only some kinds of layers need have defaults for all others.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def headline(self, number: int) -> str:
-        """Return the progress message for writing it as layer ``number``, counted from 1."""
+        """Return the progress message for writing this layer as layer ``number``, counted from 1."""
 
     @abstractmethod
     def pack(self) -> PackedLayer:
         """Pack the layer from the files as they are now."""
 
     def close(self) -> None:  # noqa: B027 - most layers have no temporary files
-        """Remove the temporary files that the layer is packed from; it cannot be packed any more."""
+        """Remove the temporary files that the layer is packed from. It cannot be packed afterwards."""
 
     @property
     def comment(self) -> str:
@@ -64,7 +64,7 @@ class LayerSource(ABC):
 
     @property
     def expected_diff_id(self) -> Digest | None:
-        """The diff ID that the packed layer must have; None if none is prescribed."""
+        """The diff ID that the packed layer must have, or None if it is not known in advance."""
         return None
 
     @property
@@ -79,15 +79,15 @@ class LayerSource(ABC):
 
     @property
     def is_local(self) -> bool:
-        """Whether all of it can be read without waiting for a download."""
+        """Whether the whole layer can be read without waiting for a download."""
         return True
 
     def find_tar(self) -> Extent | None:
-        """Return the extent that is the layer's tar, so that a worker process can read it; None if there is none."""
+        """Return the extent that is the layer's tar, for a worker process to read; None if there is none."""
         return None
 
     def locate_paths(self) -> LocatedLayer | None:
-        """Return the locations of its store paths, so that a worker process can read them; None if one has none.
+        """Return the locations of its store paths, for a worker process to read; None if a path has no location.
 
         Raises `NotFound` if a store path has disappeared.
         """
@@ -143,7 +143,7 @@ class StoreLayer(LayerSource):
 
     @property
     def weight(self) -> int:
-        """The size of the NARs in bytes, or an assumption if it is unknown."""
+        """The size of the NARs in bytes, or an assumed size if it is unknown."""
         return self.plan.nar_size if self.plan.nars else _UNKNOWN_PATH_SIZE * len(self.paths)
 
     @property
@@ -152,7 +152,7 @@ class StoreLayer(LayerSource):
         return all(map(self.is_path_local, self.paths))
 
     def headline(self, number: int) -> str:
-        """Return the progress message for writing it as layer ``number``."""
+        """Return the progress message for writing this layer as layer ``number``."""
         return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
 
     def locate_paths(self) -> LocatedLayer | None:
@@ -166,9 +166,9 @@ class StoreLayer(LayerSource):
         return LocatedLayer(located, self.owner, self.mtime) if len(located) == len(self.paths) else None
 
     def pack(self) -> PackedLayer:
-        """Read the nodes of all paths and return their tar, whose size is then known without reading a file.
+        """Read the nodes of all paths and return their tar. Its size is known before any file is read.
 
-        Raises `FormatError` for a name that would be a whiteout in a layer, and whatever the store raises.
+        Raises `FormatError` for a name that would be a whiteout in a layer, and any error of the store.
         """
         headers = PaxHeaders(self.owner, self.mtime)
         paths = [(str(path).encode(), list_entries(self.read_nodes(path))) for path in self.paths]
@@ -178,10 +178,10 @@ class StoreLayer(LayerSource):
 
 @dataclass(frozen=True, slots=True)
 class FinishedLayer(LayerSource):
-    """A layer whose tar is already a file: one of a base image, or a customisation layer that was built before.
+    """A layer whose tar is already a file: a layer of a base image, or a customisation layer that was built before.
 
-    ``message`` is the progress message, which needs no number because the layer's position is known. ``workspace``
-    is the temporary folder that holds the tar, None if it is elsewhere.
+    ``message`` is the complete progress message, because the layer's position is known. ``workspace`` is the temporary
+    folder that holds the tar, or None if the tar is elsewhere.
     """
 
     tar: Extent

@@ -1,9 +1,9 @@
-"""The file listings of a layer of store paths: those from the layer cache, and those that have to be made.
+"""The file listings of a layer of store paths, which come from the layer cache or are made now.
+
+New listings go into the layer cache once the layer has been written. Only the process that opened the cache writes to
+it: worker processes return listings and never open the cache.
 
 Invariant: a cached listing is used only for a store path at the same location and with the same NAR hash.
-
-New listings go into the layer cache once the layer has been written, and in the process that opened the cache: worker
-processes return listings and never open it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lamina.system.locations import Location, disk_path, list_location
 
 @dataclass(frozen=True, slots=True)
 class LocatedPath:
-    """A store path with its full ``name`` (``/nix/store/…``), its location, and its NAR hash if it is known."""
+    """A store path: its full ``name`` (``/nix/store/…``), its location, and its NAR hash if that is known."""
 
     name: bytes
     location: Location
@@ -31,7 +31,7 @@ class LocatedPath:
 
 @dataclass(frozen=True, slots=True)
 class LocatedLayer:
-    """Store paths that lie on this machine, and whose files are not listed yet.
+    """Store paths that are on this machine and whose files are not listed yet.
 
     ``owner`` and ``mtime`` are those of every file in the layer; ``mtime`` is in whole seconds since 1970.
     """
@@ -46,13 +46,13 @@ class LocatedLayer:
         return [path.location for path in self.paths]
 
     def get_listings(self, layer_cache: LayerCache) -> ListedLayer | None:
-        """Return the layer with listings from the layer cache; None if one of them is missing there."""
+        """Return the layer with listings from the layer cache, or None if the cache lacks one of them."""
         keys = [(disk_path(path.location), path.nar_hash) for path in self.paths if path.nar_hash]
         found = layer_cache.get_listings(keys)
         return self.with_listings(Listing.parse(found[key]) if key in found else None for key in keys)
 
     def list_files(self) -> ListedLayer | None:
-        """List the files in this process; return None if a path has no listing. Raises as `list_location` does."""
+        """List the files in this process; return None if a path has no listing. Raises what `list_location` raises."""
         return self.with_listings(map(list_location, self.locations))
 
     def list_in_worker(self, run_task: worker_tasks.RunTask) -> ListedLayer | None:

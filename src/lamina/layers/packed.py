@@ -1,9 +1,9 @@
 """Pack store paths as a tar: the members, their order and their headers.
 
-Invariant: the pieces of a `PackedLayer` are exactly ``size`` bytes long, and the size is known before a file is opened.
-The entries of a listing and the nodes of a store give the same bytes, because both are packed as `Entry` values.
+The tar has the layout of nixpkgs' dockerTools: ``/nix/`` and ``/nix/store/``, then each store path and everything in
+it. The entries of a listing and the nodes of a store give the same bytes, because both are packed as `Entry` values.
 
-The tar has the layout of nixpkgs' dockerTools: ``/nix/`` and ``/nix/store/``, then each store path and all below it.
+Invariant: the pieces of a `PackedLayer` are exactly ``size`` bytes long, and the size is known before a file is opened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lamina.formats.tar import BLOCK, WHITEOUT, Member, Owner, PaxHeaders, TypeF
 from lamina.system.locations import Location, iter_entries
 from lamina.system.transfer import Piece
 
-# A layer cannot contain a file of this name: runtimes take it for a whiteout and delete another file.
+# A layer cannot contain a file with this name, because runtimes treat it as a whiteout and delete another file.
 _WHITEOUT_INSIDE = b"/" + WHITEOUT
 # Type and mode of a member, indexed by an entry's kind; the modes are those that Nix gives to files of the store.
 _KINDS = ((TypeFlag.DIRECTORY, 0o555), (TypeFlag.SYMLINK, 0o777), (TypeFlag.FILE, 0o444), (TypeFlag.FILE, 0o555))
@@ -30,12 +30,12 @@ _PADDING = tuple(padding(size) for size in range(BLOCK))
 NamedEntries = tuple[bytes, Iterable[Entry]]
 """The full name of a store path (``/nix/store/…``), and its entries in tar order."""
 ListedEntries = tuple[bytes, Iterable[tuple[int, bytes, int, bytes, object]]]
-"""The same in any order and without the contents, such as the entries of a `Listing`."""
+"""The name of a store path and its entries without contents, in any order, such as the entries of a `Listing`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """A layer's tar: its size in bytes, and its pieces, which can be consumed once."""
+    """A layer's tar: its size in bytes, and its pieces, which can be iterated over once."""
 
     size: int
     pieces: Iterator[Piece]
@@ -49,7 +49,7 @@ class PackedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ListedPath:
-    """A store path with its full ``name`` (``/nix/store/…``), its location, its listing, and its NAR hash if known."""
+    """A store path: its full ``name`` (``/nix/store/…``), its location, its listing, and its NAR hash if known."""
 
     name: bytes
     location: Location
@@ -97,8 +97,8 @@ def list_entries(nodes: Iterable[Node]) -> Iterable[Entry]:
 def _sort_for_tar(entries: Iterable[Entry], *, is_utf8: bool) -> Iterable[Entry]:
     """Sort entries in NAR order for a store layer: by path components, compared as Python strings.
 
-    That is how nixpkgs sorts `pathlib.Path`s. For paths that are all UTF-8, it is NAR order, so nothing has to be
-    sorted. Only names that are not UTF-8 come elsewhere, because Python represents their bytes as surrogates.
+    This is how nixpkgs sorts `pathlib.Path`s. If all paths are UTF-8, the result is NAR order, so nothing has to be
+    sorted. Only names that are not UTF-8 change places, because Python represents their bytes as surrogates.
     """
     return entries if is_utf8 else sorted(entries, key=lambda entry: _split_components(entry.path))
 
@@ -163,5 +163,5 @@ def _whiteout_error(name: bytes) -> FormatError:
     return FormatError(
         name.decode("utf-8", "backslashreplace"),
         "a name that begins with .wh.",
-        "none: in a layer it would delete a file instead of adding one",
+        "another name, because in a layer this one deletes a file instead of adding one",
     )

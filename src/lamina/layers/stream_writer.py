@@ -1,12 +1,12 @@
 """Write the layers of an image to a stream, in order: list them ahead, hash them in parallel, write each once.
 
+A layer that is in the layer cache is written without being hashed. The other layers of a large image are hashed by
+worker processes while this process writes; those of a small image are hashed by a thread. Two limits bound how far the
+workers run ahead: a number of bytes in layers, so that a file is hashed and written while it is still in the page
+cache, and a number of bytes in listings, because the listings take memory.
+
 Invariant: a layer's digest does not depend on the contents of the layer cache, on the number of worker processes or on
 the order in which they finish. A layer is written exactly as it was listed, or the run ends in `IntegrityError`.
-
-A layer that the layer cache knows is written without being hashed. The other layers of a large image are hashed by
-worker processes while this process writes; those of a small image are hashed by a thread. Two limits bound how far the
-workers run ahead: the bytes of layers, so that a file is hashed and written while it is still in the page cache, and
-the bytes of listings, because those are what takes memory.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:  # small images need no worker processes, so the module is imp
     from lamina.layers.workers import WorkerPool
 
 FindBlobInfo = Callable[[], BlobInfo]
-"""Returns the digest and size of a layer that is written; waits for the worker that hashes it, if one does."""
+"""A function that returns the digest and size of a written layer. It waits for a worker that still hashes it."""
 
 # Listing comes first, because the writer waits for it. Among the layers to be hashed, the largest comes first, so that
-# no large one is left for the end.
+# no large layer is left for the end.
 _LISTING_PRIORITY, _HASHING_PRIORITY = 0, 1
 # With more workers than this, the writer is the bottleneck.
 _MAX_HASHING_WORKERS = 4
-# The worker that hashes a small layer also copies it to the shared buffer, so that its files are opened only once.
+# The worker that hashes a small layer also copies it to the shared buffer, so that each file is opened only once.
 _MAX_BUFFERED, _BUFFER_SIZE, _PORTION = 12 << 20, 48 << 20, 1 << 20
 # How far listing and hashing may run ahead of the writer: bytes of layers, and bytes of memory for their listings.
 _MAX_AHEAD = 1 << 30
@@ -96,7 +96,7 @@ class LayerStream:
         return tuple(state.finish(find_blob_info()) for state, find_blob_info in self._written)
 
     def _start_layers(self, index: int) -> None:
-        """Start the layer of that index and, with a worker pool, those after it, up to a limit."""
+        """Start the layer at ``index`` and, with a worker pool, the layers after it, up to a limit."""
         ahead = sum(layer.state.source.weight for layer in self._started)
         listed = sum(layer.memory_size for layer in self._started)
         for state in self._states[index + len(self._started) :]:
@@ -109,7 +109,7 @@ class LayerStream:
             listed += started.memory_size
 
     def _start_layer(self, state: LayerState) -> _ListingLayer | _ReadyLayer:
-        """Start to list and hash the layer in a worker, or prepare it to be hashed or written in this process."""
+        """Start listing and hashing the layer in a worker, or prepare it for hashing and writing in this process."""
         tar, located = state.source.find_tar(), state.source.locate_paths()
         if state.known:
             listed = located.get_listings(state.context.layer_cache) if located else None
@@ -117,7 +117,7 @@ class LayerStream:
                 return _CachedLayer(state, listed.pack(), listed, state.known)
             if not located:
                 return _KnownLayer(state, state.source.pack(), None, state.known)
-            # Without cached modification times there is no way to tell whether a file has changed since it was hashed.
+            # Without cached modification times it is impossible to tell whether a file has changed since it was hashed.
         if self._pool and tar:
             return _HashedLayer(state, state.source.pack(), None, _submit_hashing(self._pool, state, tar))
         if self._pool and located:
@@ -146,7 +146,7 @@ class PendingLayer:
 
 @dataclass(frozen=True, slots=True)
 class _ListingLayer:
-    """A layer that a worker lists, and hashes if it is small; the result is None if it could not be listed."""
+    """A layer that a worker lists, and also hashes if it is small. The result is None if it could not be listed."""
 
     state: LayerState
     future: Future[_ReadyLayer | None]
@@ -163,7 +163,7 @@ class _ListingLayer:
 
 @dataclass(frozen=True, slots=True)
 class _ReadyLayer(ABC):
-    """A layer that can be written, and its listing if it has one; the subclasses differ in how its digest is found."""
+    """A layer that can be written, and its listing if it has one. The subclasses differ in how the digest is found."""
 
     state: LayerState
     packed: PackedLayer
@@ -181,7 +181,7 @@ class _ReadyLayer(ABC):
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         """Write the layer, and return a function that returns its digest and size.
 
-        The function does not refer to the layer, so that the memory of its listing is freed.
+        The function holds no reference to the layer, so that the memory of its listing is freed.
         """
 
     def check_size(self, size: int) -> None:
@@ -238,7 +238,7 @@ class _BufferedLayer(_ReadyLayer):
 
 @dataclass(frozen=True, slots=True)
 class _KnownLayer(_ReadyLayer):
-    """A layer that the layer cache knows and whose store paths have no location; it is not hashed."""
+    """A layer that is in the layer cache and whose store paths have no location. It is not hashed."""
 
     known: BlobInfo
 
@@ -251,7 +251,7 @@ class _KnownLayer(_ReadyLayer):
 
 @dataclass(frozen=True, slots=True)
 class _CachedLayer(_ReadyLayer):
-    """A layer that the layer cache knows, with its listings; it is hashed only if a modification time has changed."""
+    """A layer that is in the layer cache, with its listings. It is hashed only if a modification time has changed."""
 
     listed: ListedLayer
     known: BlobInfo
@@ -267,7 +267,7 @@ class _CachedLayer(_ReadyLayer):
             blob_info = self._rehash(mtimes) if mtimes else self.known
         except IntegrityError as error:
             remove_listings(self.state.context.layer_cache, self.listed)
-            error.add_hint("run it again: what was known of the store path is forgotten")
+            error.add_hint("run the command again, as the store path was removed from the layer cache")
             raise
         self.check_size(size)
         self.check_size(blob_info.size)
@@ -288,7 +288,7 @@ class _CachedLayer(_ReadyLayer):
         listed = located.list_files() if located else None
         pieces = zip_longest(self.listed.pack().pieces, listed.pack().pieces if listed else ())
         if listed is None or not all(starmap(_is_same_piece, pieces)):
-            raise IntegrityError(f"layer {self.state.number}", "other files", "those that were listed before")
+            raise IntegrityError(f"layer {self.state.number}", "other files", "the files that were listed before")
         blob_info = hash_pieces(listed.pack().pieces)
         for piece in self.listed.pack().pieces:
             if isinstance(piece, Extent):
@@ -324,7 +324,7 @@ def _start_pool(size: int, buffer: SharedBuffer | None) -> WorkerPool:
 
 
 def _create_buffer() -> SharedBuffer | None:
-    """Create the shared buffer; None if the system has no shared memory of this kind."""
+    """Create the shared buffer; return None if the system has no memfd_create(2)."""
     try:
         return SharedBuffer(_BUFFER_SIZE)
     except OSError:
@@ -337,7 +337,7 @@ def _write_and_report(out: Output, on_bytes: OnBytes, data: memoryview) -> None:
 
 
 def _is_same_piece(written: Piece | None, listed: Piece | None) -> bool:
-    """Return whether two pieces of a layer are equal but for the modification time of a file."""
+    """Return whether two pieces of a layer are equal, apart from the modification time of a file."""
     if isinstance(written, Extent) and isinstance(listed, Extent):
         return written._replace(mtime_ns=listed.mtime_ns) == listed
     return written == listed

@@ -1,8 +1,8 @@
 """Keep blobs in temporary files until they are copied into an archive.
 
-Invariant: no file is left once the store is closed.
-
 A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
+
+Invariant: no file is left once the store is closed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class TemporaryBlobStore:
         try:
             self._folder = TempDir()
         except OSError as error:
-            raise OutputError("temporary folder", error, "room for compressed layers") from error
+            raise OutputError("temporary folder", error, "a folder for compressed layers") from error
         self._numbers = count()
         self._files: dict[BlobInfo, Path] = {}
 
     def has(self, blob: BlobInfo) -> bool:
-        """Return False: the folder is new, so no blob is there before it is written."""
+        """Return False, because the folder is new and contains no blob yet."""
         return False
 
     def create(self) -> Path:

@@ -1,6 +1,6 @@
 """The tasks of a worker process: list store paths, hash a layer, copy it to shared memory, write its blob.
 
-Invariant: tasks and results consist of values that `marshal` supports, and a task has the same result in every process.
+Tasks and results consist of values that `marshal` supports. A task has the same result in every process.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 WorkerTask = tuple[Any, ...]
 TaskResult = Any
 RunTask = Callable[[WorkerTask], TaskResult]
-"""Runs a task in a worker process and waits for its result."""
+"""A function that runs a task in a worker process and waits for its result."""
 LayerContent = ListedLayer | Extent
-"""What a layer is packed from: the listings of its store paths, or the file that contains its tar."""
+"""The source of a layer's bytes: the listings of its store paths, or the file that contains its tar."""
 
 _LENGTH_SIZE = 8
 
@@ -221,4 +221,4 @@ def _reply(task: WorkerTask) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit("lamina.layers.worker_tasks: got started by hand, expected to run as a worker process")
+    sys.exit("lamina.layers.worker_tasks: got started directly, expected to be started by lamina as a worker process")

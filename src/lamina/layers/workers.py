@@ -1,11 +1,11 @@
 """A pool of worker processes.
 
-Invariant: no worker outlives its pool. If a worker dies, or cannot be started, this process runs its task instead, so
-the number of workers affects only the time that the work takes, never its result.
-
 The workers are processes rather than threads because the work for each file is Python code, which threads would run one
 at a time. Each worker is a new Python interpreter that imports `lamina.layers.worker_tasks`; a fork would also copy the
 locks that other threads of this process hold.
+
+Invariant: no worker outlives its pool. If a worker dies or cannot be started, this process runs the task instead, so
+the number of workers affects only the time that the work takes, never its result.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class WorkerPool:
             self._kill()
         self._threads.__exit__(kind, error, trace)
         for worker in self._workers:
-            worker.close_input()  # of all first, so that they end at the same time
+            worker.close_input()  # close the inputs of all workers first, so that they end at the same time
         for worker in self._workers:
             worker.close()
         self._cleanup.cancel()
@@ -129,7 +129,7 @@ class _Worker:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a task that fails there runs again here, where its error is reported
+            stderr=subprocess.DEVNULL,  # a task that fails in a worker runs again in this process, which reports it
             pass_fds=self._pass_fds,
             # A group of its own: the terminal's signals then reach only this process, which ends the workers.
             process_group=0 if os.name == "posix" else None,

@@ -197,7 +197,7 @@ def test_an_empty_file_stays_empty(file: Path) -> None:
 @pytest.mark.parametrize("function", [lamina.describe_layer_cache, lamina.prune_layer_cache, lamina.clean_cache])
 def test_a_text_file_is_never_deleted(tmp_path: Path, function: Any) -> None:
     (tmp_path / "notes.txt").write_text("text\n" * 50)
-    with pytest.raises(FormatError, match="got something else, expected a layer cache"):
+    with pytest.raises(FormatError, match="got a file of another program, expected a layer cache"):
         function(layer_cache=tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text() == "text\n" * 50
 

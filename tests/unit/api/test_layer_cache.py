@@ -427,7 +427,7 @@ def test_a_damaged_file_is_replaced_with_a_warning(store: FakeStore, file: Path)
     checked = lamina.verify_layer_cache(layer_cache=file, store=store.root)
     assert replace(checked, warnings=()) == LayerCacheCheck()
     assert len(checked.warnings) == 1
-    assert "it is deleted, and a new one is begun" in checked.warnings[0]
+    assert "the file was deleted, and a new layer cache is created" in checked.warnings[0]
     assert sqlite3.connect(file).execute("SELECT * FROM entries").fetchall() == []
 
 
@@ -436,7 +436,7 @@ def test_a_damaged_row_is_found_too(store: FakeStore, file: Path) -> None:
         other.execute("UPDATE entries SET value = x'00' WHERE key >= x'6c61'")
     checked = lamina.verify_layer_cache(layer_cache=file, store=store.root)
     assert replace(checked, warnings=()) == LayerCacheCheck()
-    assert "an entry that is not as it was written" in checked.warnings[0]
+    assert "an entry with a wrong checksum" in checked.warnings[0]
 
 
 def test_a_file_that_is_not_a_layer_cache_is_left_as_it_is(store: FakeStore, tmp_path: Path) -> None:

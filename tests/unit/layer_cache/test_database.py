@@ -25,7 +25,7 @@ from lamina.layer_cache.files import FILE_NAME
 from lamina.layer_cache.schema import SCHEMA_VERSION
 from lamina.system.locks import FileLock
 
-REPLACED = "expected a layer cache that can be used: it is deleted, and a new one is begun"
+REPLACED = "expected a layer cache that can be used: the file was deleted, and a new layer cache is created"
 SUFFIXES = ("-wal", "-shm", "-journal")
 
 
@@ -125,7 +125,9 @@ def use_damaged(file: Path, data: bytes) -> bool:
     assert count_known(file, [*truth, Fact("later")]) >= 4, opened.warnings
     assert os.listdir(file.parent) == [file.name]
     assert len(opened.warnings) <= 1
-    assert all(warning.endswith(": it is deleted, and a new one is begun") for warning in opened.warnings)
+    assert all(
+        warning.endswith(": the file was deleted, and a new layer cache is created") for warning in opened.warnings
+    )
     return bool(opened.warnings)
 
 
@@ -196,7 +198,7 @@ def test_a_file_damaged_while_in_use_is_replaced_and_new_entries_are_kept(file: 
         damage_entries(file)
         assert sum(sum(fact.lookups(opened.layer_cache)) for fact in facts(12)) == 0
         assert all(Fact("later").lookups(opened.layer_cache))
-    assert opened.warnings == [f"{file}: got an entry that is not as it was written, {REPLACED}"]
+    assert opened.warnings == [f"{file}: got an entry with a wrong checksum, {REPLACED}"]
     assert count_known(file, [Fact("later")]) == 4
     assert count_known(file, facts(12)) == 0
 
@@ -258,7 +260,7 @@ def test_a_layer_cache_of_a_newer_lamina_is_left_as_it_is(file: Path, whole: byt
         Fact("one").put(opened.layer_cache)
         assert check(opened.layer_cache, [*facts(12), Fact("one")]) == 0
     newer = f"a layer cache of a newer lamina, schema {SCHEMA_VERSION + 1}, expected {SCHEMA_VERSION}"
-    assert opened.warnings == [f"{file}: got {newer}: going on without"]
+    assert opened.warnings == [f"{file}: got {newer}: continuing without the layer cache"]
     assert read_folder(file.parent) == before
 
 
@@ -274,9 +276,10 @@ def test_a_layer_cache_of_an_older_lamina_is_replaced_with_its_log(file: Path) -
         opened = OpenedCache(file)
         with opened.layer_cache:
             Fact("one").put(opened.layer_cache)
-    assert opened.warnings == [
-        f"{file}: got a layer cache of an older lamina, schema 2, expected 3: it is deleted, and a new one is begun"
-    ]
+    (warning,) = opened.warnings
+    assert warning.startswith(
+        f"{file}: got a layer cache of an older lamina, schema 2, expected 3: the file was deleted"
+    )
     assert count_known(file, [Fact("one")]) == 4
     assert os.listdir(file.parent) == [file.name]
 
@@ -526,7 +529,7 @@ def test_a_layer_cache_in_a_read_only_folder_is_read(reachable: Path, mode: int)
         return
     assert lines[0] == "48"
     assert len(lines) == 2
-    assert "expected a layer cache that can be used: nothing new is kept there" in lines[1]
+    assert "expected a layer cache that can be used: continuing without writing to the layer cache" in lines[1]
     assert read_folder(reachable) == before
 
 
@@ -534,7 +537,7 @@ def test_no_layer_cache_is_created_in_a_read_only_folder(reachable: Path) -> Non
     reachable.chmod(0o555)
     for name in ("layer-cache", "deep/layer-cache"):
         lines = wait_for(start_python(CHECK_AS_NOBODY, reachable / name, "and put"))
-        warning = "got Permission denied, expected a layer cache that can be used: going on without"
+        warning = "got Permission denied, expected a layer cache that can be used: continuing without the layer cache"
         assert lines == [f"warned {reachable / name}: {warning}", "0"]
     assert list(reachable.iterdir()) == []
 
@@ -547,7 +550,7 @@ def test_a_damaged_layer_cache_in_a_read_only_folder_is_a_warning(reachable: Pat
         reachable.chmod(0o555)
         lines = wait_for(start_python(CHECK_AS_NOBODY, file, "and put"))
         assert lines[1:] == ["0"]
-        assert "going on without" in lines[0]
+        assert "continuing without the layer cache" in lines[0]
         reachable.chmod(0o755)
         assert read_folder(reachable)[FILE_NAME][1] == data
 
@@ -559,7 +562,7 @@ def test_a_layer_cache_that_cannot_be_read_is_a_warning(reachable: Path) -> None
     lines = wait_for(start_python(CHECK_AS_NOBODY, file, "and put"))
     assert lines[1:] == ["0"]
     assert lines[0].endswith(
-        "got unable to open database file, expected a layer cache that can be used: going on without"
+        "got unable to open database file, expected a layer cache that can be used: continuing without the layer cache"
     )
 
 

@@ -95,10 +95,10 @@ def test_a_changed_row_is_damage(database: sqlite3.Connection, change: str) -> N
     put(database, range(1), 0)
     check_entries(database)
     database.execute(f"UPDATE entries SET {change}")
-    with pytest.raises(IntegrityError, match="an entry that is not as it was written"):
+    with pytest.raises(IntegrityError, match="an entry with a wrong checksum"):
         check_entries(database)
     keys = [row[0] for row in database.execute("SELECT key FROM entries")]
-    with pytest.raises(IntegrityError, match="an entry that is not as it was written"):
+    with pytest.raises(IntegrityError, match="an entry with a wrong checksum"):
         select_values(database, keys, 0)
 
 

@@ -98,7 +98,7 @@ def test_a_file_of_another_program_is_not_deleted(tmp_path: Path, name: str) -> 
     file = tmp_path / name
     with closing(sqlite3.connect(file)) as database:
         database.execute("CREATE TABLE notes (text)")
-    with pytest.raises(FormatError, match="got something else, expected a layer cache"):
+    with pytest.raises(FormatError, match="got a file of another program, expected a layer cache"):
         delete_layer_cache(file)
     assert file.exists()
 

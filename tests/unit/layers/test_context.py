@@ -35,6 +35,6 @@ def test_a_finished_layer_is_known_the_next_time(tmp_path: Path) -> None:
         verifying = LayerState.find(1, SOURCE, replace(context, verify=True))
         assert (verifying.known, verifying.cached) == (None, ONE)
         verifying.finish(ONE)
-        with pytest.raises(IntegrityError, match=r"layer 1: got .*as the layer cache has it"):
+        with pytest.raises(IntegrityError, match=r"layer 1: got .*the digest in the layer cache"):
             verifying.finish(TWO)
         assert LayerState.find(1, SOURCE, context).known is None, "what was wrong is forgotten"

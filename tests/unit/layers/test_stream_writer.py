@@ -267,10 +267,10 @@ def test_a_file_with_another_mtime_and_another_mode_ends_the_run_and_the_next_on
     file.chmod(0o444)
     with (
         layer_cache_at(tmp_path / "layer_cache") as layer_cache,
-        pytest.raises(IntegrityError, match="got other files, expected those that were listed before") as caught,
+        pytest.raises(IntegrityError, match="got other files, expected the files that were listed before") as caught,
     ):
         write_to_memory(made, BuildContext(layer_cache))
-    assert caught.value.hint.startswith("run it again")
+    assert caught.value.hint.startswith("run the command again")
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
         assert write_to_memory(made, BuildContext(layer_cache)) == write_to_memory(made)
 
@@ -294,7 +294,7 @@ def test_a_file_of_another_size_ends_the_run_and_the_next_one_is_right(
         pytest.raises(IntegrityError, match=rf"^{file}: got .*, expected") as caught,
     ):
         write_to_memory(made, BuildContext(layer_cache))
-    assert caught.value.hint.startswith("run it again")
+    assert caught.value.hint.startswith("run the command again")
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
         assert write_to_memory(made, BuildContext(layer_cache)) == write_to_memory(made)
 
@@ -315,7 +315,7 @@ def test_verify_finds_bytes_that_changed_without_a_new_mtime(store: FakeStore, t
     rewrite(location_of(store, "large-1") / "data")
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
         with pytest.raises(
-            IntegrityError, match=r"^layer [0-9]+: got sha256:.*, expected sha256:.*, as the layer cache has"
+            IntegrityError, match=r"^layer [0-9]+: got sha256:.*, expected sha256:.*, the digest in the layer cache"
         ):
             write_to_memory(made, BuildContext(layer_cache, verify=True))
         again = write_to_memory(made, BuildContext(layer_cache, verify=True))

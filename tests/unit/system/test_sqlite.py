@@ -167,7 +167,7 @@ def test_no_message_of_sqlite_that_is_not_utf8_is_a_bug(store: FakeStore, tmp_pa
     file.write_bytes(not_utf8(file.read_bytes(), seed))
     first, second = run("build", *image), run("build", *image)
     assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
-    assert "it is deleted, and a new one is begun" in first.stderr
+    assert "the file was deleted, and a new layer cache is created" in first.stderr
     assert "layer_cache" not in second.stderr
 
 

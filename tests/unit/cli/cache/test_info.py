@@ -57,7 +57,9 @@ def test_a_file_that_is_no_layer_cache_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("text " * 50)
     ran = run("cache", "info", "--layer-cache", tmp_path / "notes")
     assert ran.code == 3
-    assert ran.stderr == f"lamina: {tmp_path}/notes: got something else, expected a layer cache, or no file\n"
+    assert (
+        ran.stderr == f"lamina: {tmp_path}/notes: got a file of another program, expected a layer cache, or no file\n"
+    )
 
 
 def test_a_damaged_layer_cache_is_an_error(file: Path) -> None:

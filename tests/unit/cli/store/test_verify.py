@@ -89,7 +89,7 @@ def test_a_damaged_file_is_a_warning(store: FakeStore) -> None:
     ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
     assert (ran.code, ran.stdout) == (0, b"0 layers: 0 as they were, 0 damaged, 0 not here\n")
     assert ran.stderr.startswith("lamina: warning: ")
-    assert "it is deleted, and a new one is begun" in ran.stderr
+    assert "the file was deleted, and a new layer cache is created" in ran.stderr
 
 
 def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
