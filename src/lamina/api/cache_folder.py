@@ -1,6 +1,6 @@
 """The public functions that describe, prune and delete what lamina keeps in the user's cache folder.
 
-Invariant: only files that lamina has made are deleted, and other processes may use them meanwhile. Every error is a
+Invariant: only files that lamina made are deleted, and other processes may use them at the same time. Every error is a
 `lamina.Error`, and nothing is printed.
 """
 
@@ -38,7 +38,7 @@ _DAY = 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class LayerCacheResult:
-    """The contents of a layer cache, counted.
+    """How much a layer cache contains.
 
     Attributes:
         exists: whether there is a layer cache.
@@ -71,7 +71,7 @@ class PruneResult:
         deleted: the number of entries that were deleted.
         kept: the number of entries that are left.
         size: the size of the file afterwards, in bytes.
-        files: the files that earlier versions of lamina left there, which were deleted.
+        files: the files of earlier versions of lamina that were deleted.
         warnings: messages about a layer cache that was damaged, and therefore deleted.
 
     """
@@ -85,7 +85,7 @@ class PruneResult:
 
 @dataclass(frozen=True, slots=True)
 class CleanResult:
-    """The ``files`` that were deleted."""
+    """The result of deleting the cache: the ``files`` that were deleted."""
 
     files: tuple[DeletedFile, ...]
 
@@ -96,13 +96,13 @@ class CleanResult:
 
 
 def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
-    """Return what a layer cache holds; change nothing.
+    """Return how much a layer cache contains, without changing it.
 
     Args:
         layer_cache: the file.
 
     Raises:
-        FormatError: the file is no layer cache, or belongs to a newer lamina.
+        FormatError: the file is not a layer cache, or belongs to a newer lamina.
         IntegrityError: it is damaged, or belongs to an older lamina.
         Unavailable: it cannot be read.
 
@@ -130,16 +130,16 @@ def prune_layer_cache(
 ) -> PruneResult:
     """Delete the least recently used entries of a layer cache, and the files that earlier versions left beside it.
 
-    The layer cache is read whole; it is deleted if it is damaged.
+    The whole file is read, and it is deleted if it is damaged.
 
     Args:
         layer_cache: the file.
-        max_size: how large the file may be afterwards, in bytes or as a text such as ``100M``.
+        max_size: how large the file may be afterwards, in bytes or as a string such as ``100M``.
         older_than: also delete the entries that were not used for this many days.
 
     Raises:
         InvalidArgument: an argument is wrong.
-        FormatError: the file is no layer cache, or belongs to a newer lamina.
+        FormatError: the file is not a layer cache, or belongs to a newer lamina.
         OutputError: a file cannot be written or deleted.
 
     """
@@ -171,7 +171,7 @@ def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -
 
     Raises:
         InvalidArgument: an argument is wrong.
-        FormatError: the file is no layer cache.
+        FormatError: the file is not a layer cache.
         OutputError: a file cannot be deleted.
 
     """
@@ -194,7 +194,7 @@ def parse_cache_file(value: StrPath) -> Path:
 
 
 def _exists(path: Path) -> bool:
-    """Return whether there is a file; raise `FormatError` if something else lies there."""
+    """Return whether the file exists; raise `FormatError` if it is something else than a file."""
     is_file = identify_file(path) is not None
     if not is_file and os.path.lexists(path):
         raise FormatError(path, "no regular file", "a layer cache")

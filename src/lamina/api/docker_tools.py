@@ -43,7 +43,7 @@ class CustomisationLayerResult:
 def build_customisation_layer(output: StrPath, **arguments: Unpack[ImageArguments]) -> CustomisationLayerResult:
     """Write the customisation layer of an image (nixpkgs: the derivation ``NAME-customisation-layer``).
 
-    Runs the scripts.
+    The scripts run now.
 
     Args:
         output: the folder to create, with the file ``layer.tar`` and its SHA-256 in hex, ``checksum``.
@@ -83,9 +83,9 @@ def plan_conf(base_json: StrPath, customisation_layer: StrPath, **arguments: Unp
 
     Args:
         base_json: the store path of a file with ``architecture``, ``config`` and ``os``.
-        customisation_layer: the store path of what `build_customisation_layer` wrote.
+        customisation_layer: the store path of the folder that `build_customisation_layer` wrote.
         **arguments: those of `lamina.stream_layered_image`. The config and the architecture are those of ``base_json``,
-            and the contents are all that the two store paths refer to.
+            and the contents are everything that the two store paths refer to.
 
     Returns:
         The text of the ``conf.json``, with the plan of the layers.
@@ -118,8 +118,8 @@ def stream_conf(
     Args:
         conf: the ``conf.json`` that nixpkgs wrote for its streamer.
         repo_tag: another NAME:TAG for the image.
-        store: folders that hold ``nix/store``; none for this machine's own.
-        jobs: the number of processors to use; None for all.
+        store: folders that hold ``nix/store``. By default this machine's own.
+        jobs: the number of processors to use. By default all.
 
     Returns:
         The image, ready to be streamed.
@@ -148,7 +148,7 @@ def export_first_image(image: StrPath, *, output: StrPath, name: str | None = No
     Args:
         image: a file or layout.
         output: a file, written whole or not at all.
-        name: NAME:TAG of the image; None for any.
+        name: NAME:TAG of the image. By default the first image is used.
 
     Returns:
         The image.
@@ -171,7 +171,10 @@ def export_first_image(image: StrPath, *, output: StrPath, name: str | None = No
 def detect_compressor(image: StrPath) -> str:
     """Return the name of the compressor that made an image file: ``none``, ``gz`` or ``zstd``.
 
-    It is ``none`` too for a compression that lamina does not write. Raises `InputError` if the file cannot be read.
+    The result is ``none`` also for a compression that lamina does not write.
+
+    Raises:
+        InputError: the file cannot be read.
     """
     from lamina.compression.streams import MAGIC_SIZE, detect_compression
 

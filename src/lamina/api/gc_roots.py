@@ -1,10 +1,10 @@
 """Roots of a garbage collection in the embedded store.
 
-A ROOT is the first of these that fits: a store path, a spec file (TOML or JSON, with ``#NAME`` or without), a package
-name that the store knows, a link into the store, an image file or an OCI layout.
+A ROOT can be several things, and the first match of this list counts: a store path, a spec file (TOML or JSON, with
+``#NAME`` or without), a package name that the store knows, a link into the store, an image file or an OCI layout.
 
-A ROOT that keeps nothing is an error. A file keeps the paths that it mentions and that are in the store; the others may
-be in another store, since an image can be made from several.
+A ROOT that keeps nothing is an error. A file keeps those of its paths that are in the store. The others may be in
+another store, because an image can be made from several.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def resolve_gc_roots(store: EmbeddedStore, roots: Iterable[str]) -> tuple[StoreP
 
     Raises:
         NotFound: ``store`` has no path of a ROOT.
-        InvalidArgument: a ROOT is of no kind that the module describes.
+        InvalidArgument: a ROOT is none of the things that the module describes.
         Error: a file could not be read.
     """
     found: set[StorePath] = set()

@@ -48,13 +48,14 @@ _PLATFORM_HINT = "say which with --platform"
 class Stream:
     """An image that is ready to be written, any number of times.
 
-    A context manager, which closes the stores that it reads and removes its temporary files. Without a block, that
-    happens when nothing refers to it any more, or when `close` is called. Then it cannot be written any more.
+    Use it in a ``with`` block, which closes the stores that it reads and removes its temporary files. Without a block,
+    this happens when `close` is called, or when nothing refers to the stream any more. A closed stream cannot be
+    written.
 
     Attributes:
         draft: the image before it is written.
         script_output: what the extra commands printed.
-        close: closes it; it can be called again.
+        close: closes the stream; a second call does nothing.
 
     """
 
@@ -80,7 +81,7 @@ class Stream:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings so far, those about writing included."""
+        """The warnings so far, including those about writing."""
         return tuple(self._warnings)
 
     def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> Image:
@@ -107,8 +108,8 @@ class Stream:
         Args:
             output: a file; or, if it ends in ``/`` or is a folder, an OCI layout, to which only the blobs that it lacks
                 are written.
-            compressor: ``none``, ``gz`` or ``zstd``; None for the image's own argument, or else what the file's
-                extension says. A layout takes none.
+            compressor: ``none``, ``gz`` or ``zstd``. By default the argument of the image, or else the one that fits
+                the file's extension. A layout cannot have one.
             progress: receives the progress of the work.
 
         Returns:
@@ -183,7 +184,7 @@ class Stream:
 def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     """Prepare the image of store paths and their closure (nixpkgs: dockerTools.streamLayeredImage).
 
-    The extra commands run now; store paths are read only when the image is written.
+    The scripts run now. Store paths are read only when the image is written.
 
     Args:
         **arguments: those of `ImageArguments`.
@@ -265,7 +266,7 @@ def verify_layer_cache(
 
     Args:
         layer_cache: the file; it is not created if it is missing.
-        store: the stores to compare with, as in `stream_layered_image`. Layers whose paths they lack are left alone.
+        store: the stores to compare with, as in `stream_layered_image`. Layers whose paths they lack are not changed.
         progress: receives the progress of the work.
 
     Returns:
@@ -309,10 +310,10 @@ def inspect(
     """Return the images in an image file or an OCI layout; every digest is computed from its bytes.
 
     Args:
-        path: a file or folder, or ``FILE#NAME`` for the images of that name alone.
+        path: a file or folder, or ``FILE#NAME`` for only the images of that name.
         platform: return only the images for this platform, such as ``linux/arm64``; None for all.
-        max_unpacked_size: the most bytes that the image may unpack to, as a number or a text such as ``4GiB``; None is
-            2 GiB, or for a larger file a hundred times its length.
+        max_unpacked_size: the most bytes that the image may unpack to, as a number or a string such as ``4GiB``. By
+            default 2 GiB, or a hundred times the length of a larger file.
 
     Raises:
         InvalidArgument: an argument is wrong.
@@ -349,9 +350,9 @@ def merge_images(
     Args:
         images: files and layouts, each ``FILE`` or ``FILE#NAME``.
         output: a file, written whole or not at all, or anything with a binary ``write``.
-        platform: take only the images for this platform; None for all.
+        platform: use only the images for this platform. By default all.
         max_unpacked_size: as in `inspect`, for each of the files.
-        compressor: ``none``, ``gz`` or ``zstd``; None for what the file's extension says.
+        compressor: ``none``, ``gz`` or ``zstd``. By default the one that fits the file's extension.
         progress: receives the progress of the work.
 
     Returns:
@@ -390,9 +391,9 @@ def export_image(
         image: a file or layout; ``FILE#NAME`` is short for ``name``.
         output: a file, written whole or not at all, or anything with a binary ``write``.
         name: NAME:TAG, a bare tag or an ID, needed if the file holds several images.
-        platform: chooses among images of one name.
+        platform: selects one of several images with the same name.
         max_unpacked_size: as in `inspect`.
-        compressor: ``none``, ``gz`` or ``zstd``; None for what the file's extension says.
+        compressor: ``none``, ``gz`` or ``zstd``. By default the one that fits the file's extension.
         progress: receives the progress of the work.
 
     Returns:

@@ -1,7 +1,7 @@
 """Verification of the layer cache: its entries are compared with the store paths.
 
-Invariant: afterwards, every entry of a layer whose store paths are here is true; the entries of other layers are
-unchanged.
+Invariant: afterwards, every entry of a layer whose store paths are in the store is right; the entries of other layers
+are unchanged.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LayerCacheCheck:
 
     Attributes:
         intact: the number of layers that are as recorded.
-        absent: the number of layers of which a store path is not here.
+        absent: the number of layers with a store path that the store lacks.
         damaged: the layers that were wrong, and are removed from the layer cache.
         exists: whether there was a layer cache.
         warnings: messages about the layer cache and the stores.
@@ -180,7 +180,7 @@ class _LayerVerifier:
         return writer.blob_info
 
     def _find_fault_in_listings(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:
-        """Return what is wrong with the layer cache's listings; where only dates differ, store the present ones."""
+        """Return what is wrong with the layer cache's listings; if only dates differ, store the new ones."""
         parts = zip(inputs.contents, listed.parts, strict=True) if listed else ()
         present = {
             (locations.disk_path(part.location), nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts
@@ -209,5 +209,5 @@ class _CheckedLayer(StoreLayer):
 
 
 def _equal_except_dates(one: Listing, other: Listing) -> bool:
-    """Tell whether the listings are equal except for dates."""
+    """Return whether the listings are equal except for dates."""
     return all(a and b and a[:4] == b[:4] for a, b in zip_longest(one, other))

@@ -1,4 +1,4 @@
-"""Old names of public classes and functions; each still works, with a `DeprecationWarning` that gives the new name."""
+"""Old names of public classes and functions. Each still works, with a `DeprecationWarning` that says the new name."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def stream_layered_image(
 ) -> Stream:
     """Prepare the image of store paths and their closure (nixpkgs: dockerTools.streamLayeredImage).
 
-    The extra commands run now; store paths are read only when the image is written.
+    The scripts run now. Store paths are read only when the image is written.
 
     Args:
         store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
@@ -449,11 +449,11 @@ def verify_store(
     channel_lists: StrPath | None = None,
     offline: bool = False,
 ) -> StoreCheck:
-    """Hash every path in the embedded store again, and repair damaged ones if that is wanted.
+    """Hash every path in the embedded store again, and optionally repair damaged ones.
 
     Args:
         embedded_store: the store's folder.
-        repair: fetch damaged paths again; a path that no cache has stays as it is.
+        repair: download damaged paths again. A path that no cache has stays as it is.
         store: The binary caches that damaged paths are fetched from.
         trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
@@ -491,7 +491,7 @@ def export_paths(
         roots: store paths and package names.
         output: a file, written whole or not at all, or anything with a binary ``write``.
         embedded_store: the folder that the closure comes from.
-        all_paths: write every path in ``embedded_store``; takes no roots and no sources.
+        all_paths: write every path in ``embedded_store``; give no roots and no sources then.
         store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
@@ -529,7 +529,7 @@ def push_paths(
     channel_lists: StrPath | None = None,
     offline: bool = False,
 ) -> PushResult:
-    """Copy the closure of ``roots`` to a binary cache; paths that it has already are not sent again.
+    """Copy the closure of ``roots`` to a binary cache, except paths that are there already.
 
     The cache is valid at every moment, also after an error.
 
@@ -537,7 +537,7 @@ def push_paths(
         roots: store paths and package names.
         to: the cache, ``file:///FOLDER`` or ``s3://BUCKET``.
         embedded_store: the folder that the closure comes from.
-        all_paths: copy every path in ``embedded_store``; takes no roots and no sources.
+        all_paths: copy every path in ``embedded_store``; give no roots and no sources then.
         compression: none, zstd, xz, gzip or bzip2, optionally with ``:LEVEL``.
         key_files: files with the secret keys to sign with.
         listings: write a listing of its files beside each NAR.
@@ -557,7 +557,8 @@ def push_paths(
 
     Raises:
         InvalidArgument: an argument is wrong.
-        StoreError: a path is not valid, a store or key file could not be read, or the cache could not be reached.
+        StoreError: a path is not valid, a store could not be read, or the cache could not be reached.
+        InputError: a key file is missing, or cannot be read.
         IntegrityError: a path does not match its NAR hash.
         OutputError: the cache could not be written.
     """

@@ -50,7 +50,7 @@ class FetchResult:
 
     Attributes:
         paths: the closure, references first.
-        new: those of the paths that were fetched.
+        new: the paths that were downloaded; the others were in the store before.
         warnings: messages about the stores that the paths came from.
 
     """
@@ -184,12 +184,12 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> t
     """Return the valid paths in the folder ``embedded_store``, ascending.
 
     Args:
-        names: store paths and package names; only the paths that fit one of them are returned. None for all.
+        names: store paths and package names; only paths with one of these names are returned. By default all.
         embedded_store: the store's folder.
 
     Raises:
         InvalidArgument: an argument is wrong.
-        NotFound: a name fits no path.
+        NotFound: no path has one of the names.
         Unavailable: there is no store.
         FormatError: the store is damaged.
 
@@ -205,7 +205,7 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> t
 def describe_paths(roots: str | Iterable[str], *, embedded_store: StrPath) -> tuple[StoredPath, ...]:
     """Describe each of ``roots`` in the folder ``embedded_store``, in that order.
 
-    Raises what `list_paths` raises, and `NotFound` for a name that fits several paths.
+    Raises what `list_paths` raises, and `NotFound` for a name that several paths have.
     """
     with EmbeddedStore(parse_store_folder(embedded_store)) as target:
         texts = parse_texts("contents", roots)

@@ -1,7 +1,7 @@
 """The public functions that verify, collect, sign, export, import and push the embedded store.
 
-Invariant: after any error, every valid path in that store is still whole. Every error is a `lamina.Error`, and nothing
-is printed.
+Invariant: after any error, every valid path in that store is still complete. Every error is a `lamina.Error`, and
+nothing is printed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Readable(Protocol):
     """Anything with a binary ``read``."""
 
     def read(self, size: int, /) -> bytes:
-        """Return the next bytes, at most ``size``; empty at the end."""
+        """Return the next bytes, at most ``size``; return ``b""`` at the end."""
 
 
 def verify_store(
@@ -59,11 +59,11 @@ def verify_store(
     repair: bool = False,
     **sources: Unpack[StoreArguments],
 ) -> StoreCheck:
-    """Hash every path in the embedded store again, and repair damaged ones if that is wanted.
+    """Hash every path in the embedded store again, and optionally repair damaged ones.
 
     Args:
         embedded_store: the store's folder.
-        repair: fetch damaged paths again; a path that no cache has stays as it is.
+        repair: download damaged paths again. A path that no cache has stays as it is.
         store: The binary caches that damaged paths are fetched from.
         **sources: those of `StoreArguments`.
 
@@ -118,13 +118,13 @@ def collect_garbage(
         roots: what to keep. Each is a store path, a package name, an image file, an OCI layout, or a spec file, with
             ``lamina.toml#NAME`` for one table of it.
         embedded_store: the store's folder.
-        all_paths: remove everything; takes no roots.
+        all_paths: remove every path; give no roots then.
         dry_run: only return what would be removed.
 
     Raises:
         InvalidArgument: there is no root and ``all_paths`` is false, or both are given.
         NotFound: nothing of a root is in the store.
-        Unavailable: another process uses the store, or there is none.
+        Unavailable: another process uses the store, or the store does not exist.
         Error: what reading the roots' files raises.
         OutputError: a file could not be removed. All other errors come before anything is removed.
 
@@ -152,7 +152,7 @@ def export_paths(
         roots: store paths and package names.
         output: a file, written whole or not at all, or anything with a binary ``write``.
         embedded_store: the folder that the closure comes from.
-        all_paths: write every path in ``embedded_store``; takes no roots and no sources.
+        all_paths: write every path in ``embedded_store``; give no roots and no sources then.
         store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         **sources: those of `StoreArguments`.
 
@@ -184,7 +184,8 @@ def import_paths(
 ) -> ListResult[ImportedPath]:
     """Import a stream that ``nix-store --export`` wrote into the embedded store, in one pass.
 
-    The stream has no signatures, so its references are believed. Paths that were imported before an error stay.
+    The stream has no signatures, so its references are accepted without a check. Paths that were imported before an
+    error stay.
 
     Args:
         source: a file, or anything with a binary ``read``.
@@ -243,7 +244,7 @@ def push_paths(
     on_path: Callable[[StorePath], object] = ignore,
     **sources: Unpack[StoreArguments],
 ) -> PushResult:
-    """Copy the closure of ``roots`` to a binary cache; paths that it has already are not sent again.
+    """Copy the closure of ``roots`` to a binary cache, except paths that are there already.
 
     The cache is valid at every moment, also after an error.
 
@@ -251,7 +252,7 @@ def push_paths(
         roots: store paths and package names.
         to: the cache, ``file:///FOLDER`` or ``s3://BUCKET``.
         embedded_store: the folder that the closure comes from.
-        all_paths: copy every path in ``embedded_store``; takes no roots and no sources.
+        all_paths: copy every path in ``embedded_store``; give no roots and no sources then.
         compression: none, zstd, xz, gzip or bzip2, optionally with ``:LEVEL``.
         key_files: files with the secret keys to sign with.
         listings: write a listing of its files beside each NAR.
@@ -265,7 +266,8 @@ def push_paths(
 
     Raises:
         InvalidArgument: an argument is wrong.
-        StoreError: a path is not valid, a store or key file could not be read, or the cache could not be reached.
+        StoreError: a path is not valid, a store could not be read, or the cache could not be reached.
+        InputError: a key file is missing, or cannot be read.
         IntegrityError: a path does not match its NAR hash.
         OutputError: the cache could not be written.
 
@@ -303,7 +305,7 @@ def sign_paths(
         roots: store paths and package names.
         key_file: the file with the secret key.
         embedded_store: the store's folder.
-        all_paths: sign every path; takes no roots.
+        all_paths: sign every path; give no roots then.
         recursive: sign the closure of ``roots`` too.
 
     Returns:
@@ -311,7 +313,8 @@ def sign_paths(
 
     Raises:
         InvalidArgument: an argument or the key is wrong.
-        StoreError: a path is not valid, or the store or the key file could not be read.
+        StoreError: a path is not valid, or the store could not be read.
+        InputError: the key file is missing, or cannot be read.
         OutputError: the store could not be written.
 
     """
@@ -357,7 +360,7 @@ def public_key(file: StrPath) -> PublicKey:
     """Return the public key of the secret key in ``file``.
 
     Raises:
-        StoreError: the file is missing or could not be read.
+        InputError: the file is missing, or cannot be read.
         InvalidArgument: the file does not hold a secret key.
 
     """
@@ -365,7 +368,7 @@ def public_key(file: StrPath) -> PublicKey:
 
 
 def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, ...]:
-    """Return ``roots`` as texts; none of them means all paths."""
+    """Return ``roots`` as a tuple, which is empty for all paths."""
     texts = parse_texts("contents", roots)
     if not texts and not all_paths:
         raise InvalidArgument("roots", "none", "some", hint="--all is for all that is in the store")

@@ -33,7 +33,7 @@ def build_container_config(default: Any, options: ContainerOptions) -> dict[str,
 
     Raises:
         InvalidArgument: A flag or a key of the config has a bad value.
-        StoreError: The file cannot be read.
+        InputError: The file is missing, or cannot be read.
         FormatError: The file is not valid JSON.
     """
     container = _validate(default)

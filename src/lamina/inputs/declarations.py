@@ -37,18 +37,18 @@ class Flag(NamedTuple):
     Attributes:
         help: its text in the help.
         metavar: what the help calls its value; None for the name of its type.
-        name: the flag, such as ``--max-layers``; empty if that is what it gives, with dashes. A name without dashes is
-            the metavar of positional arguments.
-        value_type: the type of its value, or the texts to choose from; bool for a flag without a value.
-        default: its value where it is not given.
+        name: the flag, such as ``--max-layers``; empty if it is the name of the argument with dashes. A name without
+            dashes is the metavar of positional arguments.
+        value_type: the type of its value, or the strings to choose from; bool for a flag without a value.
+        default: its value if it is not given.
         is_repeatable: whether it may be given several times; its values are a list then.
         is_hidden: whether it is an old name, which the help leaves out.
-        completion: what a shell offers for its value: ``file``, ``folder``, or the texts to choose from; empty for
+        completion: what a shell offers for its value: ``file``, ``folder``, or the strings to choose from; empty for
             nothing.
         section: the section of the help; empty for that of its argument.
         phase: the first phase that uses it; None for that of its argument.
         short: a second name of one letter, such as ``-q``.
-        convert: returns the argument's value for the flag's.
+        convert: takes the value of the flag, and returns the value of the argument.
 
     """
 
@@ -72,7 +72,7 @@ class Flag(NamedTuple):
 
 
 def list_flags(name: str, annotation: Any) -> tuple[Flag, ...]:
-    """Return the flags in the metadata of an annotation of ``name``, each with its own name."""
+    """Return the flags in the annotation of the argument ``name``, each with the name of its option."""
     own_name = f"--{name.replace('_', '-')}"
     flags = (item for item in annotation.__metadata__ if isinstance(item, Flag))
     return tuple(flag if flag.name else flag._replace(name=own_name) for flag in flags)
@@ -84,8 +84,8 @@ class Argument(NamedTuple):
     Attributes:
         parse: takes the argument's name and a value, and returns the checked value.
         default: the value of an argument that is not given, as a user would write it.
-        description: what it means, its values and what None stands for, in sentences. It is the text for the
-            docstrings of the public functions and the schema of spec files.
+        description: what it means, its values and what None stands for, in sentences. The docstrings of the public
+            functions and the schema of spec files use it.
         key: dockerTools' name for it; empty if that is the Python name in camel case.
         old_names: names that still mean the same.
         rebase: takes a value from a spec file and the file's folder, and joins relative paths in the value to the
@@ -110,7 +110,7 @@ class Argument(NamedTuple):
 
 
 def list_arguments(table: type[Any]) -> Mapping[str, Argument]:
-    """Return what the keys of the `TypedDict` ``table`` declare, by name, in their order."""
+    """Return the declarations of the keys of the `TypedDict` ``table``, by name, in their order."""
     return {name: _read_declaration(name, annotation) for name, annotation in table.__annotations__.items()}
 
 

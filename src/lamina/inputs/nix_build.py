@@ -17,12 +17,12 @@ _MAX_HINT_LENGTH = 400
 
 
 def build_roots(roots: Iterable[str], search_path: str) -> tuple[str, ...]:
-    """Build the ROOTs that need it, and return ``roots`` with each of these replaced by its store paths.
+    """Build the ROOTs that Nix has to build first, and return ``roots`` with these replaced by their store paths.
 
     ``FLAKE#ATTRIBUTE`` is built with ``nix build``, ``FILE.nix`` and ``FILE.nix#ATTRIBUTE`` with ``nix-build``.
 
     Raises:
-        NotFound: there is no Nix on ``search_path``.
+        NotFound: Nix is not on ``search_path``.
         Unavailable: Nix failed.
 
     """
@@ -30,7 +30,7 @@ def build_roots(roots: Iterable[str], search_path: str) -> tuple[str, ...]:
 
 
 def needs_nix_build(root: str) -> bool:
-    """Tell whether ``root`` is something that Nix builds, and not a store path or a package name."""
+    """Return whether ``root`` is something that Nix builds, and not a store path or a package name."""
     return "#" in root or root.endswith(".nix")
 
 

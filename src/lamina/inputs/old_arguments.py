@@ -1,4 +1,4 @@
-"""Arguments that have another name now: the old name is still taken."""
+"""Arguments that have a new name; the old name still works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parsers of arguments: each takes an argument's name and a value, and returns the value checked.
+"""The parsers of arguments: each takes an argument's name and a value, and returns the checked value.
 
 The type of ``value`` is what the argument documents. Values from spec files and from untyped callers can be anything,
 so every parser checks that too. A parser imports what it needs when it runs, because the help of every command imports
@@ -37,7 +37,7 @@ _FORBIDDEN_CHARACTERS = "[\0\ud800-\udc7f\udd00-\udfff]"
 
 
 def parse_text(name: str, value: str) -> str:
-    """Parse a text without NUL and lone surrogates."""
+    """Parse a string without NUL and lone surrogates."""
     if not isinstance(value, str):
         raise _invalid_argument(name, value, "a string")
     if re.search(_FORBIDDEN_CHARACTERS, value):
@@ -46,7 +46,7 @@ def parse_text(name: str, value: str) -> str:
 
 
 def parse_optional_text(name: str, value: str | None) -> str | None:
-    """Parse a text or None."""
+    """Parse a string or None."""
     return None if value is None else parse_text(name, value)
 
 
@@ -58,7 +58,7 @@ def parse_path(name: str, value: StrPath | None) -> str | None:
 
 
 def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
-    """Parse the file of a layer cache, or None; refuse what looks like a secret, not to make a file of that name."""
+    """Parse the file of a layer cache, or None; refuse a name that looks like a secret, so no such file is made."""
     path = parse_path(name, value)
     if path is not None and holds_secret(path) and not os.path.lexists(path):
         raise _invalid_argument(name, path, "the name of a file")
@@ -66,7 +66,7 @@ def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
 
 
 def parse_texts(name: str, value: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
-    """Parse a list of texts and paths, or a single one."""
+    """Parse a list of strings and paths, or a single one."""
     items = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
         raise _invalid_argument(name, value, "a list of strings")
@@ -88,7 +88,7 @@ def parse_integer(name: str, value: int) -> int:
 
 
 def parse_id(name: str, value: int) -> int:
-    """Parse the number of a user or group, which may be a text of digits too."""
+    """Parse the number of a user or group, which may also be a string of digits."""
     number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else parse_integer(name, value)
     if not 0 <= number <= _MAX_ID:
         raise _invalid_argument(name, value, f"a number from 0 to {_MAX_ID}")
@@ -105,7 +105,7 @@ def parse_seconds(name: str, value: float | None) -> float | None:
 
 
 def parse_size(name: str, value: int | str | None) -> int | None:
-    """Parse a size in bytes, as a number or as a text such as ``4GiB``, or None."""
+    """Parse a size in bytes, as a number or as a string such as ``4GiB``, or None."""
     from lamina.core import names
 
     return None if value is None else names.parse_size(name, value)
@@ -137,7 +137,7 @@ def parse_moment(name: str, value: str | datetime) -> datetime | None:
 
 
 def parse_architecture(name: str, value: str | None) -> str | None:
-    """Return the architecture as images have it (GOARCH), for any of its usual names."""
+    """Parse any usual name of an architecture, and return the one that images use (GOARCH)."""
     from lamina.formats.platform import LINUX, Platform
 
     if value is None:
@@ -174,7 +174,7 @@ def parse_extras(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _parse_words(name: str, value: str | Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
-    """Return the words of a list, or of a text with commas between them, each once."""
+    """Return the words of a list, or of a string with commas between them, each once."""
     texts = value.split(",") if isinstance(value, str) else parse_texts(name, value)
     words = tuple(dict.fromkeys(parse_text(name, text).strip() for text in texts))
     unknown = [word for word in words if word not in known]

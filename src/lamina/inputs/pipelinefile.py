@@ -18,7 +18,7 @@ _EXPECTED = "a layering pipeline in JSON"
 
 
 def looks_like_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
-    """Tell whether ``text`` means a file: it has a slash, ends in ``.json``, or is the name of a file in ``folder``."""
+    """Return whether ``text`` means a file: it has a slash, ends in ``.json``, or names a file in ``folder``."""
     return "/" in text or text.endswith(".json") or os.path.isfile(os.path.join(folder, text))
 
 
@@ -26,7 +26,7 @@ def load(file: str) -> Pipeline:
     """Read the pipeline in ``file``.
 
     Raises:
-        StoreError: the file is missing or could not be read.
+        InputError: the file is missing, or cannot be read.
         FormatError: the file is not JSON, or too long.
         InvalidArgument: the JSON is not a pipeline.
 
@@ -41,7 +41,7 @@ def resolve_links(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pi
     """Return ``pipeline`` with its paths replaced by store paths.
 
     A path inside a store path becomes that store path, and a link in ``folder``, such as ``./result``, the store path
-    that it leads to. Other texts stay as they are.
+    that it leads to. Other strings stay as they are.
     """
     return pipeline.with_paths(partial(_resolve_path, os.fspath(folder)))
 

@@ -1,7 +1,7 @@
-"""Relative paths in a spec file: they start at the file's folder.
+"""Relative paths in a spec file, which start at the folder of the file.
 
 Each function takes the value of an argument and the folder, and returns the value with its relative paths joined to the
-folder. Values are not checked yet: a value of the wrong kind is returned unchanged, and its parser reports it.
+folder. Values are not checked yet: a value of a wrong type is returned unchanged, and its parser reports it.
 """
 
 from __future__ import annotations

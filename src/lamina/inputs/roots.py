@@ -36,11 +36,11 @@ def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath
     Args:
         store: the store in which a package name is looked up.
         text: the ROOT.
-        hint: what helps if the store has no path of a name, and no similar one either.
+        hint: the hint if the store has neither a path of that name nor a similar one.
 
     Raises:
         NotFound: no path has the name, or several have it; or a link does not lead into the store.
-        InvalidArgument: the text is not a valid path in a store.
+        InvalidArgument: ``text`` is not a valid path in a store.
 
     """
     if _DERIVATION_OUTPUT in text:
@@ -58,7 +58,7 @@ def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath
 
 
 def _format_paths(paths: Sequence[StorePath]) -> str:
-    """Return the paths that a message has room for, each complete, and how many more there are."""
+    """Return as many complete paths as a message has room for, and the number of the others."""
     texts: list[str] = []
     for path in paths[:_MAX_LISTED]:
         texts.append(str(path))
@@ -84,7 +84,7 @@ def _resolve_name(store: Store, name: str, hint: str) -> StorePath:
 
 
 def _explain_name(store: Store, name: str) -> str:
-    """Return a hint that says what ``name`` may be instead of the name of a path; empty if nothing is known."""
+    """Return a hint about what ``name`` may mean if it is not the name of a path; return an empty one otherwise."""
     if _is_base(name):
         return f"did you mean {STORE_DIR}/{name}?"
     if name and os.path.lexists(name):
@@ -97,7 +97,7 @@ def _explain_name(store: Store, name: str) -> str:
 
 
 def _is_base(name: str) -> bool:
-    """Tell whether ``name`` is HASH-NAME, a store path without its folder."""
+    """Return whether ``name`` is HASH-NAME, a store path without its folder."""
     try:
         StorePath.parse_base(name)
     except InvalidArgument:

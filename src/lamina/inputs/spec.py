@@ -49,7 +49,7 @@ class StoreSpec:
 class Spec(StoreSpec):
     """The checked `ImageArguments`.
 
-    ``created`` and ``mtime`` are None for the current time; the None of other arguments is that of the caller.
+    ``created`` and ``mtime`` are None for the current time. Other arguments are None if the caller gave None.
     """
 
     contents: tuple[str, ...]
@@ -91,7 +91,7 @@ class Spec(StoreSpec):
     def parse(cls, arguments: Mapping[str, Any]) -> Spec:
         """Check ``arguments`` and return them as a spec.
 
-        Reads the file that ``layering`` names, if it names one.
+        If ``layering`` names a file, the file is read.
 
         Raises:
             InvalidArgument: an argument is unknown or wrong; the message begins with its name.
@@ -113,7 +113,7 @@ class Spec(StoreSpec):
 
 
 def _parse_arguments(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the checked values of the arguments ``names``; those that are not given have their defaults."""
+    """Return the checked values of the arguments ``names``; an argument that is not given has its default."""
     table = {name: ARGUMENTS[name] for name in names}
     old_names = {old: name for name, declared in table.items() for old in declared.old_names}
     given = rename_old_arguments(arguments, old_names)

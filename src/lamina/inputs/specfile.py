@@ -49,13 +49,12 @@ def load(table_name: str) -> dict[str, Any]:
         table_name: ``FILE#NAME``; ``#NAME`` is optional if the file has one image.
 
     Returns:
-        The arguments by their Python names, unchecked. Relative paths in them start at the file; they are joined to its
-        folder.
+        The unchecked arguments, by their Python names. Relative paths in them are joined to the folder of the file.
 
     Raises:
         InputError: the file is missing, or cannot be read.
         FormatError: the file is neither TOML nor JSON.
-        InvalidArgument: there is no such table, or an argument is unknown or there twice.
+        InvalidArgument: there is no such table, or an argument is unknown or given twice.
 
     """
     images = load_all(table_name)
@@ -135,7 +134,7 @@ def _name_arguments(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_argument(key: str) -> str | None:
-    """Return the Python name of the argument that ``key`` spells, or None if it spells none."""
+    """Return the Python name of the argument that ``key`` spells, or None if there is no such argument."""
     snake_case = _to_snake_case(key)
     name = _NAMES.get(snake_case, snake_case)
     return name if name in ARGUMENTS else None

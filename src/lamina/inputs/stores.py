@@ -27,7 +27,7 @@ def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[s
 
     Args:
         spec: the stores, and how they are used.
-        embedded_store: the folder that keeps what binary caches send; None for a temporary one.
+        embedded_store: the folder that keeps what binary caches send. By default a temporary one.
         warnings: receives messages.
 
     Raises what `open_stores` raises.
