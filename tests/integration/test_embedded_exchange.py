@@ -53,7 +53,7 @@ def key(tmp_path: Path) -> Path:
 
 def test_an_export_of_nix_is_imported_and_exported_unchanged(every_nix: Nix, small: Sample, tmp_path: Path) -> None:
     data = _export(every_nix, small, tmp_path / "export")
-    ran = run("store", "import", tmp_path / "export", "--store", tmp_path / "store")
+    ran = run("store", "import", tmp_path / "export", "--to", tmp_path / "store")
     assert ran.stdout.decode().split() == list(small.paths)
     assert run("store", "verify", "--store", tmp_path / "store").code == 0
     ran = run("store", "export", small.root, "--store", tmp_path / "store", "--quiet")

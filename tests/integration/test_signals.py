@@ -83,9 +83,9 @@ RUNS: dict[str, Callable[[SignalCase], list[str]]] = {
     "compressed layers": lambda case: image(case, "-o", f"{case.result}/image.tar", "--layer-compression", "zstd"),
     "fetch": lambda case: [
         *("store", "fetch", ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY),
-        *("--store", f"{case.result}/new"),
+        *("--to", f"{case.result}/new"),
     ],
-    "add": lambda case: ["store", "add", f"{case.folder}/add", "--store", f"{case.result}/store"],
+    "add": lambda case: ["store", "add", f"{case.folder}/add", "--to", f"{case.result}/store"],
     "gc": lambda case: ["store", "gc", "--all", "--store", f"{case.result}/store"],
     "push": lambda case: [
         *("store", "push", "hello", "--store", f"{case.result}/store", "--to", f"file://{case.result}/pushed"),

@@ -251,7 +251,7 @@ def test_no_file_that_is_written_holds_a_secret(cache: str, here: Path) -> None:
     for words in (
         ["build", ROOT, *flags, "-o", "image.tar", "--layer-cache", "layer_cache"],
         ["script", ROOT, *flags, "-o", "script", "--layer-cache", "layer_cache"],
-        ["store", "fetch", ROOT, *flags, "--store", "store"],
+        ["store", "fetch", ROOT, *flags, "--to", "store"],
         ["store", "push", ROOT, *flags, "--to", f"file://{here}/to"],
         ["plan", "hello", *flags, "--channel", cache],
     ):

@@ -208,7 +208,7 @@ def flags(first: str, second: str) -> tuple[str, ...]:
 
 
 def fetch(caches: TwoCaches, first: str, second: str) -> CompletedRun:
-    ran = run("store", "fetch", str(caches.root), *flags(first, second), "--store", caches.machine.store)
+    ran = run("store", "fetch", str(caches.root), *flags(first, second), "--to", caches.machine.store)
     if ran.code == 0:
         assert len(check_store(caches.machine.store)) == PATHS
     return ran

@@ -74,13 +74,13 @@ def test_every_json_document_has_warnings(sources: tuple[str, str], tmp_path: Pa
     assert run("build", ROOT, "--store", "store", "-o", "image.tar").code == 0
     assert run("store", "export", ROOT, "--store", "store", "-o", "export").code == 0
     for words in (
-        ["store", "add", "file", "--store", "store"],
+        ["store", "add", "file", "--to", "store"],
         ["store", "ls", "--store", "store"],
         ["store", "info", ROOT, "--store", "store"],
         ["store", "sign", "--all", "--key", "key", "--store", "store"],
         ["store", "verify", "--store", "store"],
         ["store", "gc", ROOT, "--dry-run", "--store", "store"],
-        ["store", "import", "export", "--store", "other"],
+        ["store", "import", "export", "--to", "other"],
         ["store", "key", "public", "key"],
         ["inspect", "image.tar"],
         ["merge", "image.tar", "-o", "merged.tar"],

@@ -69,7 +69,7 @@ RUNS: dict[str, Callable[[Path], list[object]]] = {
     ],
     "fetch": lambda folder: [
         *("store", "fetch", ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY),
-        *("--store", folder / "fetched"),
+        *("--to", folder / "fetched"),
     ],
 }
 EXPECTED = ("memory: got", "threads and processes: got", "open files: got")

@@ -231,7 +231,7 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
     monkeypatch.setenv(name, value)
     with use_policy(QUICK_POLICY), serve_s3(lambda asked, _: asked.answer(404)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
-        ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--debug", "--store", home / "store")
+        ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--debug", "--to", home / "store")
     assert ran.code != 0
     assert "hunter2" not in ran.stderr
     assert "x-header" not in str(server.seen)
@@ -527,7 +527,7 @@ def test_a_private_bucket_without_credentials_says_where_they_are_looked_for(
 ) -> None:
     with use_policy(QUICK_POLICY), serve_s3(lambda asked, _: asked.answer(403)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
-        ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--store", home / "store")
+        ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--to", home / "store")
     assert ran.code == 5
     assert "AWS_ACCESS_KEY_ID or profile=NAME" in ran.stderr
 

@@ -359,7 +359,7 @@ def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
             url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
             root = "/nix/store/" + "0" * 32 + "-x"
             with use_policy(QUICK_POLICY):
-                ran = run("store", "fetch", root, "--store", url, "--debug", "--store", home / "store")
+                ran = run("store", "fetch", root, "--store", url, "--debug", "--to", home / "store")
         assert ran.code != 0
 
 

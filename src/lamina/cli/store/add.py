@@ -11,7 +11,7 @@ from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import dump_narinfo
-from lamina.cli.store.store_option import split_stores
+from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
 
@@ -32,18 +32,23 @@ from lamina.errors import InvalidArgument
     metavar="ROOT",
     help="Record that PATH needs this path of the store, though it does not mention it.",
 )
+@destination_option
 @option(
     "--store",
     section="sources",
     completion="folder",
     multiple=True,
     metavar="WHERE",
-    help="The store to add to: a folder that is an embedded store, or empty, or not there.  [default: the one in your "
-    "data folder]  A folder that holds nix/store has more paths that PATH may need; those that it does are copied too.",
+    help="Look for references in this store too, such as / for the machine's own. Paths that PATH needs are copied.",
 )
 @result_options
 def command(
-    paths: tuple[str, ...], name: str | None, store: tuple[str, ...], references: tuple[str, ...], report: ReportOptions
+    paths: tuple[str, ...],
+    name: str | None,
+    to: str | None,
+    store: tuple[str, ...],
+    references: tuple[str, ...],
+    report: ReportOptions,
 ) -> None:
     """Make a store path of each PATH, and print it.
 
@@ -53,10 +58,10 @@ def command(
     """
     if name is not None and len(paths) > 1:
         raise InvalidArgument("name", f"one for {len(paths)} paths", "--name with one PATH")
-    folder, others = split_stores(store)
+    folder = choose_destination(to, store)
     added = []
     for path in paths:
-        added.append(lamina.add_path(path, embedded_store=folder, name=name, references=references, store=others))
+        added.append(lamina.add_path(path, embedded_store=folder, name=name, references=references, store=store))
         warn(added[-1].warnings, report)
         if not report.as_json:
             print_stdout(str(added[-1].info.path))

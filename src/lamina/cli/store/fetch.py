@@ -15,7 +15,7 @@ from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
 from lamina.cli.store.path_reports import count_paths, dump_narinfo, summarize_paths
-from lamina.cli.store.store_option import StoreOptions, store_options
+from lamina.cli.store.store_option import StoreOptions, destination_options
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     required=True,
     help="A store path, or a name that --channel or a store knows.",
 )
-@store_options(
-    "Read store paths from here: a binary cache (https://, file://, s3://) or a folder that holds nix/store. The first "
-    "that has a path is used.  [default: https://cache.nixos.org]  A folder that is an embedded store, or empty, or "
-    "not there, is where they are written.  [default: the one in your data folder]"
+@destination_options(
+    "Read store paths from here: a binary cache (https://, file://, s3://), a folder that holds nix/store, or another "
+    "embedded store. The first that has a path is used.  [default: https://cache.nixos.org]"
 )
 @option(
     "--jobs",

@@ -14,7 +14,7 @@ from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
 from lamina.cli.store.path_reports import count_paths
-from lamina.cli.store.store_option import resolve_store_folder
+from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -27,22 +27,18 @@ if TYPE_CHECKING:
 @click.argument(
     "file", metavar="[FILE]", default="-", help="The export.  [default: stdin]", shell_complete=make_completer("file")
 )
-@option(
-    "--store",
-    section="output",
-    completion="folder",
-    metavar="FOLDER",
-    help="The store to write to: an embedded store, or a folder that is empty or not there.  [default: the one in your "
-    "data folder]",
-)
+@destination_option
+@option("--store", metavar="DIR", hidden=True, help="The old name of --to.")
 @report_options
-def command(file: str, store: str | None, report: ReportOptions) -> None:
+def command(file: str, to: str | None, store: str | None, report: ReportOptions) -> None:
     """Import the store paths of an export of nix-store --export or lamina store export, and print each that is valid.
 
     Each path is hashed, and all it refers to must be in the store or come before it. An export has no signatures: its
     word is taken. If it breaks off, the whole paths before that stay.
     """
-    folder = resolve_store_folder(store)
+    if to is not None and store is not None:
+        raise InvalidArgument("--store", "it and --to", "one: it is the old name of the same option")
+    folder = choose_destination(store if to is None else to)
     if file == "-" and sys.stdin.isatty():
         raise InvalidArgument("stdin", "a terminal", "an export", hint="lamina store import FILE reads a file")
 

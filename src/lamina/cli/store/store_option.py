@@ -1,9 +1,13 @@
-"""Parse ``--store``: find the folder that a command works in among its values."""
+"""Parse ``--store`` and ``--to``: the folder that a command works in or writes to, and the stores that it reads from.
+
+``fetch``, ``add`` and ``import`` write to ``--to``, and read from ``--store``. The other commands work on the folder
+among the values of ``--store``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -40,8 +44,17 @@ class StoreOptions(NamedTuple):
     def collect(cls, store: Sequence[str], **values: Any) -> StoreOptions:
         """Make the object of click's values."""
         folder, others = split_stores(store)
-        sources = {"store": others, "channel_lists": get_default_channel_lists(), **collect_given(**values)}
-        return cls(folder, cast("StoreArguments", sources))
+        return cls(folder, _make_sources(others, values))
+
+    @classmethod
+    def collect_with_destination(cls, to: str | None, store: Sequence[str], **values: Any) -> StoreOptions:
+        """Make the object of click's values for a command that writes to ``to``."""
+        return cls(choose_destination(to, store), _make_sources(store, values))
+
+
+def _make_sources(stores: Sequence[str], values: Mapping[str, Any]) -> StoreArguments:
+    sources = {"store": tuple(stores), "channel_lists": get_default_channel_lists(), **collect_given(**values)}
+    return cast("StoreArguments", sources)
 
 
 def store_options(text: str = _HELP) -> Decorator:
@@ -56,6 +69,55 @@ def store_options(text: str = _HELP) -> Decorator:
         option("--store", section="sources", completion="folder", multiple=True, metavar="WHERE", help=text),
         *map(make_option, list_flags("trusted_keys", "verify_signatures", "channel", "offline")),
     )
+
+
+destination_option = option(
+    "--to",
+    section="output",
+    completion="folder",
+    metavar="DIR",
+    help="The store to write to: an embedded store, or a folder that is empty or not there.  [default: the one in your "
+    "data folder]",
+)
+
+
+def destination_options(text: str) -> Decorator:
+    """Return a decorator that adds ``--to`` and the options for sources to a command, which takes them as ``store``.
+
+    Args:
+        text: The help of ``--store``.
+    """
+    return group_options(
+        "store",
+        StoreOptions.collect_with_destination,
+        destination_option,
+        option("--store", section="sources", completion="folder", multiple=True, metavar="WHERE", help=text),
+        *map(make_option, list_flags("trusted_keys", "verify_signatures", "channel", "offline")),
+    )
+
+
+def choose_destination(to: str | None, sources: Sequence[str] = ()) -> str:
+    """Return the folder to write to, by default the one in the user's data folder.
+
+    Args:
+        to: The value of ``--to``.
+        sources: The values of ``--store``.
+
+    Raises:
+        InvalidArgument: ``to`` is a URL or looks like a secret, or it is not given and a source could be meant instead.
+    """
+    if to is not None:
+        if is_remote(to):
+            raise InvalidArgument(
+                "to", short_repr(to), "a folder", hint="lamina store push copies store paths to a binary cache"
+            )
+        return resolve_store_folder(to, "to")
+    for source in sources:
+        if _is_embedded_store(source):
+            reading = f"--store file://{os.path.abspath(source)} reads from it"
+            hint = f"--to {source} writes to it{f', {reading}' if os.path.lexists(source) else ''}"
+            raise InvalidArgument("store", f"{short_repr(source)} without --to", "a store to read from", hint=hint)
+    return get_default_embedded_store()
 
 
 def split_stores(stores: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -91,15 +153,15 @@ def find_store_folder(store: str | None) -> str | None:
     return folder if store is not None or os.path.lexists(folder) else None
 
 
-def resolve_store_folder(store: str | None) -> str:
-    """Return the folder that ``--store`` names, by default the one in the user's data folder.
+def resolve_store_folder(store: str | None, option: str = "store") -> str:
+    """Return the folder that ``--store``, or another ``option``, names, by default the one in the user's data folder.
 
     Raises:
         InvalidArgument: The value is a URL without its scheme, or a key, and would become the name of a new folder.
     """
     if store is not None and not os.path.lexists(store) and holds_secret(store):
         raise InvalidArgument(
-            "store",
+            option,
             short_repr(store),
             "a folder, or the URL of a binary cache",
             hint="a URL begins with its scheme: https://, s3:// or file://",

@@ -31,7 +31,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def fetch(*arguments: str | Path, store: str | Path) -> CompletedRun:
-    return run("store", "fetch", *arguments, "--store", store)
+    return run("store", "fetch", *arguments, "--to", store)
 
 
 def url(cache: Path) -> str:
@@ -189,11 +189,26 @@ def test_the_result_is_readable_for_machines(cache: Path, tmp_path: Path) -> Non
     assert again["paths"][-1] == {**last, "fetched": False}
 
 
-def test_two_folders_to_fetch_into_are_refused(tmp_path: Path) -> None:
-    ran = fetch(ROOT, "--store", tmp_path / "one", store=tmp_path / "two")
+def test_a_source_in_the_place_of_a_destination_is_refused(tmp_path: Path) -> None:
+    ran = run("store", "fetch", ROOT, "--store", tmp_path / "new")
     assert (ran.code, ran.stdout) == (2, b"")
-    assert ran.stderr.splitlines()[-1].endswith(f"--store file://{tmp_path / 'two'}")
-    assert not (tmp_path / "one").exists()
+    assert ran.stderr.splitlines()[-1] == f"hint: --to {tmp_path / 'new'} writes to it"
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_embedded_store_is_a_source_beside_a_destination(cache: Path, tmp_path: Path) -> None:
+    first = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "one")
+    ran = fetch("hello", "--store", tmp_path / "one", store=tmp_path / "two")
+    assert (ran.code, ran.stdout) == (0, first.stdout), ran.stderr
+    assert len(check(tmp_path / "two")) == CLOSURE
+    kept = lamina.list_paths("hello", embedded_store=tmp_path / "two")
+    assert kept == lamina.list_paths("hello", embedded_store=tmp_path / "one")
+
+
+def test_a_destination_is_a_folder(tmp_path: Path) -> None:
+    ran = fetch(ROOT, store="https://cache.example.org")
+    assert (ran.code, ran.error) == (2, "to: got 'https://cache.example.org', expected a folder")
+    assert "lamina store push" in ran.stderr
 
 
 def test_a_folder_of_something_else_is_no_store(cache: Path, tmp_path: Path) -> None:

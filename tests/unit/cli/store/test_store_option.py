@@ -6,7 +6,7 @@ import pytest
 from tests.support.binary_cache import KEY, Cache
 from tests.support.embedded_store import fetch_example
 
-from lamina.cli.store.store_option import find_store_folder, resolve_store_folder, split_stores
+from lamina.cli.store.store_option import choose_destination, find_store_folder, resolve_store_folder, split_stores
 from lamina.errors import InvalidArgument
 
 URL = "https://cache.example.org"
@@ -37,6 +37,27 @@ def test_two_folders_are_refused_and_the_hint_names_a_url(tmp_path: Path) -> Non
     with pytest.raises(InvalidArgument, match="expected one folder to work in") as caught:
         split_stores([str(tmp_path / "new"), str(tmp_path / "cache")])
     assert f"file://{tmp_path}/cache" in caught.value.hint
+
+
+def test_a_destination_is_named_or_that_of_the_user(tmp_path: Path, home: Path) -> None:
+    fetch_example(tmp_path / "filled")
+    assert choose_destination(str(tmp_path / "new"), [str(tmp_path / "filled")]) == str(tmp_path / "new")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").touch()
+    assert choose_destination(None, [URL, str(tmp_path / "other")]) == str(home)
+    with pytest.raises(InvalidArgument, match=r"^to: got '.*', expected a folder$"):
+        choose_destination(URL)
+
+
+@pytest.mark.parametrize("name", ["new", "empty", "filled"])
+def test_a_source_that_was_a_destination_in_earlier_versions_is_refused_without_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    fetch_example(tmp_path / "filled")
+    folder = tmp_path / name
+    with pytest.raises(InvalidArgument, match="without --to, expected a store to read from") as caught:
+        choose_destination(None, [URL, str(folder)])
+    reading = f", --store file://{folder} reads from it" if folder.exists() else ""
+    assert caught.value.hint == f"--to {folder} writes to it{reading}"
 
 
 def test_a_folder_to_read_from_is_a_folder(tmp_path: Path, home: Path) -> None:

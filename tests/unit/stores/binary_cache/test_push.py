@@ -89,7 +89,7 @@ def test_a_pushed_closure_is_a_binary_cache(store: Path, tmp_path: Path, algorit
             == known
         )
     assert CacheInfo.parse((tmp_path / "cache/nix-cache-info").read_bytes()) == CacheInfo(want_mass_query=True)
-    flags = ("--store", f"file://{tmp_path}/cache", "--trusted-key", KEY, "--store", tmp_path / "other")
+    flags = ("--store", f"file://{tmp_path}/cache", "--trusted-key", KEY, "--to", tmp_path / "other")
     assert run("store", "fetch", ROOT, *flags).code == 0
     assert check_store(tmp_path / "other") == set(found)
 
@@ -457,7 +457,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 def test_a_closure_can_be_pushed_to_a_bucket(store: Path, tmp_path: Path, bucket: str) -> None:
     ran = push_store(store, "hello", "--key", "key", "--quiet", to=bucket)
     assert (ran.code, ran.stderr) == (0, "")
-    flags = ("--store", bucket, "--trusted-key", str(lamina.public_key("key")), "--store", tmp_path / "other")
+    flags = ("--store", bucket, "--trusted-key", str(lamina.public_key("key")), "--to", tmp_path / "other")
     ran = run("store", "fetch", ROOT, *flags)
     assert ran.code == 0, ran.stderr
     assert len(check_store(tmp_path / "other")) == CLOSURE

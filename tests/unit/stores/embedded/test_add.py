@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add(*arguments: str | Path) -> CompletedRun:
-    return run("store", "add", *arguments, "--store", "store")
+    return run("store", "add", *arguments, "--to", "store")
 
 
 def parse_path(ran: CompletedRun) -> StorePath:
@@ -152,7 +152,7 @@ def test_a_mentioned_path_becomes_a_reference(folder: Path) -> None:
     assert page["ca"].startswith("fixed:r:sha256:")
     assert has_matching_address(*lamina.list_paths("page", embedded_store="store"))
     check(folder / "store")
-    apart = run("store", "add", "page", "--store", "other")
+    apart = run("store", "add", "page", "--to", "other")
     assert apart.stdout.decode().strip() != page["path"]
 
 

@@ -49,7 +49,7 @@ def export_store(store: Path, *arguments: str | Path) -> bytes:
 def import_export(data: bytes, store: Path) -> CompletedRun:
     file = store.parent / "export"
     file.write_bytes(data)
-    return run("store", "import", file, "--store", store)
+    return run("store", "import", file, "--to", store)
 
 
 def parse_export(data: bytes) -> list[ExportedPath]:
@@ -90,7 +90,7 @@ def test_an_export_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) 
         assert call("store", "export", ROOT, "--store", store, stdout=out).code == 0
     assert file.read_bytes() == export_store(store, ROOT)
     with file.open("rb") as source:
-        ran = call("store", "import", "--store", tmp_path / "other", "--json", stdin=source)
+        ran = call("store", "import", "--to", tmp_path / "other", "--json", stdin=source)
     document = json.loads(ran.stdout)
     assert (ran.code, len(document["paths"]), document["store"]) == (0, CLOSURE, str(tmp_path / "other"))
     assert all(found["new"] and found["narSize"] for found in document["paths"])
@@ -135,7 +135,7 @@ def test_the_paths_to_export_are_named_in_exactly_one_way(store: Path) -> None:
 
 def test_a_valid_path_stays_unchanged(store: Path) -> None:
     before = {file: file.stat().st_ino for file in store.glob("*.narinfo")}
-    ran = run("store", "import", "--store", store, "--json", _write_export(export_store(store, "--all"), store))
+    ran = run("store", "import", "--to", store, "--json", _write_export(export_store(store, "--all"), store))
     assert [found["new"] for found in json.loads(ran.stdout)["paths"]] == [False] * CLOSURE
     assert {file: file.stat().st_ino for file in store.glob("*.narinfo")} == before
     other = dump_exports(({b"other": factories.File(b"!")}, ExportedPath(HELLO, frozenset())))
@@ -209,10 +209,10 @@ def test_an_import_killed_at_any_moment_leaves_a_complete_store(store: Path, tmp
     steps, was_killed, most = 0, True, set()
     while was_killed:
         folder = tmp_path / f"into-{steps}"
-        was_killed = run_and_kill(steps, "store", "import", "--store", folder, stdin=file)
+        was_killed = run_and_kill(steps, "store", "import", "--to", folder, stdin=file)
         most.add(len(check_store(folder)) if (folder / "nix-cache-info").exists() else 0)
         if folder.exists():
-            assert run("store", "import", file, "--store", folder).code == 0
+            assert run("store", "import", file, "--to", folder).code == 0
             assert len(check_store(folder)) == CLOSURE
         steps += 5
     assert {0, CLOSURE} < most
@@ -238,7 +238,7 @@ def test_nothing_goes_to_a_terminal_or_comes_from_one(store: Path, monkeypatch: 
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal(io.BytesIO()))
-    ran = run("store", "import", "--store", store)
+    ran = run("store", "import", "--to", store)
     assert (ran.code, ran.error) == (2, "stdin: got a terminal, expected an export")
 
 
@@ -296,10 +296,10 @@ def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Pa
     folder.mkdir()
     script = (
         'mount -t tmpfs -o size=48k none "$1"\n'
-        'code=0; "$3" -m lamina store import "$2" --store "$1/store" || code=$?; test $code = 10\n'
+        'code=0; "$3" -m lamina store import "$2" --to "$1/store" || code=$?; test $code = 10\n'
         '"$3" -m lamina store verify --store "$1/store" --layer-cache /none\n'
         'mount -o remount,size=1m "$1"\n'
-        '"$3" -m lamina store import "$2" --store "$1/store"\n'
+        '"$3" -m lamina store import "$2" --to "$1/store"\n'
     )
     done = in_mount_namespace(script, (folder, file, sys.executable))
     assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
