@@ -1,7 +1,7 @@
 """The builders of the derivations in nix/, such as those of a customisation layer, a conf.json and an archive.
 
-Invariant: this module needs only the standard library, and its output depends on the derivation alone, not on the
-machine. The verb ``stream`` runs outside of builds, in the script that ``streamLayeredImage`` returns.
+Invariant: this module needs only the standard library, and its output depends only on the derivation, not on the
+machine. The verb ``stream`` runs outside builds, in the script that ``streamLayeredImage`` returns.
 
     python -I -B -c … VERB          in a build, with the derivation's attributes in $NIX_ATTRS_JSON_FILE
     python -I -B -c … stream CONF [-t NAME:TAG]
@@ -38,10 +38,10 @@ class Derivation:
     """The inputs of one build.
 
     Attributes:
-        attributes: What nix/derive.nix passes on.
-        output: Where the output of the build goes.
+        attributes: The values that nix/derive.nix passes on.
+        output: The path of the output of the build.
         file: The JSON file of the attributes, which also holds the closure graph, if the derivation asks for one.
-        jobs: How many processors the build may use; None for all.
+        jobs: The number of processors that the build may use; None for all.
     """
 
     attributes: Mapping[str, Any]
@@ -63,11 +63,11 @@ class Derivation:
 
 def main() -> None:
     """Run one verb and end the process with its exit code."""
-    parser = argparse.ArgumentParser(prog="lamina", description="What the derivations of lamina's nix/ run.")
+    parser = argparse.ArgumentParser(prog="lamina", description="Run a step of the derivations of lamina's nix/.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
         verbs.add_parser(name, help=verb.__doc__)
-    stream = verbs.add_parser("stream", help="Writes the image of a conf.json to stdout.")
+    stream = verbs.add_parser("stream", help="Write the image of a conf.json to stdout.")
     stream.add_argument("conf", metavar="CONF", type=Path)
     stream.add_argument("-t", "--repo_tag", metavar="NAME:TAG", help="another name and tag for the image")
     arguments = parser.parse_args()
@@ -97,7 +97,7 @@ def _read_json(file: Path) -> Any:
 
 
 def write_customisation_layer(derivation: Derivation) -> None:
-    """The root's layer.tar and its checksum."""
+    """Write the layer.tar of the root, and its checksum."""
     base = _read_json(Path(derivation.attributes["baseJson"]))
     layer = docker_tools.build_customisation_layer(
         derivation.output,
@@ -111,7 +111,7 @@ def write_customisation_layer(derivation: Derivation) -> None:
 
 
 def write_conf(derivation: Derivation) -> None:
-    """nixpkgs' conf.json: which store paths go to which layer, and all that is said of the image."""
+    """Write nixpkgs' conf.json: which store paths go to which layer, and the settings of the image."""
     attributes = derivation.attributes
     arguments = attributes["arguments"]
     if arguments["tag"] is None:
@@ -129,9 +129,9 @@ def write_conf(derivation: Derivation) -> None:
 
 
 def _resolve_date(text: str) -> str:
-    """Return ``text``, but ``@SECONDS`` as an ISO date.
+    """Return a date in the form ``@SECONDS`` as an ISO date, and any other ``text`` unchanged.
 
-    GNU date takes ``@SECONDS``, so callers of dockerTools pass a flake's ``lastModified`` in that form.
+    GNU date accepts ``@SECONDS``, so callers of dockerTools pass a flake's ``lastModified`` in that form.
     """
     if re.fullmatch("@[0-9]{1,11}", text):
         return datetime.fromtimestamp(int(text[1:]), UTC).isoformat()
@@ -139,7 +139,7 @@ def _resolve_date(text: str) -> str:
 
 
 def write_archive(derivation: Derivation) -> None:
-    """The image of a conf.json as a file."""
+    """Write the image of a conf.json to a file."""
     with (
         docker_tools.stream_conf(derivation.attributes["conf"], jobs=derivation.jobs) as stream,
         _open_compressed(derivation, derivation.attributes["compressor"]) as (out, compressor),
@@ -148,7 +148,7 @@ def write_archive(derivation: Derivation) -> None:
 
 
 def write_merged(derivation: Derivation) -> None:
-    """Several images in one file, compressed as the last one is."""
+    """Write several images to one file, with the compression of the last image."""
     images = derivation.attributes["images"]
     last = docker_tools.detect_compressor(images[-1]) if images else "none"
     with TemporaryDirectory() as folder, _open_compressed(derivation, last) as (out, compressor):
@@ -158,7 +158,7 @@ def write_merged(derivation: Derivation) -> None:
 
 
 def write_exported_root(derivation: Derivation) -> None:
-    """An image's root as one flattened tar."""
+    """Write the root file system of an image as one tar."""
     with TemporaryDirectory() as folder:
         image = _decompress_zstd(derivation, derivation.attributes["image"], folder)
         docker_tools.export_first_image(image, output=derivation.output, name=derivation.attributes["imageName"])
@@ -186,8 +186,8 @@ def _open_compressed(derivation: Derivation, compressor: str) -> Iterator[tuple[
         if compressor != "zstd":
             yield file, compressor
             return
-        # The zstd program compresses, because not every Python has zstd. Its output does not depend on how many threads
-        # it has; 0 are as many as there are processors.
+        # The zstd program compresses, because not every Python has zstd. Its output does not depend on the number of
+        # threads; 0 means one for each processor.
         command = [derivation.attributes["program"], "--quiet", f"-T{derivation.jobs or 0}"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file) as process:
             if process.stdin:
