@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -70,11 +71,32 @@ def test_the_words_of_annotations_are_found() -> None:
     assert find_touched("Stream") >= {"Draft", "Image", "Progress", "Writable"}
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+FUNCTIONS = sorted(name for name in PUBLIC if inspect.isfunction(getattr(lamina, name)))
+RESULTS = sorted(name for name in PUBLIC if is_dataclass(getattr(lamina, name)))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__", "StrPath", "DeclaredEntry"}))
 def test_a_public_name_is_documented(name: str) -> None:
-    found = getattr(lamina, name)
-    if inspect.isfunction(found) or inspect.isclass(found):
-        assert (found.__doc__ or "").partition("\n")[0].endswith("."), name
+    summary = (inspect.getdoc(getattr(lamina, name)) or "").partition("\n\n")[0]
+    assert re.sub(r"\s+", " ", summary).rstrip(")").endswith("."), f"{name}: {summary}"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_public_function_documents_its_parameters_and_what_it_returns(name: str) -> None:
+    function = getattr(lamina, name)
+    sections = dict(re.findall(r"^(\w+):\n((?:(?: {4}.*)?\n?)*)", inspect.getdoc(function) or "", re.MULTILINE))
+    described = re.findall(r"^    (\w+): ", sections["Args"], re.MULTILINE)
+    assert sorted(described) == sorted(inspect.signature(function).parameters)
+    assert "Returns" in sections or "Yields" in sections
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_public_dataclass_is_frozen_and_documents_its_fields(name: str) -> None:
+    kind = getattr(lamina, name)
+    documented = re.findall(r"^    (\w+): ", inspect.getdoc(kind) or "", re.MULTILINE)
+    own = {field.name for field in fields(kind)} & {*kind.__annotations__}
+    assert {field for field in own if not field.startswith("_")} <= {*documented}
+    assert kind.__dataclass_params__.frozen
 
 
 def test_the_stub_of_the_signatures_is_that_of_the_table() -> None:

@@ -31,6 +31,7 @@ from lamina.layer_cache.files import (
     lock_layer_cache,
 )
 from lamina.messages.redaction import short_repr
+from lamina.messages.sizes import format_size
 from lamina.stores.local.channel import list_cached_lists
 
 _DAY = 24 * 60 * 60
@@ -85,9 +86,16 @@ class PruneResult:
 
 @dataclass(frozen=True, slots=True)
 class CleanResult:
-    """The result of deleting the cache: the ``files`` that were deleted."""
+    """The result of cleaning the cache folder.
+
+    Attributes:
+        files: the files that were deleted.
+    """
 
     files: tuple[DeletedFile, ...]
+
+    def __repr__(self) -> str:
+        return f"<CleanResult: {len(self.files)} files, {format_size(self.size)}>"
 
     @property
     def size(self) -> int:
@@ -96,10 +104,13 @@ class CleanResult:
 
 
 def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
-    """Return how much a layer cache contains, without changing it.
+    """Count what a layer cache contains, without changing it.
 
     Args:
         layer_cache: the file.
+
+    Returns:
+        The number of entries of each kind, and the size of the file.
 
     Raises:
         FormatError: the file is not a layer cache, or belongs to a newer lamina.
@@ -137,6 +148,9 @@ def prune_layer_cache(
         max_size: how large the file may be afterwards, in bytes or as a string such as ``100M``.
         older_than: also delete the entries that were not used for this many days.
 
+    Returns:
+        How many entries were deleted and kept, and the size of the file afterwards.
+
     Raises:
         InvalidArgument: an argument is wrong.
         FormatError: the file is not a layer cache, or belongs to a newer lamina.
@@ -168,6 +182,9 @@ def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -
     Args:
         layer_cache: the file.
         channel_lists: the folder of the lists; None to delete none.
+
+    Returns:
+        The files that were deleted.
 
     Raises:
         InvalidArgument: an argument is wrong.

@@ -59,6 +59,9 @@ class Stream:
 
     """
 
+    def __repr__(self) -> str:
+        return f"<Stream of {self.draft}>"
+
     def __init__(
         self,
         draft: Draft,
@@ -314,6 +317,9 @@ def inspect(
         platform: return only the images for this platform, such as ``linux/arm64``; None for all.
         max_unpacked_size: the most bytes that the image may unpack to, as a number or a string such as ``4GiB``. By
             default 2 GiB, or a hundred times the length of a larger file.
+
+    Returns:
+        The images, in the order of the file.
 
     Raises:
         InvalidArgument: an argument is wrong.

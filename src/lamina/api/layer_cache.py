@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from lamina.core.callbacks import ignore
+from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
@@ -46,6 +47,9 @@ class DamagedLayer:
     paths: tuple[StorePath, ...]
     reason: str
 
+    def __repr__(self) -> str:
+        return f"<DamagedLayer {shorten_digest(self.diff_id)}: {summarize_layer_paths(self.paths)}: {self.reason}>"
+
 
 @dataclass(frozen=True, slots=True)
 class LayerCacheCheck:
@@ -65,6 +69,9 @@ class LayerCacheCheck:
     damaged: tuple[DamagedLayer, ...] = ()
     exists: bool = True
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<LayerCacheCheck: {self.intact} intact, {self.absent} absent, {len(self.damaged)} damaged>"
 
     @property
     def layers(self) -> int:

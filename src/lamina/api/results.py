@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Self, TypeVar
 
 _T = TypeVar("_T")
+# The number of items in the text of a result.
+_MAX_SHOWN = 3
 
 
 class ListResult(tuple[_T, ...]):  # noqa: SLOT001 - a tuple can have no slots
@@ -18,3 +20,8 @@ class ListResult(tuple[_T, ...]):  # noqa: SLOT001 - a tuple can have no slots
         result = super().__new__(cls, tuple(items))
         result.warnings = tuple(warnings)
         return result
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self[:_MAX_SHOWN]))
+        more = f", and {len(self) - _MAX_SHOWN} more" if len(self) > _MAX_SHOWN else ""
+        return f"<{type(self).__name__}: {shown or 'nothing'}{more}>"

@@ -22,7 +22,7 @@ HOMES = {
 def __getattr__(name: str) -> object:
     """Return a function with its whole signature; type checkers read ``signatures.pyi`` instead."""
     if name not in HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from lamina.inputs.signatures import expand
 
     return expand(getattr(import_module(HOMES[name]), name))

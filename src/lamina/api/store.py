@@ -24,6 +24,7 @@ from lamina.inputs.parsers import parse_jobs, parse_texts
 from lamina.inputs.roots import CHANNEL_HINT, LIST_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_store_access
+from lamina.messages.sizes import format_size
 from lamina.stores.binary_cache.copying import CopyingStore
 from lamina.stores.binary_cache.fetch import Fetcher
 from lamina.stores.chained import ChainedStore
@@ -59,10 +60,17 @@ class FetchResult:
     new: frozenset[StorePath]
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<FetchResult: {len(self.paths)} paths, {len(self.new)} of them fetched>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class AddedPath(NarInfo):
-    """The narinfo of a path that was added, with warnings about the stores that its references came from."""
+    """The narinfo of a path that was added to the embedded store, with warnings.
+
+    Attributes:
+        warnings: messages about the stores that its references came from.
+    """
 
     warnings: tuple[str, ...] = ()
 
@@ -87,6 +95,9 @@ class StoredPath:
     known: NarInfo
     closure_size: int
     file: Path
+
+    def __repr__(self) -> str:
+        return f"<StoredPath {self.known.info.path.name}: closure of {format_size(self.closure_size)}>"
 
 
 def fetch_paths(
@@ -187,6 +198,9 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> t
         names: store paths and package names; only paths with one of these names are returned. By default all.
         embedded_store: the store's folder.
 
+    Returns:
+        The narinfos of the paths, in the order of the paths.
+
     Raises:
         InvalidArgument: an argument is wrong.
         NotFound: no path has one of the names.
@@ -203,9 +217,19 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> t
 
 
 def describe_paths(roots: str | Iterable[str], *, embedded_store: StrPath) -> tuple[StoredPath, ...]:
-    """Describe each of ``roots`` in the folder ``embedded_store``, in that order.
+    """Describe store paths in the embedded store.
 
-    Raises what `list_paths` raises, and `NotFound` for a name that several paths have.
+    Args:
+        roots: store paths and package names.
+        embedded_store: the store's folder.
+
+    Returns:
+        The paths in the order of ``roots``.
+
+    Raises:
+        NotFound: a name fits no path, or several.
+        Error: what `list_paths` raises.
+
     """
     with EmbeddedStore(parse_store_folder(embedded_store)) as target:
         texts = parse_texts("contents", roots)

@@ -121,6 +121,9 @@ def collect_garbage(
         all_paths: remove every path; give no roots then.
         dry_run: only return what would be removed.
 
+    Returns:
+        What was removed, with the number of bytes that this frees, and how many paths stay.
+
     Raises:
         InvalidArgument: there is no root and ``all_paths`` is false, or both are given.
         NotFound: nothing of a root is in the store.
@@ -357,7 +360,13 @@ def generate_key(name: str, file: StrPath) -> PublicKey:
 
 
 def public_key(file: StrPath) -> PublicKey:
-    """Return the public key of the secret key in ``file``.
+    """Return the public key that belongs to a secret key.
+
+    Args:
+        file: the file with the secret key.
+
+    Returns:
+        The public key.
 
     Raises:
         InputError: the file is missing, or cannot be read.

@@ -31,6 +31,7 @@ from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
+from lamina.messages.sizes import format_size
 from lamina.rootfs.database import DATABASE_PATH
 from lamina.rootfs.entries import Perm, Xattr
 from lamina.rootfs.layer import RootLayer
@@ -63,10 +64,21 @@ class PreparedRoot:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The plan of an image: the store paths of each layer, in order, with warnings."""
+    """The plan of an image.
+
+    Attributes:
+        layers: the layers of store paths, from the lowest up.
+        warnings: messages about the arguments and the stores.
+    """
 
     layers: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        size = format_size(sum(layer.nar_size for layer in self.layers))
+        return (
+            f"<PlanResult: {len(self.layers)} layers, {sum(len(layer.paths) for layer in self.layers)} paths, {size}>"
+        )
 
 
 def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:

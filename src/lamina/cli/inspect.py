@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import lamina
 from lamina.cli.command import option, verb
-from lamina.cli.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import dump_layer, print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
+from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:

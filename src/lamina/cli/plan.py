@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.image_options import ImageOptions, image_options
-from lamina.cli.labels import summarize_layer_paths
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.tables import Column, print_table
+from lamina.core.labels import summarize_layer_paths
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:

@@ -236,7 +236,12 @@ CODECS: Mapping[str, Callable[[Output, int, int], Output]] = {"none": lambda out
 
 @dataclass(frozen=True, slots=True)
 class LayerCompression:
-    """The compression of all layers of an image. ``level`` is 0 if ``codec`` is ``none``."""
+    """The compression of all layers of an image. ``level`` is 0 if ``codec`` is ``none``.
+
+    Attributes:
+        codec: ``none``, ``gzip`` or ``zstd``.
+        level: the compression level; 0 if ``codec`` is ``none``.
+    """
 
     codec: str
     level: int

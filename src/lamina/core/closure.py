@@ -14,6 +14,7 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.core.topological_order import sort_topologically
 from lamina.errors import NotFound, PlanError
+from lamina.messages.sizes import format_size
 
 Query = Callable[[Collection[StorePath]], Mapping[StorePath, PathInfo]]
 """A function that queries a store for many paths at once. The result leaves out paths that the store lacks."""
@@ -21,9 +22,16 @@ Query = Callable[[Collection[StorePath]], Mapping[StorePath, PathInfo]]
 
 @dataclass(frozen=True)
 class Closure:
-    """Store paths with all their direct and indirect references, sorted by path."""
+    """Store paths with all their direct and indirect references, sorted by path.
+
+    Attributes:
+        infos: the path infos, in the order of their paths.
+    """
 
     infos: tuple[PathInfo, ...]
+
+    def __repr__(self) -> str:
+        return f"<Closure: {len(self)} paths, {format_size(sum(info.nar_size for info in self))}>"
 
     @classmethod
     def resolve(cls, roots: Iterable[StorePath], query: Query) -> Closure:

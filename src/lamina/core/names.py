@@ -61,9 +61,16 @@ def parse_nix32(text: str, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A SHA-256 digest; ``str`` gives OCI's form, ``sha256:`` and 64 hex digits."""
+    """A SHA-256 digest; ``str`` gives OCI's form, ``sha256:`` and 64 hex digits.
+
+    Attributes:
+        raw: its 32 bytes.
+    """
 
     raw: bytes
+
+    def __repr__(self) -> str:
+        return f"Digest('{self}')"
 
     @classmethod
     def parse(cls, text: str) -> Digest:
@@ -119,9 +126,16 @@ def _parse_base64(text: str, rest: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, order=True)
 class StorePath:
-    """A path directly in ``/nix/store``, named HASH-NAME. Store paths sort in the order of their texts."""
+    """A path directly in ``/nix/store``, named HASH-NAME. Store paths sort in the order of their texts.
+
+    Attributes:
+        base: the HASH-NAME.
+    """
 
     base: str
+
+    def __repr__(self) -> str:
+        return f"StorePath('{self}')"
 
     @classmethod
     def parse(cls, text: str) -> StorePath:
@@ -190,10 +204,18 @@ def strip_version(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """A repository and a tag, as ``docker load`` shows them."""
+    """A repository and a tag, as ``docker load`` shows them.
+
+    Attributes:
+        repository: the name without the tag.
+        tag: the tag.
+    """
 
     repository: str
     tag: str
+
+    def __repr__(self) -> str:
+        return f"ImageReference('{self}')"
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:

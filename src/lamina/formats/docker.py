@@ -23,8 +23,10 @@ DEFAULT_DATE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 class ImageConfig:
     """The config of an image without its layers.
 
-    ``architecture`` is a GOARCH, optionally followed by ``/VARIANT``. ``container`` is the container config, the part
-    that a container runtime reads.
+    Attributes:
+        architecture: a GOARCH, optionally followed by ``/VARIANT``.
+        created: the date of the image.
+        container: the container config, the part that a container runtime reads.
     """
 
     architecture: str

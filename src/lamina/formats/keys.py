@@ -26,7 +26,12 @@ _NAME = re.compile(r"[^\s:\x00-\x1f\x7f\ud800-\udfff]+")
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that verifies signatures: a name and 32 bytes."""
+    """A key that verifies signatures: a name and 32 bytes.
+
+    Attributes:
+        name: the name, which signatures begin with.
+        raw: the 32 bytes of the key (Ed25519).
+    """
 
     name: str
     raw: bytes

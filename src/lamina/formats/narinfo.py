@@ -20,6 +20,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidArgument
 from lamina.messages.redaction import short_repr
+from lamina.messages.sizes import format_size
 
 # The largest narinfo in bytes. Real ones are far smaller: a thousand references take 60 KB.
 MAX_SIZE = 1 << 22
@@ -37,12 +38,18 @@ _SIZE_LIMIT = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class NarInfo:
-    """One narinfo.
+    """What a binary cache says about a store path.
 
-    ``url`` is relative to the cache, with or without a leading slash, or an absolute http or https URL. ``compression``
-    is Nix's name for the compression. ``file_hash`` and ``file_size`` (in bytes) describe the compressed file.
-    ``deriver`` is a base name, or empty. ``address`` is the unparsed CA field. ``extra_fields`` are the unknown fields
-    in their order.
+    Attributes:
+        info: the path info.
+        url: where the NAR is: relative to the cache, with or without a leading slash, or an absolute http or https URL.
+        compression: Nix's name for the compression of the NAR.
+        signatures: the signatures, ``NAME:BASE64``.
+        file_hash: the digest of the compressed file.
+        file_size: the size of the compressed file in bytes.
+        deriver: the base name of the derivation, or empty.
+        address: the content address as it is written in the field ``CA``, or empty.
+        extra_fields: the unknown fields, in their order.
     """
 
     info: PathInfo
@@ -54,6 +61,9 @@ class NarInfo:
     deriver: str = ""
     address: str = ""
     extra_fields: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.info.path.name}: {format_size(self.info.nar_size)}>"
 
     @property
     def file_name(self) -> str:

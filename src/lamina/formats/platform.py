@@ -57,11 +57,20 @@ _NIX_SYSTEM = re.compile("([a-z0-9_]+)-([a-z]+)")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A platform. An empty field is unknown; an empty variant of arm64 and amd64 also stands for their default."""
+    """A platform. An empty field is unknown; an empty variant of arm64 and amd64 also stands for their default.
+
+    Attributes:
+        os: the operating system by Go's name (GOOS).
+        architecture: the processor architecture by Go's name (GOARCH).
+        variant: the variant of the architecture, such as ``v7``.
+    """
 
     os: str
     architecture: str
     variant: str = ""
+
+    def __repr__(self) -> str:
+        return f"Platform('{self}')"
 
     @classmethod
     def parse(cls, text: str, subject: str = "platform") -> Platform:

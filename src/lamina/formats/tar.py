@@ -53,7 +53,14 @@ class TypeFlag(bytes, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The user and the group that own a member, by number and by name."""
+    """The user and the group that own a member, by number and by name.
+
+    Attributes:
+        uid: the number of the user.
+        gid: the number of the group.
+        uname: the name of the user.
+        gname: the name of the group.
+    """
 
     uid: int = 0
     gid: int = 0

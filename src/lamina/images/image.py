@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from lamina.core.labels import shorten_digest
 from lamina.core.names import Digest, ImageReference
 from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
+from lamina.messages.sizes import format_size
 from lamina.stores.store import Store
 
 _TAG_LENGTH = 32
@@ -26,8 +28,12 @@ _ROOT = Owner(0, 0, "root", "root")
 class ImageSettings:
     """Everything about an image except its layers.
 
-    If ``tag`` is None, the tag is the first 32 hex digits of the image ID. ``owner`` and ``mtime`` are those of every
-    file in the layers that lamina makes of store paths.
+    Attributes:
+        repository: the image's name without the tag.
+        tag: the tag; None for the first 32 hex digits of the image ID.
+        config: the architecture, the date and the container config.
+        owner: the owner of every file in the layers that lamina makes of store paths.
+        mtime: the modification time of these files.
     """
 
     repository: str
@@ -55,13 +61,24 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An image that can be written, but whose digests are not known yet."""
+    """An image that can be written, but whose digests are not known yet.
+
+    Attributes:
+        plans: the layers of store paths, from the lowest up.
+        store: the store that the paths are read from.
+        root: the customisation layer, which is the last.
+        settings: everything else about the image.
+        base: the layers of the base image, from the lowest up.
+    """
 
     plans: tuple[LayerPlan, ...]
     store: Store
     root: LayerSource
     settings: ImageSettings
     base: tuple[LayerSource, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Draft {self.settings.repository}: {len(self.base) + len(self.plans) + 1} layers>"
 
     def close(self) -> None:
         """Remove the temporary files of the layers; the draft cannot be written any more."""
@@ -81,12 +98,19 @@ class Draft:
 class Image:
     """An image that was written.
 
-    ``digest`` is the digest of its config JSON; ``layers`` are in order from the lowest up.
+    Attributes:
+        digest: the digest of its config JSON, which is the image ID.
+        reference: its name and tag.
+        layers: its layers, from the lowest up.
     """
 
     digest: Digest
     reference: ImageReference
     layers: tuple[Layer, ...]
+
+    def __repr__(self) -> str:
+        size = format_size(sum(layer.size for layer in self.layers))
+        return f"<Image {self.repo_tag} {shorten_digest(self.digest)}: {len(self.layers)} layers, {size}>"
 
     @property
     def id(self) -> str:

@@ -37,7 +37,12 @@ FileId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DeletedFile:
-    """The path of a file that was deleted, and its ``size`` in bytes."""
+    """A file that was deleted.
+
+    Attributes:
+        path: where it was.
+        size: its size in bytes.
+    """
 
     path: str
     size: int

@@ -111,7 +111,12 @@ def _map_paths(argument: Any, convert: Callable[[str], str], found_paths: dict[s
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A layering strategy that is a list of calls; two pipelines are equal if their JSON is."""
+    """A layering strategy that is a list of calls; two pipelines are equal if their JSON is.
+
+    Attributes:
+        text: its JSON.
+        calls: its operations, in order.
+    """
 
     text: str
     calls: tuple[Call, ...] = field(compare=False, repr=False)

@@ -8,21 +8,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lamina.core.labels import summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
+from lamina.messages.sizes import format_size
 
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """A store layer before any content is read: its paths in packing order.
+    """A store layer before any content is read.
 
-    ``reason`` explains to the user why these paths share a layer. ``nars`` holds the hash and size in bytes of each
-    path's NAR, in the same order; it is empty if no store was queried.
+    Attributes:
+        paths: its store paths, in packing order.
+        reason: why these paths share a layer, for people to read.
+        nars: the hash and the size in bytes of each path's NAR, in the same order; empty if no store was queried.
     """
 
     paths: tuple[StorePath, ...]
     reason: str = ""
     nars: tuple[tuple[Digest, int], ...] = ()
+
+    def __repr__(self) -> str:
+        paths = summarize_layer_paths(self.paths, [size for _, size in self.nars])
+        return f"<LayerPlan {paths}: {format_size(self.nar_size)}>"
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo], reason: str) -> LayerPlan:

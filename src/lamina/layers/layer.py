@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from lamina.core.callbacks import accept, ignore
+from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent, Node
 from lamina.formats.docker import store_paths_comment
@@ -23,6 +24,7 @@ from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.listings import LocatedLayer, LocatedPath
 from lamina.layers.packed import PackedLayer, check_names, list_entries, measure_entries, pack_entries
+from lamina.messages.sizes import format_size
 from lamina.system.locations import Location
 from lamina.system.tempdir import TempDir
 
@@ -96,11 +98,21 @@ class LayerSource(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer whose bytes are known: digest and size in bytes of the uncompressed tar, and the store paths in it."""
+    """A layer whose bytes are known.
+
+    Attributes:
+        diff_id: the digest of the uncompressed tar.
+        size: the size of the uncompressed tar in bytes.
+        paths: the store paths in it, in packing order.
+    """
 
     diff_id: Digest
     size: int
     paths: tuple[StorePath, ...]
+
+    def __repr__(self) -> str:
+        paths = summarize_layer_paths(self.paths)
+        return f"<Layer {shorten_digest(self.diff_id)}: {paths}, {format_size(self.size)}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,15 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def format_size(size: float) -> str:
-    """Return a size in bytes as text with a binary unit, such as ``1.5 MiB`` or ``912 MiB``."""
+    """Return a size in bytes as text with a binary unit.
+
+    Args:
+        size: the number of bytes.
+
+    Returns:
+        A text such as ``12 B``, ``1.5 MiB`` or ``912 MiB``.
+
+    """
     if size < 1024:
         return f"{int(size)} B"
     exponent = 1

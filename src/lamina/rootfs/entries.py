@@ -30,7 +30,14 @@ _MAX_ID = 2**32 - 2
 
 @dataclass(frozen=True, slots=True)
 class Dir:
-    """A folder, which is created together with its parents."""
+    """A folder, which is created together with its parents.
+
+    Attributes:
+        path: where it is in the image, with or without a leading slash.
+        mode: the permission bits.
+        uid: the number of its owner.
+        gid: the number of its group.
+    """
 
     path: str
     mode: int = DIRECTORY_MODE
@@ -53,7 +60,15 @@ class Dir:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file with the bytes of ``source``; ``mode`` None means 0755 if the source is executable, else 0644."""
+    """A file with the bytes of another file.
+
+    Attributes:
+        path: where it is in the image, with or without a leading slash.
+        source: the file on this machine that is copied.
+        mode: the permission bits. None means 0755 if the source is executable, else 0644.
+        uid: the number of its owner.
+        gid: the number of its group.
+    """
 
     path: str
     source: str
@@ -91,7 +106,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class SymlinkEntry:
-    """A symlink whose target is ``target``, unchanged."""
+    """A symlink.
+
+    Attributes:
+        path: where it is in the image, with or without a leading slash.
+        target: what it points to, unchanged.
+    """
 
     path: str
     target: str
@@ -120,7 +140,14 @@ Symlink = SymlinkEntry
 
 @dataclass(frozen=True, slots=True)
 class Perm:
-    """A new mode and owner for an existing file or folder."""
+    """A new mode and owner for an existing file or folder.
+
+    Attributes:
+        path: where it is in the image, with or without a leading slash.
+        mode: the permission bits.
+        uid: the number of its owner.
+        gid: the number of its group.
+    """
 
     path: str
     mode: int
@@ -145,7 +172,13 @@ class Perm:
 
 @dataclass(frozen=True, slots=True)
 class Xattr:
-    """An extended attribute, such as ``security.capability``, for an existing file or folder."""
+    """An extended attribute, such as ``security.capability``, for an existing file or folder.
+
+    Attributes:
+        path: where it is in the image, with or without a leading slash.
+        name: the name of the attribute.
+        value: its value.
+    """
 
     path: str
     name: str

@@ -26,9 +26,11 @@ _Entry = tuple[Node, Member, Meta]
 
 @dataclass(frozen=True, slots=True)
 class RootLayer(LayerSource):
-    """A root as the last layer of an image.
+    """The root file system as the last layer of an image: the customisation layer.
 
-    ``workspace`` is the temporary folder that holds the tree's files, None if they are elsewhere.
+    Attributes:
+        tree: the root; an empty one by default.
+        workspace: the temporary folder that holds the tree's files; None if they are elsewhere.
     """
 
     tree: Tree = field(default_factory=Tree)

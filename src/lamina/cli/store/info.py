@@ -9,13 +9,13 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
-from lamina.cli.labels import shorten_sri
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import resolve_store_folder
 from lamina.cli.tables import print_fields
+from lamina.core.labels import shorten_sri
 from lamina.core.names import STORE_DIR
 from lamina.messages.sizes import format_size
 

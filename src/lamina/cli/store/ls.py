@@ -10,13 +10,13 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
-from lamina.cli.labels import HASH_DIGITS
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json
 from lamina.cli.store.path_reports import dump_narinfo, summarize_paths
 from lamina.cli.store.store_option import find_store_folder
 from lamina.cli.tables import Column, print_table
+from lamina.core.labels import HASH_DIGITS
 from lamina.errors import NotFound
 from lamina.messages.sizes import format_size
 

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.formats.image_names import DistinctNames
 from lamina.formats.platform import Platform
+from lamina.messages.sizes import format_size
 from lamina.system.tempdir import TempDir
 
 NO_PLATFORM = Platform("", "")
@@ -22,9 +24,15 @@ NO_PLATFORM = Platform("", "")
 class SourceLayer:
     """A layer of a source image.
 
-    ``name`` is the name of the layer's file in the image file. ``blob`` is that file as it is stored, possibly
-    compressed; ``digest`` and ``size`` describe it. ``tar`` is the uncompressed tar, which exists for as long as
-    ``workspace`` is referenced. ``paths`` are the store paths of which the tar has members.
+    Attributes:
+        name: the name of the layer's file in the image file.
+        diff_id: the digest of the uncompressed tar.
+        digest: the digest of the layer's file, which may be compressed.
+        size: the size of that file in bytes.
+        blob: where that file is.
+        tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
+        paths: the store paths of which the tar has members.
+        workspace: the temporary folder that holds the tar; None if it is elsewhere.
     """
 
     name: str
@@ -36,14 +44,23 @@ class SourceLayer:
     paths: tuple[StorePath, ...]
     workspace: TempDir | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        paths = summarize_layer_paths(self.paths)
+        return f"<SourceLayer {shorten_digest(self.digest)}: {paths}, {format_size(self.size)}>"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
     """An image that was read.
 
-    ``digest`` is the image ID, ``config`` the parsed ``config_json``; ``layers`` are in order from the lowest up.
-    ``tags`` are the names without the form NAME:TAG that an OCI layout may contain: a bare tag, or any other text.
-    ``index_platform`` is the platform that an index states for the image.
+    Attributes:
+        digest: the image ID.
+        repo_tags: the names as NAME:TAG.
+        config_json: the config as it is in the file.
+        config: the parsed config.
+        layers: the layers, from the lowest up.
+        tags: the names in an OCI layout that are not NAME:TAG: a bare tag, or any other text.
+        index_platform: the platform that an index states for the image.
     """
 
     digest: Digest
@@ -53,6 +70,10 @@ class SourceImage:
     layers: tuple[SourceLayer, ...]
     tags: tuple[str, ...] = ()
     index_platform: Platform = NO_PLATFORM
+
+    def __repr__(self) -> str:
+        names = " ".join((*self.repo_tags[:1], shorten_digest(self.digest)))
+        return f"<SourceImage {names}: {self.platform}, {len(self.layers)} layers>"
 
     @property
     def id(self) -> str:

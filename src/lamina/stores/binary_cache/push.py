@@ -29,6 +29,7 @@ from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo, check_cache_info
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
+from lamina.messages.sizes import format_size
 from lamina.stores.nars import copy_nar, find_narinfo
 from lamina.stores.store import Store
 from lamina.stores.transport import WritableTransport
@@ -62,11 +63,14 @@ class PushOptions:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """The result of a push.
+    """The result of a push to a binary cache.
 
-    ``sent`` are the paths that were sent, references first; ``signed`` are paths that were present and got new
-    signatures; ``present`` is the number of paths that were present and left unchanged; ``size`` is the size in bytes
-    of the compressed NARs that were sent; ``warnings`` are those of the stores that the paths come from.
+    Attributes:
+        sent: the paths that were sent, references first.
+        signed: the paths that were there and got new signatures.
+        present: the number of paths that were there and stay unchanged.
+        size: the size in bytes of the compressed NARs that were sent.
+        warnings: messages about the stores that the paths come from.
     """
 
     sent: tuple[StorePath, ...]
@@ -74,6 +78,10 @@ class PushResult:
     present: int
     size: int
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.sent)} paths sent, {len(self.signed)} signed, {self.present} present"
+        return f"<PushResult: {counts}, {format_size(self.size)}>"
 
 
 def push(store: Store, closure: Closure, cache: WritableTransport, options: PushOptions) -> PushResult:

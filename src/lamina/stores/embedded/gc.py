@@ -14,6 +14,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.topological_order import sort_topologically
 from lamina.formats.narinfo import NarInfo
+from lamina.messages.sizes import format_size
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.stray_files import NARS, find_old_locks, find_orphans, find_stray_files, get_size
 from lamina.stores.embedded.verify import read_valid_narinfos
@@ -24,16 +25,22 @@ _LISTING = ".ls"
 
 @dataclass(frozen=True, slots=True)
 class GCResult:
-    """What a garbage collection removes.
+    """The result of a garbage collection.
 
-    ``paths`` are the store paths in the order of their removal, each with the number of bytes that it frees; ``files``
-    are other files, with their sizes; ``kept`` is the number of paths that stay; ``warnings`` are about the roots.
+    Attributes:
+        paths: the store paths that are removed, in that order, each with the number of bytes that this frees.
+        files: other files that are removed, with their sizes in bytes.
+        kept: the number of store paths that stay.
+        warnings: messages about the roots.
     """
 
     paths: tuple[tuple[StorePath, int], ...]
     files: tuple[tuple[str, int], ...]
     kept: int
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<GCResult: {len(self.paths)} paths removed, {self.kept} kept, {format_size(self.size)} freed>"
 
     @property
     def size(self) -> int:

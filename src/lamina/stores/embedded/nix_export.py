@@ -41,7 +41,12 @@ def write_export(store: Store, closure: Closure, write: Write) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ImportedPath:
-    """An imported path. ``is_new`` is False if it was valid before; its path info stays unchanged then."""
+    """A path that was imported into the embedded store.
+
+    Attributes:
+        info: its path info.
+        is_new: whether it was not valid before. If it was, its path info stays unchanged.
+    """
 
     info: PathInfo
     is_new: bool

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lamina.core.names import StorePath
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
+from lamina.messages.sizes import format_size
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.stray_files import find_orphans, find_stray_files
 from lamina.stores.integrity import check_nar
@@ -24,7 +25,12 @@ _DAMAGE_ERRORS = (FormatError, IntegrityError, InvalidArgument, NotFound, Unavai
 
 @dataclass(frozen=True, slots=True)
 class DamagedPath:
-    """A path that is damaged: ``hash``, the 32 digits that its name begins with, and ``reason``, a message."""
+    """A damaged path of the embedded store.
+
+    Attributes:
+        hash: the 32 digits that the path's name begins with.
+        reason: what is wrong, as a message.
+    """
 
     hash: str
     reason: str
@@ -32,11 +38,16 @@ class DamagedPath:
 
 @dataclass(frozen=True, slots=True)
 class StoreCheck:
-    """The result of checking a store.
+    """The result of verifying the embedded store.
 
-    ``intact`` is the number of good paths; ``damaged`` paths are still damaged, ``mended`` ones were repaired.
-    ``orphans`` is the number of NARs that belong to no path, ``leftovers`` that of files that killed processes left.
-    ``size`` is the size of all NARs in bytes; ``warnings`` are those of the caches that were asked during a repair.
+    Attributes:
+        intact: the number of good paths.
+        damaged: the paths that are damaged.
+        orphans: the number of NARs that belong to no path.
+        leftovers: the number of files that killed processes left.
+        size: the size of all NARs in bytes.
+        mended: the paths that were repaired.
+        warnings: messages about the binary caches that were asked for repairs.
     """
 
     intact: int
@@ -46,6 +57,10 @@ class StoreCheck:
     size: int
     mended: tuple[DamagedPath, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = f"{self.intact} intact, {len(self.damaged)} damaged, {len(self.mended)} repaired"
+        return f"<StoreCheck: {counts}, {format_size(self.size)}>"
 
     @property
     def paths(self) -> int:

@@ -2,7 +2,7 @@
 
 from tests.support.factories import path
 
-from lamina.cli.labels import NO_PATHS, shorten_digest, shorten_sri, summarize_layer_paths
+from lamina.core.labels import NO_PATHS, shorten_digest, shorten_sri, summarize_layer_paths
 from lamina.core.names import Digest
 
 
