@@ -178,10 +178,15 @@ def _choose_layer_cache() -> str:
 
 def _parse_reference(text: str, given: Mapping[str, Any]) -> dict[str, str]:
     """Return the name, and the tag if there is one, of ``NAME[:TAG]``; refuse others than ``given`` has."""
-    from lamina.core.names import split_reference
+    from lamina.core.names import parse_repository, parse_tag, split_reference
 
     name, tag = split_reference(text)
-    parsed = {"name": name, "tag": tag} if tag is not None else {"name": name}
+    try:
+        parsed = {"name": parse_repository(name), **({"tag": parse_tag(tag)} if tag is not None else {})}
+    except InvalidArgument:
+        # The error of the part is dropped, because the part may be that of a password.
+        expected = "NAME or NAME:TAG, such as hello or host:5000/hello:1.0"
+        raise InvalidArgument("-t", short_repr(text), expected) from None
     for argument, value in parsed.items():
         if given.get(argument, value) != value:
             other = f"--{argument} {short_repr(given[argument])}"

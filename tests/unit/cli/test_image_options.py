@@ -153,6 +153,8 @@ def test_one_option_gives_the_name_and_the_tag(
     [
         (["-t", "a:1", "--name", "b"], "-t: got 'a:1' and --name 'b', expected one name"),
         (["--tag", "2", "-t", "a:1"], "-t: got 'a:1' and --tag '2', expected one tag"),
+        (["-t", "a b"], "-t: got 'a b', expected NAME or NAME:TAG, such as hello or host:5000/hello:1.0"),
+        (["-t", "a:"], "-t: got 'a:', expected NAME or NAME:TAG, such as hello or host:5000/hello:1.0"),
     ],
 )
 def test_two_names_or_tags_are_refused(collect: Collect, words: list[str], message: str) -> None:
