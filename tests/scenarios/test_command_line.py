@@ -401,14 +401,17 @@ def test_inspect_shows_the_platforms_of_a_layout(tmp_path: Path) -> None:
     layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
     layout.write(tmp_path / "layout")
     document = json.loads(run("inspect", "--json", tmp_path / "layout").stdout)
-    (other,) = document["others"]
+    first, other = document["images"]
+    assert document["others"] == [other]
+    assert all(document[key] == value for key, value in first.items())
     assert [item["platform"] for item in (document, other)] == ["linux/arm64", "linux/amd64"]
     assert [item["architecture"] for item in (document, other)] == ["arm64", "amd64"]
     assert document["repo_tags"] == other["repo_tags"] == ["x:1"]
     layout.index(made[0])
     (tmp_path / "image.tar").write_bytes(layout.tar())
     document = json.loads(run("inspect", "--json", tmp_path / "image.tar").stdout)
-    assert "platform" not in document
+    assert (document["platform"], document["others"]) == ("linux/arm64", [])
+    assert document["images"] == [{key: document[key] for key in document["images"][0]}]
     lines = run("inspect", tmp_path / "image.tar").stdout.decode().splitlines()
     assert lines[0] == "no name"
     assert lines[2] == "  platform  linux/arm64"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_export
 from lamina.cli.options import (
     ReaderOptions,
     ReportOptions,
@@ -57,7 +58,6 @@ def command(
         )
     print_summary(f"{join_names(exported.repo_tags, 'no name')}: {len(exported.layers)} layers, {exported.id}", report)
     if report.as_json:
-        document = {"id": exported.id, "repo_tags": list(exported.repo_tags), "platform": exported.platform}
-        print_json(document, to_stderr=output == "-")
+        print_json(dump_export(output, exported), to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_inspection
 from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import dump_layer, print_json, warn
+from lamina.cli.reporting import print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
 from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.messages.sizes import format_size
@@ -31,8 +32,7 @@ def command(image: str, reader: ReaderOptions, report: ReportOptions, *, full: b
     images = lamina.inspect(image, platform=reader.platform, max_unpacked_size=reader.max_unpacked_size)
     warn(images.warnings, report)
     if report.as_json:
-        first, *others = (_dump_image(item, several=len(images) > 1) for item in images)
-        print_json({**first, **({"others": others} if others else {}), "warnings": images.warnings})
+        print_json(dump_inspection(images))
         return
     for number, item in enumerate(images):
         if number:
@@ -70,16 +70,3 @@ def _list_paths(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
     yield number, format_size(layer.size), str(layer.diff_id), str(layer.digest), first
     for path in others:
         yield number, "", "", "", path
-
-
-def _dump_image(image: SourceImage, *, several: bool) -> dict[str, Any]:
-    return {
-        "id": str(image.digest),
-        "repo_tags": list(image.repo_tags),
-        **({"tags": list(image.tags)} if image.tags else {}),
-        "architecture": image.config.get("architecture"),
-        **({"platform": image.platform} if several else {}),
-        "created": image.config.get("created"),
-        "config": image.config.get("config"),
-        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
-    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_merged
 from lamina.cli.options import (
     ReaderOptions,
     ReportOptions,
@@ -15,10 +16,10 @@ from lamina.cli.options import (
     report_options,
 )
 from lamina.cli.output import open_output, print_stdout
-from lamina.cli.reporting import dump_layer, open_progress, print_json, print_summary, warn
+from lamina.cli.reporting import open_progress, print_json, print_summary, warn
 
 if TYPE_CHECKING:
-    from lamina.images.readers.source_image import SourceImage
+    pass
 
 
 @verb("merge", "lamina merge hello.tar.gz server.tar -o both.tar.gz")
@@ -55,14 +56,6 @@ def command(
     layers = {layer.diff_id: layer.tar.length for image in merged for layer in image.layers}
     print_summary(f"{len(merged)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", report)
     if report.as_json:
-        print_json({"images": list(map(_dump_image, merged)), "warnings": merged.warnings}, to_stderr=output == "-")
+        print_json(dump_merged(output, merged), to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)
-
-
-def _dump_image(image: SourceImage) -> dict[str, Any]:
-    return {
-        "id": image.id,
-        "repo_tags": list(image.repo_tags),
-        "layers": [dump_layer(layer.diff_id, layer.diff_id, layer.tar.length, layer.paths) for layer in image.layers],
-    }

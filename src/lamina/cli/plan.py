@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_plan
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
@@ -37,7 +38,7 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
     planned = lamina.plan_layered_image(**image.make_arguments())
     warn(planned.warnings, report)
     if report.as_json:
-        print_json({"layers": [_dump_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
+        print_json(dump_plan(planned))
         return
     _print_layers(planned.layers, full=full)
     total = sum(layer.nar_size for layer in planned.layers)
@@ -65,7 +66,3 @@ def _list_layer(number: str, layer: LayerPlan) -> Iterator[Sequence[str]]:
 def _list_paths(number: str, layer: LayerPlan) -> Iterator[Sequence[str]]:
     for path, (_, size) in zip(layer.paths, layer.nars, strict=True):
         yield number, format_size(size), str(path), layer.reason
-
-
-def _dump_layer(layer: LayerPlan) -> dict[str, Any]:
-    return {"paths": list(map(str, layer.paths)), "nar_size": layer.nar_size, "reason": layer.reason}

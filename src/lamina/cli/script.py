@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_script
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
@@ -30,6 +31,6 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
         warn(stream.warnings, report)
         stream.script(output)
     if report.as_json:
-        print_json({"script": output, "layers": len(stream.draft.layers), "warnings": list(stream.warnings)})
+        print_json(dump_script(output, len(stream.draft.layers), stream.warnings))
     else:
         print_stdout(output)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import lamina
 from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.command import verb
 from lamina.cli.default_paths import get_default_channel_lists, get_default_layer_cache
+from lamina.cli.documents.caches import dump_cache_clean
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
@@ -29,7 +28,7 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
         layer_cache=layer_cache, channel_lists=get_default_channel_lists() if is_default else None
     )
     if report.as_json:
-        print_json({**asdict(result), "size": result.size})
+        print_json(dump_cache_clean(result))
         return
     print_files(result.files)
     count = len(result.files)

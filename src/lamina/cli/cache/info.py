@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import lamina
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.command import verb
+from lamina.cli.documents.caches import dump_cache_info
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json
@@ -21,8 +20,7 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
     """Show the path and size of the layer cache, its number of entries, and when the oldest one was last used."""
     result = lamina.describe_layer_cache(layer_cache=layer_cache)
     if report.as_json:
-        oldest = result.oldest.isoformat() if result.oldest else None
-        print_json({"layer_cache": layer_cache, "entries": result.entries, **asdict(result), "oldest": oldest})
+        print_json(dump_cache_info(layer_cache, result))
         return
     if not result.exists:
         print_stdout(escape_controls(f"no layer cache at {layer_cache}"))

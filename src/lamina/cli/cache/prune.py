@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import lamina
 from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.command import option, verb
+from lamina.cli.documents.caches import dump_cache_prune
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
@@ -38,7 +37,7 @@ def command(layer_cache: str, max_size: str, older_than: int | None, *, report: 
     result = lamina.prune_layer_cache(layer_cache=layer_cache, max_size=max_size, older_than=older_than)
     warn(result.warnings, report)
     if report.as_json:
-        print_json({"layer_cache": layer_cache, **asdict(result)})
+        print_json(dump_cache_prune(layer_cache, result))
         return
     print_files(result.files)
     print_stdout(f"{result.deleted} entries deleted, {result.kept} kept ({format_size(result.size)})")

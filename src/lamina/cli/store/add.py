@@ -7,10 +7,10 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
+from lamina.cli.documents.stores import dump_paths
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
@@ -67,4 +67,4 @@ def command(
             print_stdout(str(added[-1].info.path))
     if report.as_json:
         warnings = [warning for path in added for warning in path.warnings]
-        print_json({"store": folder, "paths": list(map(dump_narinfo, added)), "warnings": warnings})
+        print_json(dump_paths(folder, added, warnings))

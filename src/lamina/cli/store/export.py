@@ -6,6 +6,7 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.stores import dump_store_export
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_output
 from lamina.cli.reporting import print_json, print_summary, warn
@@ -44,4 +45,4 @@ def command(
     warn(paths.warnings, report)
     print_summary(f"exported {count_paths(len(paths))}", report)
     if report.as_json:
-        print_json({"paths": list(map(str, paths)), "warnings": paths.warnings}, to_stderr=output == "-")
+        print_json(dump_store_export(output, paths, paths.warnings), to_stderr=output == "-")

@@ -11,10 +11,11 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.stores import dump_fetch
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
-from lamina.cli.store.path_reports import count_paths, dump_narinfo, summarize_paths
+from lamina.cli.store.path_reports import count_paths, summarize_paths
 from lamina.cli.store.store_option import StoreOptions, destination_options
 from lamina.messages.sizes import format_size
 
@@ -57,8 +58,7 @@ def command(roots: tuple[str, ...], store: StoreOptions, jobs: int | None, repor
         fetched = lamina.fetch_paths(roots, embedded_store=store.folder, jobs=jobs, progress=progress, **store.sources)
     warn(fetched.warnings, report)
     if report.as_json:
-        paths = [{**dump_narinfo(narinfo), "fetched": narinfo.info.path in fetched.new} for narinfo in fetched.paths]
-        print_json({"store": store.folder, "paths": paths, "warnings": list(fetched.warnings)})
+        print_json(dump_fetch(store.folder, fetched))
         return
     for narinfo in fetched.paths:
         print_stdout(str(narinfo.info.path))

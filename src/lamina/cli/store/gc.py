@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
+from lamina.cli.documents.stores import dump_garbage
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json, warn
@@ -51,7 +52,7 @@ def command(
     result = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
     warn(result.warnings, report)
     if report.as_json:
-        print_json({"store": folder, "dry_run": dry_run, **_dump_result(result)})
+        print_json(dump_garbage(folder, result, dry_run=dry_run))
         return
     for path, size in result.paths:
         print_stdout(f"{size:>12} {path}")
@@ -65,13 +66,3 @@ def _format_summary(result: GCResult, *, dry_run: bool) -> str:
     others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
     removed = f"{count_paths(len(result.paths))}{others}, {result.size} bytes ({format_size(result.size)})"
     return f"{removed} {'would be' if dry_run else ''} removed, {count_paths(result.kept)} kept".replace("  ", " ")
-
-
-def _dump_result(result: GCResult) -> dict[str, Any]:
-    return {
-        "paths": [{"path": str(path), "size": size} for path, size in result.paths],
-        "files": [{"name": name, "size": size} for name, size in result.files],
-        "size": result.size,
-        "kept": result.kept,
-        "warnings": result.warnings,
-    }

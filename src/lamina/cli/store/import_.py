@@ -10,6 +10,7 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
+from lamina.cli.documents.stores import dump_import
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
@@ -50,10 +51,6 @@ def command(file: str, to: str | None, store: str | None, report: ReportOptions)
     warn(result.warnings, report)
     new = sum(imported.is_new for imported in result)
     if report.as_json:
-        paths = [
-            {"path": str(imported.info.path), "narSize": imported.info.nar_size, "new": imported.is_new}
-            for imported in result
-        ]
-        print_json({"store": folder, "paths": paths, "warnings": result.warnings})
+        print_json(dump_import(folder, result, result.warnings))
     else:
         print_summary(f"{folder}: {count_paths(len(result))}, {new} of them new", report)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.stores import dump_path_info
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
-from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import resolve_store_folder
 from lamina.cli.tables import print_fields
 from lamina.core.labels import shorten_sri
@@ -48,7 +48,7 @@ def command(roots: tuple[str, ...], store: str | None, report: ReportOptions, *,
     folder = resolve_store_folder(store)
     stored_paths = lamina.describe_paths(roots, embedded_store=folder)
     if report.as_json:
-        print_json({"store": folder, "paths": list(map(_dump_path, stored_paths))})
+        print_json(dump_path_info(folder, stored_paths))
         return
     for number, path in enumerate(stored_paths):
         if number:
@@ -70,7 +70,3 @@ def _list_fields(path: StoredPath, *, full: bool) -> Iterator[tuple[str, str]]:
         yield "signature", signature if full else signature.partition(":")[0]
     for reference in sorted(info.references):
         yield "reference", str(reference) if full else reference.name
-
-
-def _dump_path(path: StoredPath) -> dict[str, Any]:
-    return {**dump_narinfo(path.known), "closureSize": path.closure_size, "file": str(path.file)}

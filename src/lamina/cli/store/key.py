@@ -7,6 +7,7 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
+from lamina.cli.documents.stores import dump_key
 from lamina.cli.lazy_group import CommandGroup
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
@@ -44,7 +45,7 @@ def generate(name: str, output: str, report: ReportOptions) -> None:
     """
     if output == "-":
         raise InvalidArgument("output", "-", "a file, for stdout is for the public key")
-    _print_key(lamina.generate_key(name, output), report)
+    _print_key(lamina.generate_key(name, output), output, report)
 
 
 @verb("public", "lamina store key public cache.key")
@@ -52,15 +53,15 @@ def generate(name: str, output: str, report: ReportOptions) -> None:
 @result_options
 def public(file: str, report: ReportOptions) -> None:
     """Print the public half of the secret key in FILE."""
-    _print_key(lamina.public_key(file), report)
+    _print_key(lamina.public_key(file), file, report)
 
 
 command.add_command(generate)
 command.add_command(public)
 
 
-def _print_key(key: lamina.PublicKey, report: ReportOptions) -> None:
+def _print_key(key: lamina.PublicKey, file: str, report: ReportOptions) -> None:
     if report.as_json:
-        print_json({"name": key.name, "public_key": str(key)})
+        print_json(dump_key(key, file))
     else:
         print_stdout(str(key))

@@ -10,10 +10,11 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.stores import dump_paths
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json
-from lamina.cli.store.path_reports import dump_narinfo, summarize_paths
+from lamina.cli.store.path_reports import summarize_paths
 from lamina.cli.store.store_option import find_store_folder
 from lamina.cli.tables import Column, print_table
 from lamina.core.labels import HASH_DIGITS
@@ -57,7 +58,7 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool
         raise NotFound(names[0], "no store yet", "one", hint="lamina store fetch and add make one")
     narinfos = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if report.as_json:
-        print_json({"store": folder, "paths": list(map(dump_narinfo, narinfos))})
+        print_json(dump_paths(folder, narinfos))
         return
     is_table = sys.stdout.isatty()
     if is_table and not full:

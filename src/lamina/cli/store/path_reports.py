@@ -1,30 +1,14 @@
-"""Describe store paths as text and as JSON."""
+"""Describe store paths as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lamina.core.names import STORE_DIR
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo
-
-
-def dump_narinfo(narinfo: NarInfo) -> dict[str, Any]:
-    """Return the narinfo of a path as JSON, with the keys of ``nix path-info --json``, and ``url``."""
-    info = narinfo.info
-    return {
-        "path": str(info.path),
-        "narHash": info.nar_hash.sri,
-        "narSize": info.nar_size,
-        "references": list(map(str, sorted(info.references))),
-        "deriver": f"{STORE_DIR}/{narinfo.deriver}" if narinfo.deriver else None,
-        "signatures": list(narinfo.signatures),
-        "ca": narinfo.address or None,
-        "url": narinfo.url,
-    }
 
 
 def summarize_paths(paths: Iterable[NarInfo]) -> str:

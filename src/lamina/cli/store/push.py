@@ -8,11 +8,13 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.stores import dump_store_push
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import StoreOptions, store_options
+from lamina.messages.redaction import clean_url
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
@@ -82,15 +84,7 @@ def command(
     )
     warn(result.warnings, report)
     if report.as_json:
-        print_json(
-            {
-                "sent": list(map(str, result.sent)),
-                "signed": list(map(str, result.signed)),
-                "present": result.present,
-                "size": result.size,
-                "warnings": result.warnings,
-            }
-        )
+        print_json(dump_store_push(clean_url(to), result))
         return
     sent = f"{count_paths(len(result.sent))} sent ({format_size(result.size)})"
     signed = f", {len(result.signed)} signed anew" if result.signed else ""

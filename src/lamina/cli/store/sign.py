@@ -6,10 +6,10 @@ import click
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.stores import dump_paths
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import resolve_store_folder
 
 
@@ -46,7 +46,7 @@ def command(
     result = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)
     warn(result.warnings, report)
     if report.as_json:
-        print_json({"store": folder, "paths": list(map(dump_narinfo, result)), "warnings": result.warnings})
+        print_json(dump_paths(folder, result, result.warnings))
         return
     for narinfo in result:
         print_stdout(str(narinfo.info.path))

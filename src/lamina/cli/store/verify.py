@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_layer_cache
+from lamina.cli.documents.caches import dump_verification
 from lamina.cli.options import ReportOptions, argument_options, list_flags, report_options
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import open_progress, print_json, warn
@@ -74,7 +74,7 @@ def command(
         )
     warn(layer_check.warnings, report)
     if report.as_json:
-        print_json({"layer_cache": layer_cache, **_dump_checks(layer_check, store_check, folder)})
+        print_json(dump_verification(layer_cache, layer_check, folder, store_check))
     else:
         for layer in layer_check.damaged:
             print_stdout(escape_controls(_describe_layer(layer)))
@@ -123,11 +123,3 @@ def _describe_layer(layer: DamagedLayer) -> str:
 
 def _format_summary(check: LayerCacheCheck) -> str:
     return f"{check.layers} layers: {check.intact} as they were, {len(check.damaged)} damaged, {check.absent} not here"
-
-
-def _dump_checks(check: LayerCacheCheck, store_check: StoreCheck | None, folder: str) -> dict[str, Any]:
-    damaged = [
-        {**asdict(layer), "diff_id": str(layer.diff_id), "paths": [*map(str, layer.paths)]} for layer in check.damaged
-    ]
-    store = {"folder": folder, "paths": store_check.paths, **asdict(store_check)} if store_check else None
-    return {"layers": check.layers, **asdict(check), "damaged": damaged, "store": store}

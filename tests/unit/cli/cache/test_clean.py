@@ -34,10 +34,13 @@ def test_the_layer_cache_and_the_lists_are_deleted(file: Path) -> None:
 
 
 def test_json_has_the_same(file: Path) -> None:
-    size = file.stat().st_size
+    size, channel_list = file.stat().st_size, f"{file.parent}/channels/{LIST}"
     assert json.loads(run("cache", "clean", "--json").stdout) == {
         "version": 1,
-        "files": [{"path": str(file), "size": size}, {"path": f"{file.parent}/channels/{LIST}", "size": 4}],
+        "files": [
+            {"file": str(file), "path": str(file), "size": size},
+            {"file": channel_list, "path": channel_list, "size": 4},
+        ],
         "size": size + 4,
         "warnings": [],
     }

@@ -38,6 +38,7 @@ def test_json_has_the_same(file: Path) -> None:
         "exists": True,
         "size": file.stat().st_size,
         "entries": 12,
+        "layer_count": 3,
         "layers": 3,
         "compressed": 6,
         "listings": 3,

@@ -36,7 +36,7 @@ def test_json_has_the_same(file: Path) -> None:
         "deleted": 20,
         "kept": 0,
         "size": file.stat().st_size,
-        "files": [{"path": f"{file}.damaged", "size": 4}],
+        "files": [{"file": f"{file}.damaged", "path": f"{file}.damaged", "size": 4}],
         "warnings": [],
     }
 

@@ -186,7 +186,11 @@ def test_the_result_is_readable_for_machines(cache: Path, tmp_path: Path) -> Non
     assert (last["path"], last["narSize"], last["narHash"][:7]) == (ROOT, 3480, "sha256-")
     again = json.loads(fetch(ROOT, *flags, store=tmp_path / "store").stdout)
     assert [path["fetched"] for path in again["paths"]] == [False] * CLOSURE
-    assert again["paths"][-1] == {**last, "fetched": False}
+    assert again["paths"][-1] == {**last, "reused": True, "fetched": False}
+    assert [[one[key] for key in ("path_count", "fetched_count", "fetched_nar_size")] for one in (document, again)] == [
+        [CLOSURE, CLOSURE, 14800],
+        [CLOSURE, 0, 0],
+    ]
 
 
 def test_a_source_in_the_place_of_a_destination_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_only_the_owner_can_read_a_key(here: Path) -> None:
     secret = SecretKey.parse(Path("key").read_text())
     assert ran.stdout.decode() == f"{secret.public}\n"
     again = run("store", "key", "public", "key", "--json")
-    expected = {"version": 1, "name": "test-1", "public_key": str(secret.public), "warnings": []}
+    expected = {"version": 1, "name": "test-1", "public_key": str(secret.public), "file": "key", "warnings": []}
     assert json.loads(again.stdout) == expected
 
 

@@ -65,8 +65,10 @@ def test_sizes_are_shown(store: Path) -> None:
 def test_ls_has_a_json_form(store: Path) -> None:
     document = json.loads(run("store", "ls", "--store", store, "--json").stdout)
     assert (document["version"], document["store"], len(document["paths"])) == (1, str(store), CLOSURE)
-    keys = {"path", "narHash", "narSize", "references", "deriver", "signatures", "ca", "url"}
-    assert all(set(path) == keys for path in document["paths"])
+    keys = {"path", "nar_hash", "nar_size", "references", "deriver", "signatures", "content_address", "url"}
+    nix_keys = {"narHash", "narSize", "ca"}
+    assert all(set(path) == keys | nix_keys for path in document["paths"])
+    assert (document["path_count"], document["nar_size"]) == (CLOSURE, 14800)
 
 
 def test_a_table_is_printed_on_a_terminal(store: Path) -> None:
@@ -107,7 +109,7 @@ def test_info_has_a_json_form(store: Path) -> None:
     document = json.loads(run("store", "info", ROOT, "--store", store, "--json").stdout)
     (path,) = document["paths"]
     assert (path["path"], path["narSize"], path["ca"]) == (ROOT, 3480, None)
-    assert path["closureSize"] == 14800
+    assert path["closure_size"] == path["closureSize"] == 14800
     assert path["deriver"] == "/nix/store/swn5fjzq2vkj2f5xn3gijddn7xn6s7zz-hello-1.0.drv"
     assert path["file"] == str(store / path["url"])
 

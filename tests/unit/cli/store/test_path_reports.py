@@ -1,27 +1,13 @@
-"""Store paths as text and as JSON."""
+"""Store paths as text."""
 
 from dataclasses import replace
 
 from tests.support.factories import info, path
 
-from lamina.cli.store.path_reports import count_paths, dump_narinfo, summarize_paths
+from lamina.cli.store.path_reports import count_paths, summarize_paths
 from lamina.formats.narinfo import NarInfo
 
 ONE = NarInfo(info("A", "BA", 1024), "nar/a", "none", ("key:x",), deriver="x.drv")
-
-
-def test_a_narinfo_has_the_keys_of_nix() -> None:
-    assert dump_narinfo(ONE) == {
-        "path": str(path("A")),
-        "narHash": ONE.info.nar_hash.sri,
-        "narSize": 1024,
-        "references": [str(path("A")), str(path("B"))],
-        "deriver": "/nix/store/x.drv",
-        "signatures": ["key:x"],
-        "ca": None,
-        "url": "nar/a",
-    }
-    assert dump_narinfo(replace(ONE, deriver=""))["deriver"] is None
 
 
 def test_identical_nars_count_once_in_a_size() -> None:

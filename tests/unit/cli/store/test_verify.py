@@ -98,6 +98,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
         "version": 1,
         "layer_cache": "layer_cache",
         "exists": True,
+        "layer_count": 4,
         "layers": 4,
         "intact": 4,
         "absent": 0,

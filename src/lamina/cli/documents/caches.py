@@ -1,0 +1,181 @@
+"""The documents of ``lamina cache`` and of ``lamina store verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+from lamina.cli.documents import DEPRECATED, Document
+
+if TYPE_CHECKING:
+    from lamina.api.cache_folder import CleanResult, LayerCacheResult, PruneResult
+    from lamina.api.layer_cache import DamagedLayer, LayerCacheCheck
+    from lamina.layer_cache.files import DeletedFile
+    from lamina.stores.embedded.verify import DamagedPath, StoreCheck
+
+_LayerCache = Annotated[str, "The file of the layer cache."]
+_Exists = Annotated[bool, "Whether there is a layer cache."]
+
+
+class DeletedFileDocument(TypedDict):
+    """A file that was deleted."""
+
+    file: Annotated[str, "The file."]
+    size: Annotated[int, "The size of the file in bytes."]
+    path: Annotated[str, DEPRECATED + "file."]
+
+
+class DamagedLayerDocument(TypedDict):
+    """A layer that differs from its entry in the layer cache."""
+
+    diff_id: Annotated[str, "The digest of the uncompressed tar that the entry had: sha256: and 64 hex digits."]
+    paths: Annotated[list[str], "The store paths of the layer, in packing order."]
+    reason: Annotated[str, "What is wrong."]
+
+
+class DamagedPathDocument(TypedDict):
+    """A store path that is damaged, or was."""
+
+    hash: Annotated[str, "The 32 characters that the name of the store path begins with."]
+    reason: Annotated[str, "What is wrong."]
+
+
+class StoreCheckDocument(TypedDict):
+    """What the check of a store found."""
+
+    folder: Annotated[str, "The folder of the store."]
+    path_count: Annotated[int, "How many store paths the store has, damaged ones included."]
+    intact: Annotated[int, "How many store paths are as they should be."]
+    damaged: Annotated[list[DamagedPathDocument], "The store paths that are damaged."]
+    repaired: Annotated[list[DamagedPathDocument], "The store paths that were damaged and are repaired."]
+    orphans: Annotated[int, "How many NARs belong to no store path."]
+    leftovers: Annotated[int, "How many files killed processes left there."]
+    nar_size: Annotated[int, "The sum in bytes of the sizes of all NARs."]
+    warnings: Annotated[list[str], "What the user should know about the caches that were asked; each is one line."]
+    paths: Annotated[int, DEPRECATED + "path_count."]
+    mended: Annotated[list[DamagedPathDocument], DEPRECATED + "repaired."]
+    size: Annotated[int, DEPRECATED + "nar_size."]
+
+
+class VerifyDocument(Document):
+    """What the check of a store and of the layer cache found."""
+
+    store: Annotated[StoreCheckDocument | None, "The check of the store; null if there is no store."]
+    layer_cache: _LayerCache
+    exists: _Exists
+    layer_count: Annotated[int, "How many layers the layer cache had."]
+    intact: Annotated[int, "How many layers are as recorded."]
+    absent: Annotated[int, "How many layers have a store path that is not here."]
+    damaged: Annotated[list[DamagedLayerDocument], "The layers that were wrong; the layer cache forgot them."]
+    layers: Annotated[int, DEPRECATED + "layer_count."]
+
+
+class CacheInfoDocument(Document):
+    """What the layer cache holds."""
+
+    layer_cache: _LayerCache
+    exists: _Exists
+    size: Annotated[int, "The size of the file in bytes."]
+    entries: Annotated[int, "How many entries there are."]
+    layer_count: Annotated[int, "How many entries are layers whose digest is known."]
+    compressed: Annotated[int, "How many entries are compressed layers whose digest is known."]
+    listings: Annotated[int, "How many entries are store paths whose files are known."]
+    oldest: Annotated[str | None, "When the least recently used entry was used, in ISO 8601; null if there is none."]
+    layers: Annotated[int, DEPRECATED + "layer_count."]
+
+
+class CachePruneDocument(Document):
+    """What was deleted from the layer cache."""
+
+    layer_cache: _LayerCache
+    deleted: Annotated[int, "How many entries were deleted."]
+    kept: Annotated[int, "How many entries are left."]
+    size: Annotated[int, "The size of the file afterwards, in bytes."]
+    files: Annotated[list[DeletedFileDocument], "Files that earlier versions left there and that were deleted."]
+
+
+class CacheCleanDocument(Document):
+    """What was deleted from the cache folder."""
+
+    files: Annotated[list[DeletedFileDocument], "The files that were deleted."]
+    size: Annotated[int, "The sum of their sizes in bytes."]
+
+
+def dump_verification(
+    layer_cache: str, check: LayerCacheCheck, store: str, store_check: StoreCheck | None
+) -> VerifyDocument:
+    """Return the document of ``lamina store verify``."""
+    return {
+        "store": _dump_store_check(store, store_check) if store_check else None,
+        "layer_cache": layer_cache,
+        "exists": check.exists,
+        "layer_count": check.layers,
+        "intact": check.intact,
+        "absent": check.absent,
+        "damaged": list(map(_dump_damaged_layer, check.damaged)),
+        "layers": check.layers,
+        "warnings": list(check.warnings),
+    }
+
+
+def _dump_damaged_layer(layer: DamagedLayer) -> DamagedLayerDocument:
+    return {"diff_id": str(layer.diff_id), "paths": list(map(str, layer.paths)), "reason": layer.reason}
+
+
+def _dump_store_check(folder: str, check: StoreCheck) -> StoreCheckDocument:
+    repaired = _dump_damaged_paths(check.mended)
+    return {
+        "folder": folder,
+        "path_count": check.paths,
+        "intact": check.intact,
+        "damaged": _dump_damaged_paths(check.damaged),
+        "repaired": repaired,
+        "orphans": check.orphans,
+        "leftovers": check.leftovers,
+        "nar_size": check.size,
+        "warnings": list(check.warnings),
+        "paths": check.paths,
+        "mended": repaired,
+        "size": check.size,
+    }
+
+
+def _dump_damaged_paths(paths: Iterable[DamagedPath]) -> list[DamagedPathDocument]:
+    return [{"hash": path.hash, "reason": path.reason} for path in paths]
+
+
+def dump_cache_info(layer_cache: str, result: LayerCacheResult) -> CacheInfoDocument:
+    """Return the document of ``lamina cache info``."""
+    return {
+        "layer_cache": layer_cache,
+        "exists": result.exists,
+        "size": result.size,
+        "entries": result.entries,
+        "layer_count": result.layers,
+        "compressed": result.compressed,
+        "listings": result.listings,
+        "oldest": result.oldest.isoformat() if result.oldest else None,
+        "layers": result.layers,
+        "warnings": [],
+    }
+
+
+def dump_cache_prune(layer_cache: str, result: PruneResult) -> CachePruneDocument:
+    """Return the document of ``lamina cache prune``."""
+    return {
+        "layer_cache": layer_cache,
+        "deleted": result.deleted,
+        "kept": result.kept,
+        "size": result.size,
+        "files": _dump_files(result.files),
+        "warnings": list(result.warnings),
+    }
+
+
+def dump_cache_clean(result: CleanResult) -> CacheCleanDocument:
+    """Return the document of ``lamina cache clean``."""
+    return {"files": _dump_files(result.files), "size": result.size, "warnings": []}
+
+
+def _dump_files(files: Iterable[DeletedFile]) -> list[DeletedFileDocument]:
+    return [{"file": file.path, "size": file.size, "path": file.path} for file in files]

@@ -1,0 +1,187 @@
+"""The documents of the verbs that plan, write and read images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+from lamina.cli.documents import DEPRECATED, Document
+
+if TYPE_CHECKING:
+    from lamina.api.results import ListResult
+    from lamina.builder.prepare import PlanResult
+    from lamina.core.names import Digest, StorePath
+    from lamina.images.readers.source_image import SourceImage
+    from lamina.layering import LayerPlan
+
+_File = Annotated[str | None, "The file or folder that was written; null if it went to stdout."]
+_Paths = Annotated[list[str], "The store paths in the layer, in packing order."]
+
+
+class PlannedLayerDocument(TypedDict):
+    """A layer of store paths that would be made."""
+
+    paths: _Paths
+    nar_sizes: Annotated[list[int], "The NAR size in bytes of each of the paths, in the same order."]
+    nar_size: Annotated[int, "The sum of the NAR sizes in bytes, which is close to the size of the layer."]
+    reason: Annotated[str, "Why the path is alone in its layer, or why the paths share one; for people."]
+
+
+class PlanDocument(Document):
+    """The layers of store paths that an image would have."""
+
+    layers: Annotated[list[PlannedLayerDocument], "The layers, the lowest first; without the customisation layer."]
+    layer_count: Annotated[int, "How many layers there are."]
+    path_count: Annotated[int, "How many store paths there are in all layers."]
+    closure_size: Annotated[int, "The sum in bytes of the NAR sizes of all store paths in the layers."]
+
+
+class LayerDocument(TypedDict):
+    """A layer of an image."""
+
+    diff_id: Annotated[str, "The digest of the uncompressed tar: sha256: and 64 hexadecimal digits."]
+    digest: Annotated[str, "The digest of the blob as it is stored, which may be compressed."]
+    size: Annotated[int, "The size of the blob in bytes."]
+    paths: Annotated[list[str], "The store paths of which the layer has files."]
+
+
+class ImageDocument(TypedDict):
+    """An image."""
+
+    id: Annotated[str, "The image ID: the digest of its config."]
+    repo_tags: Annotated[list[str], "Its names, each as NAME:TAG."]
+    platform: Annotated[str, "The platform, such as linux/amd64; empty if the image does not state it."]
+    size: Annotated[int, "The sum in bytes of the sizes of its layers' blobs."]
+    layers: Annotated[list[LayerDocument], "The layers, the lowest first."]
+
+
+class SourceImageDocument(ImageDocument):
+    """An image in a file or in an OCI layout."""
+
+    tags: Annotated[list[str], "The names in an OCI layout that do not have the form NAME:TAG."]
+    architecture: Annotated[str | None, "The processor architecture that its config states, as GOARCH."]
+    created: Annotated[str | None, "When it was created, as its config states it."]
+    config: Annotated[dict[str, Any] | None, "The settings of a container, as in the OCI image configuration."]
+
+
+class InspectDocument(SourceImageDocument, Document):
+    """The images in a file or in an OCI layout; the keys of the first one stand at the top level too."""
+
+    images: Annotated[list[SourceImageDocument], "All images, the first one included."]
+    others: Annotated[list[SourceImageDocument], DEPRECATED + "images: without the first one."]
+
+
+class MergeDocument(Document):
+    """The images in an archive that was written."""
+
+    file: _File
+    images: Annotated[list[ImageDocument], "The images."]
+
+
+class ExportDocument(Document):
+    """The image whose root file system was written."""
+
+    file: _File
+    id: Annotated[str, "The image ID: the digest of its config."]
+    repo_tags: Annotated[list[str], "Its names, each as NAME:TAG."]
+    platform: Annotated[str, "The platform, such as linux/amd64; empty if the image does not state it."]
+
+
+class ScriptDocument(Document):
+    """A script that streams an image."""
+
+    file: Annotated[str, "The file of the script."]
+    layer_count: Annotated[int, "How many layers the image has."]
+    script: Annotated[str, DEPRECATED + "file."]
+    layers: Annotated[int, DEPRECATED + "layer_count."]
+
+
+def dump_plan(result: PlanResult) -> PlanDocument:
+    """Return the document of ``lamina plan``."""
+    return {
+        "layers": list(map(_dump_planned_layer, result.layers)),
+        "layer_count": len(result.layers),
+        "path_count": sum(len(layer.paths) for layer in result.layers),
+        "closure_size": sum(layer.nar_size for layer in result.layers),
+        "warnings": list(result.warnings),
+    }
+
+
+def _dump_planned_layer(layer: LayerPlan) -> PlannedLayerDocument:
+    return {
+        "paths": list(map(str, layer.paths)),
+        "nar_sizes": [size for _, size in layer.nars],
+        "nar_size": layer.nar_size,
+        "reason": layer.reason,
+    }
+
+
+def dump_inspection(images: ListResult[SourceImage]) -> InspectDocument:
+    """Return the document of ``lamina inspect``."""
+    first, *others = documents = list(map(_dump_source_image, images))
+    return {**first, "images": documents, "others": others, "warnings": list(images.warnings)}
+
+
+def _dump_source_image(image: SourceImage) -> SourceImageDocument:
+    return {
+        "id": image.id,
+        "repo_tags": list(image.repo_tags),
+        "platform": image.platform,
+        "size": sum(layer.size for layer in image.layers),
+        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
+        "tags": list(image.tags),
+        "architecture": image.config.get("architecture"),
+        "created": image.config.get("created"),
+        "config": image.config.get("config"),
+    }
+
+
+def dump_merged(output: str, images: ListResult[SourceImage]) -> MergeDocument:
+    """Return the document of ``lamina merge``; ``output`` is the value of ``-o``."""
+    return {
+        "file": name_file(output),
+        "images": list(map(_dump_merged_image, images)),
+        "warnings": list(images.warnings),
+    }
+
+
+def _dump_merged_image(image: SourceImage) -> ImageDocument:
+    return {
+        "id": image.id,
+        "repo_tags": list(image.repo_tags),
+        "platform": image.platform,
+        "size": sum(layer.tar.length for layer in image.layers),
+        "layers": [dump_layer(layer.diff_id, layer.diff_id, layer.tar.length, layer.paths) for layer in image.layers],
+    }
+
+
+def dump_export(output: str, image: SourceImage) -> ExportDocument:
+    """Return the document of ``lamina export``; ``output`` is the value of ``-o``."""
+    return {
+        "file": name_file(output),
+        "id": image.id,
+        "repo_tags": list(image.repo_tags),
+        "platform": image.platform,
+        "warnings": [],
+    }
+
+
+def dump_script(output: str, layer_count: int, warnings: Iterable[str]) -> ScriptDocument:
+    """Return the document of ``lamina script``; ``output`` is the value of ``-o``."""
+    return {
+        "file": output,
+        "layer_count": layer_count,
+        "script": output,
+        "layers": layer_count,
+        "warnings": list(warnings),
+    }
+
+
+def name_file(output: str) -> str | None:
+    """Return the file that the value of ``-o`` names; None for ``-``, which is stdout."""
+    return None if output == "-" else output
+
+
+def dump_layer(diff_id: Digest, digest: Digest, size: int, paths: Iterable[StorePath]) -> LayerDocument:
+    """Return the document of a layer; ``digest`` and ``size`` are those of its blob."""
+    return {"diff_id": str(diff_id), "digest": str(digest), "size": size, "paths": list(map(str, paths))}

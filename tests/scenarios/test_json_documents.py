@@ -1,0 +1,110 @@
+"""Every verb's ``--json`` follows the JSON Schema that is in the package, and has no key that the schema lacks."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+from tests.support.cli_parameters import leaf_commands
+from tests.support.embedded_store import KEY, ROOT, fetch_example
+from tests.support.fake_nix_store import run
+from tests.support.json_schemas import check_document, load_schema
+from tests.support.paths import EXAMPLES, PACKAGE, REPOSITORY
+
+from lamina.cli.group import group
+
+# What each verb is run with, in this order; {here} is the folder of the test.
+RUNS = {
+    "plan": [ROOT, "--store", "store", "--max-layers", "3"],
+    "script": [ROOT, "--store", "store", "-o", "script"],
+    "inspect": ["image.tar"],
+    "merge": ["image.tar", "-o", "merged.tar"],
+    "export": ["image.tar", "-o", "root.tar"],
+    "store fetch": [ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY],
+    "store add": ["file", "--to", "store"],
+    "store ls": ["--store", "store"],
+    "store info": [ROOT, "--store", "store"],
+    "store verify": ["--store", "store"],
+    "store gc": [ROOT, "--dry-run", "--store", "store"],
+    "store export": [ROOT, "--store", "store", "-o", "export"],
+    "store import": ["export", "--to", "imported"],
+    "store key generate": ["a-1", "-o", "key"],
+    "store key public": ["key"],
+    "store sign": ["--all", "--key", "key", "--store", "store"],
+    "store push": [ROOT, "--store", "store", "--to", "file://{here}/cache"],
+    "cache info": [],
+    "cache prune": ["--max-size", "1K"],
+    "cache clean": [],
+}
+SCRIPT: dict[str, Any] = runpy.run_path(str(REPOSITORY / "script/schemas"))
+
+
+def run_verb(verb: str, *arguments: str) -> Any:
+    """Return the document that a verb prints."""
+    ran = run(*verb.split(), *arguments, "--json")
+    assert ran.code == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def has_json(command: click.Command) -> bool:
+    """Return whether a command takes ``--json``."""
+    return any(parameter.name == "as_json" for parameter in command.params)
+
+
+def test_the_document_of_every_verb_follows_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fetch_example(Path("store"))
+    Path("store/nar/stray").write_text("x")
+    Path("file").write_text("x")
+    assert run("build", ROOT, "--store", "store", "-o", "image.tar").code == 0
+    for verb, words in RUNS.items():
+        document = run_verb(verb, *(word.replace("{here}", str(tmp_path)) for word in words))
+        check_document(verb, document)
+        assert next(iter(document)) == "version"
+
+
+def test_every_verb_has_a_run_and_a_schema() -> None:
+    verbs = {" ".join(names) for names, command in leaf_commands(group) if has_json(command)} - {"build", "stream"}
+    assert set(RUNS) == verbs
+    assert {f"{verb.replace(' ', '-')}.schema.json" for verb in {*verbs, "error"}} == {
+        file.name for file in (PACKAGE / "schemas").iterdir() if file.name != "spec.schema.json"
+    }
+
+
+def test_the_schemas_are_those_of_the_types() -> None:
+    """After a change of a document, ``script/schemas`` writes them again."""
+    for name, text in SCRIPT["make_schemas"]().items():
+        assert (PACKAGE / "schemas" / name).read_text() == text
+
+
+@pytest.mark.parametrize("verb", [*RUNS, "error"])
+def test_a_schema_describes_every_key_and_allows_more(verb: str) -> None:
+    schema = load_schema(verb)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for described in [schema, *schema["$defs"].values()]:
+        assert described["description"].endswith(".")
+        assert all(value["description"].endswith(".") for value in described["properties"].values())
+        assert "additionalProperties" not in described
+
+
+def test_an_error_follows_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("inspect", "none.tar", "--json")
+    assert ran.code != 0
+    check_document("error", json.loads(ran.stderr))
+    debugged = json.loads(run("inspect", "none.tar", "--json", "--debug").stderr)
+    check_document("error", debugged)
+    assert debugged["error"]["traceback"]
+
+
+@pytest.mark.parametrize("more", [{"surprise": 1}, {"layers": [{"paths": []}]}, {"closure_size": -1}])
+def test_the_check_finds_unknown_keys_missing_keys_and_wrong_values(more: dict[str, Any]) -> None:
+    document = {"version": 1, "layers": [], "layer_count": 0, "path_count": 0, "closure_size": 0, "warnings": []}
+    check_document("plan", document)
+    with pytest.raises(jsonschema.ValidationError):
+        check_document("plan", document | more)
