@@ -1,4 +1,4 @@
-# The public names of lamina and their homes. Type checkers read this list, and so does `lamina.__getattr__`.
+# The public names of lamina and their homes, one a line, for type checkers and for `lamina.__getattr__`.
 
 from lamina import layering as layering
 from lamina.api.cache_folder import CleanResult as CleanResult

