@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.example_store import example_store
 from tests.support.factories import info, path
+from tests.support.json_schemas import check_document
 from tests.support.paths import PACKAGE, REPOSITORY
 
 import lamina
@@ -133,6 +134,18 @@ def test_the_docs_list_every_argument() -> None:
     page = (REPOSITORY / "docs/arguments.md").read_text()
     written = [line for line in page.splitlines() if line.startswith("| `")]
     assert written == [format_argument(name, declared) for name, declared in ARGUMENTS.items()]
+
+
+def test_the_examples_of_json_documents_follow_their_schemas() -> None:
+    page = (REPOSITORY / "docs/json.md").read_text()
+    shown = set()
+    for paragraph, example in re.findall(r"\n\n((?:.+\n)+)\n```json\n([^`]*)```", page):
+        verbs = re.findall(r"`lamina ([a-z ]+)`", paragraph.partition(": ")[0]) or ["error"]
+        for verb in verbs:
+            check_document(verb, json.loads(example))
+        shown.update(verbs)
+    schemas = {file.name for file in (PACKAGE / "schemas").iterdir()} - {"spec.schema.json"}
+    assert {f"{verb.replace(' ', '-')}.schema.json" for verb in shown} == schemas
 
 
 def test_the_links_of_the_docs_have_targets() -> None:

@@ -43,7 +43,7 @@ class DamagedPathDocument(TypedDict):
 class StoreCheckDocument(TypedDict):
     """What the check of a store found."""
 
-    folder: Annotated[str, "The folder of the store."]
+    store: Annotated[str, "The folder of the store."]
     path_count: Annotated[int, "How many store paths the store has, damaged ones included."]
     intact: Annotated[int, "How many store paths are as they should be."]
     damaged: Annotated[list[DamagedPathDocument], "The store paths that are damaged."]
@@ -52,15 +52,26 @@ class StoreCheckDocument(TypedDict):
     leftovers: Annotated[int, "How many files killed processes left there."]
     nar_size: Annotated[int, "The sum in bytes of the sizes of all NARs."]
     warnings: Annotated[list[str], "What the user should know about the caches that were asked; each is one line."]
+
+
+class OldStoreCheckDocument(TypedDict):
+    """What the check of a store found, with the keys of earlier versions."""
+
+    folder: Annotated[str, DEPRECATED + "store."]
     paths: Annotated[int, DEPRECATED + "path_count."]
+    intact: Annotated[int, "The same as in store_check."]
+    damaged: Annotated[list[DamagedPathDocument], "The same as in store_check."]
     mended: Annotated[list[DamagedPathDocument], DEPRECATED + "repaired."]
+    orphans: Annotated[int, "The same as in store_check."]
+    leftovers: Annotated[int, "The same as in store_check."]
     size: Annotated[int, DEPRECATED + "nar_size."]
+    warnings: Annotated[list[str], "The same as in store_check."]
 
 
 class VerifyDocument(Document):
     """What the check of a store and of the layer cache found."""
 
-    store: Annotated[StoreCheckDocument | None, "The check of the store; null if there is no store."]
+    store_check: Annotated[StoreCheckDocument | None, "The check of the store; null if there is no store."]
     layer_cache: _LayerCache
     exists: _Exists
     layer_count: Annotated[int, "How many layers the layer cache had."]
@@ -68,6 +79,7 @@ class VerifyDocument(Document):
     absent: Annotated[int, "How many layers have a store path that is not here."]
     damaged: Annotated[list[DamagedLayerDocument], "The layers that were wrong; the layer cache forgot them."]
     layers: Annotated[int, DEPRECATED + "layer_count."]
+    store: Annotated[OldStoreCheckDocument | None, DEPRECATED + "store_check."]
 
 
 class CacheInfoDocument(Document):
@@ -106,7 +118,7 @@ def dump_verification(
 ) -> VerifyDocument:
     """Return the document of ``lamina store verify``."""
     return {
-        "store": _dump_store_check(store, store_check) if store_check else None,
+        "store_check": _dump_store_check(store, store_check) if store_check else None,
         "layer_cache": layer_cache,
         "exists": check.exists,
         "layer_count": check.layers,
@@ -114,6 +126,7 @@ def dump_verification(
         "absent": check.absent,
         "damaged": list(map(_dump_damaged_layer, check.damaged)),
         "layers": check.layers,
+        "store": _dump_old_store_check(store, store_check) if store_check else None,
         "warnings": list(check.warnings),
     }
 
@@ -123,20 +136,30 @@ def _dump_damaged_layer(layer: DamagedLayer) -> DamagedLayerDocument:
 
 
 def _dump_store_check(folder: str, check: StoreCheck) -> StoreCheckDocument:
-    repaired = _dump_damaged_paths(check.mended)
     return {
-        "folder": folder,
+        "store": folder,
         "path_count": check.paths,
         "intact": check.intact,
         "damaged": _dump_damaged_paths(check.damaged),
-        "repaired": repaired,
+        "repaired": _dump_damaged_paths(check.mended),
         "orphans": check.orphans,
         "leftovers": check.leftovers,
         "nar_size": check.size,
         "warnings": list(check.warnings),
+    }
+
+
+def _dump_old_store_check(folder: str, check: StoreCheck) -> OldStoreCheckDocument:
+    return {
+        "folder": folder,
         "paths": check.paths,
-        "mended": repaired,
+        "intact": check.intact,
+        "damaged": _dump_damaged_paths(check.damaged),
+        "mended": _dump_damaged_paths(check.mended),
+        "orphans": check.orphans,
+        "leftovers": check.leftovers,
         "size": check.size,
+        "warnings": list(check.warnings),
     }
 
 

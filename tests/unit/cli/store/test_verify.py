@@ -104,6 +104,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
         "absent": 0,
         "damaged": [],
         "warnings": [],
+        "store_check": None,
         "store": None,
     }
     damage(store)

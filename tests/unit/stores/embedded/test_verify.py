@@ -354,21 +354,25 @@ def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
 def test_the_result_can_be_printed_as_json(store: Path) -> None:
     found = DamagedStorePath(store)
     start = change_a_byte(found)
-    document = json.loads(verify(store, "--json").stdout)["store"]
+    whole = json.loads(verify(store, "--json").stdout)
+    document, old = whole["store_check"], whole["store"]
     (damaged,) = document.pop("damaged")
     assert (damaged["hash"], damaged["reason"][: len(start)]) == (found.path.hash, start)
     assert document == {
-        "folder": str(store),
-        "paths": CLOSURE,
-        "size": sum(known.info.nar_size for known in narinfos_by_package(store).values()),
+        "store": str(store),
+        "path_count": CLOSURE,
+        "nar_size": sum(known.info.nar_size for known in narinfos_by_package(store).values()),
         "intact": CLOSURE - 1,
-        "mended": [],
+        "repaired": [],
         "orphans": 0,
         "leftovers": 0,
         "warnings": [],
     }
-    document = json.loads(run_repair(store, "--json").stdout)["store"]
-    assert (document["mended"], document["damaged"]) == ([damaged], [])
+    assert (old["folder"], old["paths"], old["size"]) == (str(store), CLOSURE, document["nar_size"])
+    assert (old["damaged"], old["mended"]) == ([damaged], [])
+    repaired = json.loads(run_repair(store, "--json").stdout)
+    assert (repaired["store_check"]["repaired"], repaired["store_check"]["damaged"]) == ([damaged], [])
+    assert repaired["store"]["mended"] == [damaged]
 
 
 def test_a_repaired_store_makes_the_same_image(store: Path) -> None:
