@@ -141,12 +141,6 @@ def test_an_invalid_pipeline_file_is_refused(text: str | None, code: int, store:
     _assert_refused(code, tmp_path / "image.tar", "hello", "--store", store.root, "--layering", file)
 
 
-def test_too_few_layers_are_an_error_with_the_words_of_nixpkgs(store: FakeStore, tmp_path: Path) -> None:
-    ran = run("build", "hello", "--store", store.root, "--max-layers", "1", "-o", tmp_path / "image.tar")
-    assert ran.code == 4
-    assert "usedLayers 1 layers to store 'fromImage' and 'extraCommands', but only maxLayers=1" in ran.error
-
-
 def test_an_unknown_config_key_is_a_warning(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"Comand": ["x"]}')
     config = tmp_path / "config.json"

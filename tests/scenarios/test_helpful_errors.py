@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import socket
+import tarfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from tests.support.fake_nix_store import FakeStore, example, run, store_path
@@ -47,6 +50,22 @@ MISTAKES = {
     ),
     "a cache without its scheme": Mistake(
         "plan hello --store cache.nixos.org", 5, "got nothing there, ", "write https://cache.nixos.org"
+    ),
+    "a tag in --name": Mistake(
+        "plan hello --name a:1", 2, "name: got 'a:1', expected a name without a tag", "--name a --tag 1"
+    ),
+    "a name in --tag": Mistake(
+        "plan hello --tag a:1", 2, "tag: got 'a:1', expected a tag without a name", "--name a --tag 1"
+    ),
+    "a word of --with": Mistake("plan hello --with cert", 2, "got 'cert', expected some of ", "did you mean certs?"),
+    "no layer": Mistake(
+        "plan hello --max-layers 0", 4, "max layers: got 0, expected at least 2 layers: ", "--max-layers 2"
+    ),
+    "a processor that images lack": Mistake(
+        "plan hello --architecture sparc", 2, "architecture: got 'sparc', expected ", "there are 386, amd64, arm, arm64"
+    ),
+    "a strategy that is spelled wrong": Mistake(
+        "plan hello --layering popularty", 2, "layering: got 'popularty', expected one of ", "did you mean popularity?"
     ),
     "a derivation": Mistake(
         "plan /nix/store/{drv}", 2, "got a derivation, expected a store path that it builds", "--realise"
@@ -95,3 +114,94 @@ def test_a_missing_network_is_explained(monkeypatch: pytest.MonkeyPatch) -> None
     assert ran.code == 5
     assert "got no address for its host, expected a server that answers" in ran.error
     assert "hint: check the network and the spelling of the host; --offline uses only" in ran.stderr
+
+
+FILES = {
+    "two images": Mistake(
+        "[a]\n[b]", 2, "lamina.toml: got 2 images, expected one of them", "lamina.toml#a, lamina.toml#b"
+    ),
+    "a key that is spelled wrong": Mistake(
+        '[a]\ncontent = ["hello"]',
+        2,
+        "got argument 'content', expected an argument of an image",
+        "did you mean contents?",
+    ),
+    "an operation that is spelled wrong": Mistake(
+        '[a]\nlayering = [["subcomponent_outs", []]]', 2, "got operation 'subcomponent_outs'", "mean subcomponent_out?"
+    ),
+    "a text in place of a list": Mistake('[a]\nconfig.Cmd = "sh -c x"', 2, "config.Cmd: got ", '["sh", "-c", "x"]'),
+    "a duration": Mistake(
+        '[a]\nconfig.Healthcheck.Interval = "soon"',
+        2,
+        "config.Healthcheck.Interval: got 'soon', ",
+        "such as 30s or 1m30s",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", FILES.values(), ids=FILES)
+def test_a_mistake_in_a_spec_file_is_explained(mistake: Mistake) -> None:
+    Path("lamina.toml").write_text(mistake.words)
+    ran = run("plan", "--spec", "lamina.toml")
+    assert (ran.code, ran.stdout) == (mistake.code, b"")
+    message, _, hint = ran.stderr.partition("\nhint: ")
+    assert mistake.message in message
+    assert mistake.hint in hint
+
+
+# What is taken, because it is clear what was meant
+
+
+def _plan(store: FakeStore, *words: str) -> str:
+    """Return what ``lamina plan hello`` says on stderr."""
+    ran = run("plan", "hello", "--store", str(store.root), *words)
+    assert ran.code == 0, ran.stderr
+    return ran.stderr
+
+
+def test_arguments_of_one_image_need_no_table(store: FakeStore) -> None:
+    Path("lamina.toml").write_text(f'contents = ["hello"]\nstore = "{store.root}"\n')
+    assert run("plan", "--spec", "lamina.toml").code == 0
+
+
+@pytest.mark.parametrize(("given", "goarch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("aarch64-linux", "arm64")])
+def test_the_words_of_nix_for_processors_are_translated(given: str, goarch: str, store: FakeStore) -> None:
+    assert _stream_config(store, "--architecture", given)["architecture"] == goarch
+
+
+def test_seconds_since_1970_are_a_date(store: FakeStore) -> None:
+    assert _stream_config(store, "--created", "@0")["created"].startswith("1970-01-01T00:00:00")
+
+
+def test_what_go_takes_in_a_config_is_taken(store: FakeStore) -> None:
+    config = {
+        "Healthcheck": {"Test": ["NONE"], "Interval": "30s"},
+        "Volumes": {"/x": None},
+        "ExposedPorts": {"80/tcp": None},
+    }
+    Path("config.json").write_text(json.dumps(config))
+    config["Healthcheck"] = {"Interval": 30_000_000_000, "Test": ["NONE"]}
+    assert _stream_config(store, "--config", "config.json")["config"] == config
+    Path("config.json").write_text("null")
+    assert _stream_config(store, "--config", "config.json")["config"] == {}
+
+
+def _stream_config(store: FakeStore, *words: str) -> Any:
+    ran = run("stream", "hello", "--store", str(store.root), *words)
+    assert ran.code == 0, ran.stderr
+    with tarfile.open(fileobj=io.BytesIO(ran.stdout)) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest
+        config = archive.extractfile(json.load(manifest)[0]["Config"])
+        assert config
+        return json.load(config)
+
+
+# Warnings
+
+
+@pytest.mark.parametrize("strategy", ["auto", "popularity"])
+def test_more_layers_than_docker_loads_are_a_warning(strategy: str, store: FakeStore) -> None:
+    text = "lamina: warning: max layers: got 126, expected at most 125: docker cannot load an image with more layers\n"
+    assert _plan(store, "--max-layers", "126", "--layering", strategy) == text
+    assert _plan(store, "--max-layers", "125", "--layering", strategy) == ""

@@ -10,18 +10,20 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+from lamina.builder.base_image import BaseImage
 from lamina.builder.prepare import open_base, plan_layers
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Extent, Regular
-from lamina.errors import FormatError, NotFound
+from lamina.errors import FormatError, NotFound, PlanError
+from lamina.formats import container_config
 from lamina.formats.conf import Conf
 from lamina.formats.json_toml import parse_json
 from lamina.formats.reference_scanner import ReferenceScanner
 from lamina.formats.tar_reader import read_headers
 from lamina.inputs.parsers import parse_architecture
 from lamina.inputs.spec import Spec
-from lamina.layering import LayerPlan
+from lamina.layering import LayerPlan, Pipeline
 from lamina.messages.redaction import short_repr
 from lamina.rootfs.database import DATABASE_PATH
 from lamina.stores.store import Store
@@ -66,8 +68,10 @@ def plan_conf(
     base = parse_json(read_head(_find_file(store, base_json, b""), MAX_BYTES), str(base_json))
     if not isinstance(base, dict) or not base.keys() >= {"architecture", "config", "os"}:
         raise FormatError(base_json, short_repr(base), "an object with architecture, config and os")
+    container_config.check(base["config"] or {})  # it goes into the image as it is, so durations must be numbers
     architecture = parse_architecture("architecture", base["architecture"])
     base_image = open_base(replace(spec, architecture=architecture))
+    _check_max_layers(spec, base_image)
     closure = _resolve_closure(spec, base_json, customisation_layer, store)
     layers = plan_layers(spec, closure, base_image, warnings, ignored=[base_json, customisation_layer])
     document = {
@@ -86,6 +90,16 @@ def plan_conf(
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     Conf.parse(text.encode())  # the streamer would refuse what this refuses
     return ConfResult(text, layers, len(base_image.layers), tuple(warnings))
+
+
+def _check_max_layers(spec: Spec, base: BaseImage) -> None:
+    """Raise `PlanError` in the words of nixpkgs' dockerTools if no layer is left for store paths."""
+    used = 1 + len(base.layers)
+    if not isinstance(spec.layering, Pipeline) and not used < spec.max_layers:
+        raise PlanError(
+            f"usedLayers {used} layers to store 'fromImage' and 'extraCommands', but only "
+            f"maxLayers={spec.max_layers} were allowed. At least 1 layer is required to store contents."
+        )
 
 
 def _format_date(moment: datetime | None) -> str:

@@ -23,7 +23,7 @@ from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
 from lamina.errors import InvalidArgument, NotFound, default_hint
-from lamina.formats.docker import ImageConfig
+from lamina.formats.docker import MAX_LAYERS, ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
 from lamina.inputs.nix_build import build_roots
@@ -93,6 +93,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
     plans = plan_layers(spec, root.closure, base, plan_warnings)
+    plan_warnings += _check_layer_count(spec, base, plans)
     store.prefetch(path for plan in plans for path in plan.paths)
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
@@ -143,7 +144,9 @@ def plan(spec: Spec, store: Store) -> PlanResult:
         closure, store, _scan_tree(tree, _make_hash_filter(closure, store)), is_packed=False
     )
     plan_warnings: list[str] = []
-    layers = plan_layers(spec, closure, open_base(spec), plan_warnings)
+    base = open_base(spec)
+    layers = plan_layers(spec, closure, base, plan_warnings)
+    plan_warnings += _check_layer_count(spec, base, layers)
     return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
 
 
@@ -196,6 +199,15 @@ def plan_layers(
     )
 
 
+def _check_layer_count(spec: Spec, base: BaseImage, plans: Collection[LayerPlan]) -> tuple[str, ...]:
+    """Return a warning if docker cannot load an image of so many layers, or of as many as the spec allows."""
+    count = len(base.layers) + len(plans) + 1
+    if max(count, spec.max_layers) <= MAX_LAYERS:
+        return ()
+    got = f"layers: got {count}" if count > MAX_LAYERS else f"max layers: got {spec.max_layers}"
+    return (f"{got}, expected at most {MAX_LAYERS}: docker cannot load an image with more layers",)
+
+
 def _check_not_empty(spec: Spec) -> None:
     """Raise `InvalidArgument` if no argument of ``spec`` names anything that the image could hold."""
     scripts = spec.extra_commands or spec.fake_root_commands
@@ -216,8 +228,11 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
     if spec.name:
         return spec.name
     if not contents:
-        raise InvalidArgument("name", "none", "one, for there is no ROOT to take it from", hint="give one with --name")
-    return parse_name("name", contents[0].path.package) or ""
+        raise InvalidArgument(
+            "name", "none", "one, for there is no ROOT to take it from", hint="give the image a name with --name"
+        )
+    with default_hint("give the image a name with --name", InvalidArgument):
+        return parse_name("name", contents[0].path.package) or ""
 
 
 def _resolve_spec_closure(

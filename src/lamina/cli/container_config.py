@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from typing import Any
 
 from lamina.cli.image_options import ContainerOptions
 from lamina.errors import FormatError, InvalidArgument
-from lamina.formats.container_config import MAX_SIZE, check, sort_keys
+from lamina.formats.container_config import MAX_SIZE, parse
 from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_json
@@ -36,7 +35,7 @@ def build_container_config(default: Any, options: ContainerOptions) -> dict[str,
         InputError: The file is missing, or cannot be read.
         FormatError: The file is not valid JSON.
     """
-    container = _validate(default)
+    container = parse(default)
     if options.config:
         container |= _read_file(options.config)
     options = ContainerOptions(*map(_as_utf8, options))
@@ -73,17 +72,9 @@ def _as_utf8(value: Any) -> Any:
         return value
 
 
-def _validate(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidArgument("config", short_repr(value), "an object")
-    ordered: dict[str, Any] = sort_keys(value)
-    check(ordered)
-    return ordered
-
-
 def _read_file(name: str) -> dict[str, Any]:
     subject = f"config {name}"
-    return _validate(read_json(name, subject, "a file in JSON", limit=MAX_SIZE))
+    return parse(read_json(name, subject, "a file in JSON", limit=MAX_SIZE))
 
 
 def _parse_words(flag: str, text: str | None) -> Any:

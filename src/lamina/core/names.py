@@ -33,6 +33,7 @@ _DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9]
 _REPOSITORY = re.compile(rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*")
 _SIZE = re.compile("([0-9]{1,18}(?:\\.[0-9]{1,6})?) ?([kmgt]?)(i?b|)", re.IGNORECASE)
 _MAX_BYTES = 1 << 60
+_TIMESTAMP = re.compile("@(-?[0-9]{1,12})")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -247,7 +248,6 @@ def parse_repository(text: str) -> str:
             "image name",
             short_repr(text),
             "[HOST[:PORT]/]PATH of letters, digits and single . _ - between them",
-            hint="give one with --name",
         )
     return lowered
 
@@ -264,13 +264,17 @@ def parse_tag(text: str) -> str:
 def parse_datetime(text: str) -> datetime:
     """Parse an ISO-8601 date or time and return it in UTC, without fractions of a second.
 
-    A text without a time zone is taken as UTC. Raises `InvalidArgument` for any other text.
+    ``@SECONDS`` counts from 1970, as ``date -d`` does. A text without a time zone is taken as UTC. Raises
+    `InvalidArgument` for any other text.
     """
+    text = text.strip()
     try:
-        moment = datetime.fromisoformat(text.strip())
+        seconds = _TIMESTAMP.fullmatch(text)
+        moment = datetime.fromtimestamp(int(seconds[1]), UTC) if seconds else datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument("date", short_repr(text), "ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'") from error
+    except (ValueError, OverflowError, OSError) as error:
+        expected = "ISO-8601 such as 2026-01-31T12:00:00Z, '@' and seconds since 1970, or 'now'"
+        raise InvalidArgument("date", short_repr(text), expected) from error
     return moment.replace(microsecond=0)
 
 

@@ -9,7 +9,6 @@ The keys are those of the OCI image-spec, config.md, "Properties", and of the Do
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import shlex
@@ -18,7 +17,9 @@ from typing import Any
 
 from lamina.core.callbacks import accept
 from lamina.errors import InvalidArgument
+from lamina.formats.durations import parse_duration
 from lamina.messages.redaction import MAX_VALUE_LENGTH, short_repr
+from lamina.messages.suggestions import format_suggestion
 
 _Check = Callable[[Any], bool]
 _MAX_DEPTH = 64
@@ -27,7 +28,6 @@ MAX_SIZE = 1 << 20
 _MAX_WARNINGS = 10
 # Python converts integers of at most 4,300 digits to text.
 _INTEGER_LIMIT = 10**4300
-_MAX_KEY_LENGTH = 64
 # Engines read numbers as signed 64-bit integers.
 _INT64_LIMIT = 1 << 63
 
@@ -53,28 +53,28 @@ def _is_label_map(value: Any) -> bool:
 
 
 def _is_name_set(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_text(key) and key and item == {} for key, item in value.items())
+    # Go reads null as the empty object.
+    return isinstance(value, dict) and all(_is_text(key) and key and item in ({}, None) for key, item in value.items())
 
 
-def _is_health_check(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        key not in _HEALTHCHECK_FIELDS or item is None or _HEALTHCHECK_FIELDS[key](item) for key, item in value.items()
-    )
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
-_HEALTHCHECK_FIELDS: Mapping[str, _Check] = {
-    "Test": _is_text_list,
-    "Interval": _is_number,
-    "Timeout": _is_number,
-    "StartPeriod": _is_number,
-    "StartInterval": _is_number,
-    "Retries": _is_number,
-}
 _TEXT = "a string", _is_text
 _FLAG = "true or false", _is_bool
 _NUMBER = "a whole number", _is_number
 _TEXTS = "a list of strings", _is_text_list
+_DURATION = "a number of nanoseconds, or a duration such as 30s or 1m30s", _is_number
 _SET = "an object of names, each with the value {}", _is_name_set
+_HEALTHCHECK_FIELDS: Mapping[str, tuple[str, _Check]] = {
+    "Test": _TEXTS,
+    "Interval": _DURATION,
+    "Timeout": _DURATION,
+    "StartPeriod": _DURATION,
+    "StartInterval": _DURATION,
+    "Retries": _NUMBER,
+}
 _FIELDS: Mapping[str, tuple[str, _Check]] = {
     "ArgsEscaped": _FLAG,
     "AttachStderr": _FLAG,
@@ -86,7 +86,7 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
     "Entrypoint": _TEXTS,
     "Env": _TEXTS,
     "ExposedPorts": _SET,
-    "Healthcheck": ("an object of Test, Interval, Timeout, StartPeriod, Retries", _is_health_check),
+    "Healthcheck": ("an object of Test, Interval, Timeout, StartPeriod, Retries", _is_object),
     "Hostname": _TEXT,
     "Image": _TEXT,
     "Labels": ("an object whose values are strings", _is_label_map),
@@ -109,6 +109,35 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
 
 KEYS = tuple(_FIELDS)
 _BY_LOWER = {name.lower(): name for name in _FIELDS}
+
+
+def parse(value: Any) -> dict[str, Any]:
+    """Parse a container config from the values of JSON.
+
+    Keys are sorted, and a duration in ``Healthcheck``, such as ``30s``, becomes a number of nanoseconds, which is all
+    that engines read. None is an empty config, as it is for Go.
+
+    Raises what `check` and `sort_keys` raise.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidArgument("config", short_repr(value), "an object")
+    config = {key: _convert_durations(key, item) for key, item in sort_keys(value).items()}
+    check(config)
+    return config
+
+
+def _convert_durations(key: str, value: Any) -> Any:
+    if _BY_LOWER.get(key.lower()) != "Healthcheck" or not isinstance(value, dict):
+        return value
+    return {name: _convert_duration(name, item) for name, item in value.items()}
+
+
+def _convert_duration(name: str, value: Any) -> Any:
+    is_duration = _HEALTHCHECK_FIELDS.get(name) == _DURATION and isinstance(value, str)
+    nanoseconds = parse_duration(value) if is_duration else None
+    return value if nanoseconds is None else nanoseconds
 
 
 def check(config: Any) -> tuple[str, ...]:
@@ -137,9 +166,16 @@ def check(config: Any) -> tuple[str, ...]:
 def check_type(key: str, value: Any) -> None:
     """Check that ``key`` can have ``value``; every key can be None. Raises `InvalidArgument`."""
     name = _BY_LOWER.get(str(key).lower())
-    expected, fits = _FIELDS[name] if name else ("", accept)
+    _check_field(f"config.{key}", key, value, _FIELDS.get(name or ""))
+    if name == "Healthcheck":
+        for field, item in (value or {}).items():
+            _check_field(f"config.{key}.{field}", field, item, _HEALTHCHECK_FIELDS.get(field))
+
+
+def _check_field(subject: str, key: str, value: Any, field: tuple[str, _Check] | None) -> None:
+    expected, fits = field or ("", accept)
     if value is not None and not fits(value):
-        raise InvalidArgument(f"config.{key}", short_repr(value), expected, hint=_fix_hint(key, value, expected))
+        raise InvalidArgument(subject, short_repr(value), expected, hint=_fix_hint(key, value, expected))
 
 
 def _check_size(config: Mapping[str, Any]) -> None:
@@ -155,16 +191,19 @@ def _warn_of_unknown(subject: str, keys: Iterable[object], known: Mapping[str, o
     """Return warnings about the first ten of ``keys`` that are not ``known``, and one that counts the others."""
     unknown = [key for key in keys if key not in known]
     warnings = [
-        f"{subject}: got key {short_repr(key)}, expected one of the image specification{_suggest_key(str(key), known)}"
+        "; ".join(
+            filter(
+                None,
+                (
+                    f"{subject}: got key {short_repr(key)}, expected one of the image specification",
+                    format_suggestion(str(key), known),
+                ),
+            )
+        )
         for key in unknown[:_MAX_WARNINGS]
     ]
     more = len(unknown) - len(warnings)
     return [*warnings, f"{subject}: got {more} more keys that are not in the image specification"] if more else warnings
-
-
-def _suggest_key(key: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(key[:_MAX_KEY_LENGTH], known, 1, 0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _check_environment(items: Sequence[str]) -> None:
@@ -210,6 +249,8 @@ def _fix_hint(key: str, value: Any, expected: str) -> str:
         return f"write {key} as a list: {json.dumps(_split_words(value))}"
     if isinstance(value, list) and expected == _SET[0]:
         return f"write {key} as an object: {json.dumps({str(item): {} for item in value[:3]})}"
+    if _is_text(value) and expected == _DURATION[0] and (nanoseconds := parse_duration(value)) is not None:
+        return f"write {key} in nanoseconds: {nanoseconds}"
     return f"write {key} as {expected}"
 
 

@@ -18,6 +18,9 @@ from lamina.core.names import Digest
 DEFAULT_DATE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """The date of an image and of the files in its store layers, unless another is chosen (nixpkgs: dockerTools)."""
 
+MAX_LAYERS = 125
+"""The most layers of an image that docker can load (moby, layer/layer_store.go, maxLayerDepth)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:

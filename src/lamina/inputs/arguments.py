@@ -232,7 +232,7 @@ class ImageArguments(StoreArguments, total=False):
     ]
     # On the command line, the flags in `lamina.cli.container_config` give it.
     config: Annotated[
-        Mapping[str, Any],
+        Mapping[str, Any] | None,
         Argument(
             parsers.parse_config,
             {},

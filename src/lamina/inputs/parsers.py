@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import holds_secret, short_repr
+from lamina.messages.suggestions import format_suggestion
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,17 +113,31 @@ def parse_size(name: str, value: int | str | None) -> int | None:
 
 
 def parse_name(name: str, value: str | None) -> str | None:
-    """Parse the name of an image, or None."""
+    """Parse the name of an image, without a tag, or None."""
     from lamina.core.names import parse_repository
 
-    return None if value is None else parse_repository(parse_text(name, value))
+    if value is None:
+        return None
+    repository, colon, tag = parse_text(name, value).rpartition(":")
+    if colon and "/" not in tag:
+        raise InvalidArgument(name, short_repr(value), "a name without a tag", hint=_split_hint(repository, tag))
+    return parse_repository(value)
 
 
 def parse_tag(name: str, value: str | None) -> str | None:
     """Parse the tag of an image, or None."""
     from lamina.core import names
 
-    return None if value is None else names.parse_tag(parse_text(name, value))
+    if value is None:
+        return None
+    repository, colon, tag = parse_text(name, value).rpartition(":")
+    if colon:
+        raise InvalidArgument(name, short_repr(value), "a tag without a name", hint=_split_hint(repository, tag))
+    return names.parse_tag(value)
+
+
+def _split_hint(repository: str, tag: str) -> str:
+    return f"--name {repository} --tag {tag}" if repository and tag else ""
 
 
 def parse_moment(name: str, value: str | datetime) -> datetime | None:
@@ -148,15 +163,11 @@ def parse_architecture(name: str, value: str | None) -> str | None:
     return found.name
 
 
-def parse_config(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+def parse_config(_name: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Parse a container config, and return it with sorted keys."""
     from lamina.formats import container_config
 
-    if not isinstance(value, Mapping):
-        raise _invalid_argument(name, value, "an object")
-    config: dict[str, Any] = container_config.sort_keys(dict(value))
-    container_config.check(config)
-    return config
+    return container_config.parse(value)
 
 
 def parse_inherit(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
@@ -179,7 +190,8 @@ def _parse_words(name: str, value: str | Sequence[str], known: Iterable[str]) ->
     words = tuple(dict.fromkeys(parse_text(name, text).strip() for text in texts))
     unknown = [word for word in words if word not in known]
     if unknown:
-        raise InvalidArgument(name, short_repr(unknown[0]), f"some of {', '.join(known)}")
+        hint = format_suggestion(unknown[0], known)
+        raise InvalidArgument(name, short_repr(unknown[0]), f"some of {', '.join(known)}", hint=hint)
     return words
 
 
@@ -197,9 +209,8 @@ def parse_layering(name: str, value: StrPath | Sequence[Any] | Pipeline) -> str 
     if isinstance(value, str) and value not in STRATEGIES and pipelinefile.looks_like_file(parse_text(name, value)):
         return pipelinefile.load(value)
     if value not in tuple(STRATEGIES):
-        raise _invalid_argument(
-            name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one"
-        )
+        expected = f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one"
+        raise InvalidArgument(name, short_repr(value), expected, hint=format_suggestion(str(value), STRATEGIES))
     return str(value)
 
 

@@ -20,6 +20,7 @@ from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.layering import Pipeline
 from lamina.messages.redaction import short_repr
+from lamina.messages.suggestions import format_suggestion
 from lamina.rootfs.entries import DeclaredEntry
 from lamina.rootfs.users import User
 from lamina.stores.store import Store
@@ -119,5 +120,6 @@ def _parse_arguments(arguments: Mapping[str, Any], names: Iterable[str]) -> dict
     given = rename_old_arguments(arguments, old_names)
     unknown = [name for name in given if name not in table]
     if unknown:
-        raise InvalidArgument("argument", short_repr(unknown[0]), f"one of {', '.join(table)}")
+        hint = format_suggestion(unknown[0], table) or "help() of the function lists its arguments"
+        raise InvalidArgument("argument", short_repr(unknown[0]), "an argument of the function", hint=hint)
     return {name: declared.parse(name, given.get(name, declared.default)) for name, declared in table.items()}

@@ -21,6 +21,7 @@ from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.json_toml import parse_json, parse_toml
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.messages.redaction import join_names, short_repr
+from lamina.messages.suggestions import format_suggestion
 from lamina.system.documents import MAX_BYTES, read_document
 
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
@@ -29,6 +30,8 @@ _MAX_TOML_SIZE = 1 << 20
 _SCHEMA_KEY = "$schema"
 _EXAMPLE = '[hello] and below it contents = ["hello"]'
 _ALLOWED = tuple(name for name, declared in ARGUMENTS.items() if declared.in_spec_file)
+
+_SPELLINGS = (*_ALLOWED, *(ARGUMENTS[name].key for name in _ALLOWED if ARGUMENTS[name].key))
 
 
 def _to_snake_case(key: str) -> str:
@@ -81,7 +84,9 @@ def load_all(file_or_table: str) -> dict[str, dict[str, Any]]:
     if not tables:
         raise InvalidArgument(path, "no image", "a table of arguments for each image", hint=_EXAMPLE)
     if name and name not in tables:
-        hint = "leave the name out: the file describes one image, without a table" if "" in tables else ""
+        hint = format_suggestion(name, tables)
+        if "" in tables:
+            hint = "leave the name out: the file describes one image, without a table"
         raise InvalidArgument(path, f"image {short_repr(name)}", f"one of {join_names(tables)}", hint=hint)
     return {key: _name_arguments(path, table) for key, table in tables.items() if key == name or not name}
 
@@ -150,5 +155,6 @@ def _argument_name(path: Path, key: str) -> str:
             hint="--no-sandbox on the command line says that it is wanted",
         )
     if name is None or name not in _ALLOWED:
-        raise InvalidArgument(path, f"argument {short_repr(key)}", f"one of {', '.join(_ALLOWED)}")
+        hint = format_suggestion(key, _SPELLINGS) or "lamina build --help lists the arguments, as options"
+        raise InvalidArgument(path, f"argument {short_repr(key)}", "an argument of an image", hint=hint)
     return name

@@ -62,11 +62,9 @@ def plan(
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers
     if not used < max_layers:
-        raise PlanError(
-            f"max layers: usedLayers {used} layers to store 'fromImage' and 'extraCommands', but only "
-            f"maxLayers={max_layers} were allowed. At least 1 layer is required to store contents.",
-            hint="give more with --max-layers",
-        )
+        base = f"{base_layers} of the base image, " if base_layers else ""
+        expected = f"at least {used + 1} layers: {base}one for the image's root and one for store paths"
+        raise PlanError("max layers", max_layers, expected, hint=f"--max-layers {used + 1} is the least")
     return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
 
 

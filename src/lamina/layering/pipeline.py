@@ -30,6 +30,7 @@ from lamina.layering.graph import Graph
 from lamina.layering.operations import SplitPoints, Value
 from lamina.layering.plans import LayerPlan
 from lamina.messages.redaction import short_repr
+from lamina.messages.suggestions import format_suggestion
 
 _MAX_DEPTH = 32
 # A pipeline with more calls than this would take longer to run than building the image.
@@ -209,8 +210,8 @@ def _parse_call(location: str, value: object, depth: int) -> Call:
         raise _invalid_value(location, value, 'a call, a list that begins with an operation such as ["reverse"]')
     name, *arguments = value
     if name not in _OPERATIONS:
-        known = ", ".join(_OPERATIONS)
-        raise InvalidArgument(location, f"operation {short_repr(name)}", f"one of {known}{_suggest(name)}")
+        expected, hint = f"one of {', '.join(_OPERATIONS)}", format_suggestion(name, _OPERATIONS)
+        raise InvalidArgument(location, f"operation {short_repr(name)}", expected, hint=hint)
     location = f"{location} {name}"
     parameters = _OPERATIONS[name].parameters
     if len(arguments) != len(parameters):
@@ -219,13 +220,6 @@ def _parse_call(location: str, value: object, depth: int) -> Call:
     numbered = enumerate(zip(parameters, arguments, strict=True), 1)
     parsed = tuple(argument.parse(f"{location}: [{number}]", item, depth + 1) for number, (argument, item) in numbered)
     return Call(location, name, parsed)
-
-
-def _suggest(name: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name[:_MAX_NAME_LENGTH].lower().replace("-", "_"), _OPERATIONS, 1, 0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _parse_pipe(location: str, value: object, depth: int) -> Pipe:
@@ -305,4 +299,3 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "flatten": _Operation(operations.flatten),
     "pipe": _Operation(operations.pipe, (_Argument("a pipeline", _parse_pipe),)),
 }
-_MAX_NAME_LENGTH = max(map(len, _OPERATIONS))

@@ -117,8 +117,17 @@ def test_a_conf_has_the_arguments_of_the_image(steps: Steps) -> None:
         "uname": "user",
         "gname": "users",
     }
-    with pytest.raises(PlanError):
+    words = (
+        "^usedLayers 1 layers to store 'fromImage' and 'extraCommands', but only maxLayers=1 were allowed. At least 1 "
+    )
+    with pytest.raises(PlanError, match=words):
         plan_conf(str(base), str(layer), store=steps.folder, max_layers=1, **NAME)
+
+
+def test_a_duration_in_a_config_that_stays_as_it_is_is_refused(steps: Steps) -> None:
+    layer, base = steps.build_layer(), steps.add_base(config={"Healthcheck": {"Interval": "30s"}})
+    with pytest.raises(InvalidArgument, match=r"config\.Healthcheck\.Interval: got '30s'"):
+        plan_conf(str(base), str(layer), store=steps.folder, **NAME)
 
 
 def test_without_store_paths_no_layer_is_planned(steps: Steps) -> None:

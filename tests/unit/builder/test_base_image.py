@@ -82,7 +82,7 @@ def test_the_layers_of_the_base_count_towards_max_layers(store: FakeStore, tmp_p
     """dockertools.md 1.9: a base of two layers and maxLayers=4 give four layers."""
     file = write_base(tmp_path)
     assert len(write_stream(make_stream(store, file, max_layers=4))[0].layers) == 4
-    with pytest.raises(PlanError, match=r"usedLayers 3 layers to store 'fromImage' and 'extraCommands', but only"):
+    with pytest.raises(PlanError, match=r"got 3, expected at least 4 layers: 2 of the base image, one for"):
         make_stream(store, file, max_layers=3)
     planned = lamina.plan_layered_image(contents=["hello"], store=str(store.root), from_image=file, max_layers=4)
     assert len(planned.layers) == 1

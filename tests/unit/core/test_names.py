@@ -284,9 +284,8 @@ def test_a_reference_needs_both(text: str) -> None:
     ],
 )
 def test_an_invalid_repository_is_refused(text: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
+    with pytest.raises(InvalidArgument, match=r"^image name: got "):
         parse_repository(text)
-    assert caught.value.hint == "give one with --name"
 
 
 @pytest.mark.parametrize("text", ["", ".a", "-a", "a b", "a\n", "a/b", "a:b", "é", "x" * 129])
@@ -311,6 +310,9 @@ def test_an_invalid_tag_is_refused(text: str) -> None:
         ("2026-01-31T12:00:00.999999Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
         ("1969-12-31T23:59:59.5Z", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
         ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+        ("@0", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("@-1", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (" @1769860800\n", datetime(2026, 1, 31, 12, tzinfo=UTC)),
     ],
 )
 def test_a_time_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
@@ -333,6 +335,9 @@ def test_a_time_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
         "0001-01-01T00:00:00+01:00",  # before the year 1 in UTC
         "9999-12-31T23:59:59-01:00",
         "１９７０-01-01",
+        "@",
+        "@1.5",
+        "@999999999999",
     ],
 )
 def test_an_invalid_time_is_refused(text: str) -> None:

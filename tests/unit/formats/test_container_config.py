@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lamina.errors import InvalidArgument
-from lamina.formats.container_config import check, sort_keys
+from lamina.formats.container_config import check, parse, sort_keys
 
 EVERYTHING: dict[str, Any] = {
     "Cmd": ["/bin/sh", "-c", "echo"],
@@ -77,7 +77,6 @@ def test_a_hint_has_the_value_to_write(key: str, value: Any, hint: str) -> None:
         ("Labels", ["a=b"]),
         ("Labels", {"a": 1}),
         ("Labels", {1: "a"}),
-        ("Volumes", {"/data": None}),
         ("Volumes", {"/data": {"x": 1}}),
         ("Volumes", {1: {}}),
         ("ExposedPorts", 80),
@@ -100,7 +99,7 @@ def test_a_hint_has_the_value_to_write(key: str, value: Any, hint: str) -> None:
 )
 def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
     """Every container engine can decode a config that passed `check`."""
-    with pytest.raises(InvalidArgument, match=rf"^config\.{key}: got .*, expected ") as caught:
+    with pytest.raises(InvalidArgument, match=rf"^config\.{key}(\.\w+)?: got .*, expected ") as caught:
         check({key: value})
     assert len(str(caught.value)) < 300
 
@@ -159,3 +158,36 @@ def test_an_unknown_key_of_a_healthcheck_causes_a_warning() -> None:
     assert check({"Healthcheck": {"Tests": ["CMD", "true"]}}) == (
         "config.Healthcheck: got key 'Tests', expected one of the image specification; did you mean Test?",
     )
+
+
+def test_a_duration_of_a_health_check_becomes_nanoseconds() -> None:
+    parsed = parse({"Healthcheck": {"Test": ["NONE"], "Interval": "1m30s", "Timeout": 5, "StartPeriod": "500ms"}})
+    assert parsed["Healthcheck"] == {
+        "Interval": 90_000_000_000,
+        "StartPeriod": 500_000_000,
+        "Test": ["NONE"],
+        "Timeout": 5,
+    }
+
+
+def test_the_field_of_a_health_check_is_named() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse({"Healthcheck": {"Interval": "30 seconds"}})
+    expected = "a number of nanoseconds, or a duration such as 30s or 1m30s"
+    assert str(caught.value) == f"config.Healthcheck.Interval: got '30 seconds', expected {expected}"
+
+
+def test_a_duration_in_a_config_that_stays_as_it_is_has_its_nanoseconds_in_the_hint() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check({"Healthcheck": {"Interval": "30s"}})
+    assert caught.value.hint == "write Interval in nanoseconds: 30000000000"
+
+
+@pytest.mark.parametrize("key", ["ExposedPorts", "Volumes"])
+def test_null_is_a_value_of_a_set(key: str) -> None:
+    """Go decodes null as the empty object."""
+    assert parse({key: {"x": None, "y": {}}}) == {key: {"x": None, "y": {}}}
+
+
+def test_null_is_an_empty_config() -> None:
+    assert parse(None) == {}

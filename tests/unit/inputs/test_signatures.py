@@ -70,5 +70,5 @@ def test_a_function_is_expanded_once() -> None:
 def test_types_are_written_as_in_the_table() -> None:
     assert format_type("store") == "StrPath | StoreLike | Sequence[StrPath]"
     assert format_type("contents") == "StrPath | Iterable[StrPath]"
-    assert format_type("config") == "Mapping[str, Any]"
+    assert format_type("config") == "Mapping[str, Any] | None"
     assert format_type("verify") == "bool"

@@ -15,7 +15,6 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.formats.tar import Owner
-from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.spec import Spec
 from lamina.layering import Pipeline
 from lamina.rootfs.entries import Dir, File, Perm, Symlink
@@ -95,11 +94,14 @@ def test_every_argument_has_its_place() -> None:
     assert list(spec.config) == ["Cmd", "User"]
 
 
-def test_an_unknown_argument_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        Spec.parse({"contents": [], "maxLayers": 5})
-    assert str(caught.value).startswith("argument: got 'maxLayers', expected one of store, ")
-    assert all(name in str(caught.value) for name in ImageArguments.__annotations__)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("maxLayers", "did you mean max_layers?"), ("nosuch", "help() of the function lists its arguments")],
+)
+def test_an_unknown_argument_suggests_a_known_one(name: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"^argument: got '{name}', expected an argument of ") as caught:
+        Spec.parse({"contents": [], name: 5})
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,6 @@ def test_a_list_may_be_of_any_kind(name: str) -> None:
         ("contents", "./a\0b"),
         ("contents", ["./\ud800"]),
         ("closure", [["hello"]]),
-        ("config", None),
         ("config", []),
         ("config", {"Cmd": "/bin/sh"}),
         ("config", {1: 2, "a": 3}),

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lamina.errors import FormatError, InputError, InvalidArgument
-from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.spec import Spec
 from lamina.inputs.specfile import load, load_all
 from lamina.layering import Pipeline
@@ -84,14 +83,30 @@ def test_an_argument_has_one_spelling_at_a_time(tmp_path: Path) -> None:
             load(as_json(tmp_path, {"image": dict.fromkeys(keys, 5)}))
 
 
-@pytest.mark.parametrize("key", ["max-layers", "MaxLayers", "fromimage", "fooBar", ""])
-def test_an_unknown_argument_lists_the_known_ones(key: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("content", "did you mean contents?"),
+        ("max-layers", "did you mean max_layers?"),
+        ("MaxLayers", "did you mean max_layers?"),
+        ("fromimage", "did you mean from_image?"),
+        ("layeringPipelin", "did you mean layeringPipeline?"),
+        ("fooBar", "lamina build --help lists the arguments, as options"),
+        ("", "lamina build --help lists the arguments, as options"),
+    ],
+)
+def test_an_unknown_argument_suggests_a_known_one(key: str, hint: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument) as caught:
         load(as_json(tmp_path, {"image": {key: 1}}))
-    assert f"got argument {key!r}, expected one of " in str(caught.value)
-    assert all(
-        name in str(caught.value) for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox")
-    )
+    assert f"got argument {key!r}, expected an argument of an image" in str(caught.value)
+    assert caught.value.hint == hint
+
+
+def test_an_unknown_image_suggests_a_known_one(tmp_path: Path) -> None:
+    file = as_json(tmp_path, {"hello": {"contents": []}, "server": {"contents": []}})
+    with pytest.raises(InvalidArgument, match="got image 'helo', expected one of hello, server") as caught:
+        load(f"{file}#helo")
+    assert caught.value.hint == "did you mean hello?"
 
 
 @pytest.mark.parametrize("key", ["sandbox", "noSandbox", "no_sandbox"])
