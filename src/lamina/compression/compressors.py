@@ -1,12 +1,12 @@
 """Compress archives and layers with gzip or zstd.
 
-Invariant: the compressed bytes depend only on the input, the codec, its level, the version of its library and the class
-of the processor, and not on the number of threads or on how the input was divided into writes. Equal
-`LayerCompression.identity` and equal input give equal bytes.
-
 For gzip, the input is cut into blocks of 1 MiB, which threads compress in parallel. Each block is compressed with the
 32 KiB before it as dictionary and ends in a sync flush, so that all blocks together form one member (RFC 1951 and
-1952). For zstd, the library's own threads are used; with at least one worker, it also cuts its jobs by size alone.
+1952). For zstd, the library's own threads are used. With at least one worker, the library also divides its input by
+size alone.
+
+Invariant: equal `LayerCompression.identity` and equal input give equal bytes. The bytes do not depend on the number of
+threads or on how the input is divided into writes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
 _MAX_JOBS = 256
-# How many blocks may wait in addition to those being compressed, so that no thread has to wait for its next block.
+# How many blocks may be queued in addition to those being compressed, so that no thread waits for its next block.
 _MAX_AHEAD = 8
 _RAW_DEFLATE = -15
-# A header without name and date, and with "unknown" as the operating system (RFC 1952, 2.3).
+# A header without name and date, in which the operating system is "unknown" (RFC 1952, 2.3).
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 
@@ -42,7 +42,7 @@ _LAST_BLOCK = b"\x03\x00"
 class Gzip(Output):
     """An output that writes one gzip member with ``jobs`` threads.
 
-    Memory is bounded by two blocks per thread, one more, and their compressed output.
+    It uses memory for two blocks per thread and one more block, and for their compressed output.
     """
 
     def __init__(self, out: Output, jobs: int, level: int = GZIP_LEVEL) -> None:
@@ -120,7 +120,7 @@ class _Block:
         self.size = 0
 
     def fill(self, data: memoryview) -> int:
-        """Append as much of ``data`` as there is room for, and return the number of bytes."""
+        """Append as much of ``data`` as fits, and return the number of bytes."""
         count = min(len(data), _BLOCK - self.size)
         begin = _WINDOW + self.size
         self._view[begin : begin + count] = data[:count]
@@ -162,7 +162,7 @@ class LibraryCompressor(Output):
 
     def write(self, data: memoryview) -> None:
         """Compress the next bytes."""
-        if data:  # for zstd, an empty write would be a cut
+        if data:  # an empty write would end a block of zstd
             self._forward(self._stream.compress(data))
 
     def close(self) -> None:
@@ -189,10 +189,13 @@ class Zstd(LibraryCompressor):
 
 
 CreateCompressor = Callable[[Output, int], Output]
-"""Returns an output that compresses with a number of threads and writes to another; closing it leaves that open."""
+"""A function that returns an output which compresses with a number of threads and writes to another output.
+
+Closing the returned output does not close the other one.
+"""
 COMPRESSORS: Mapping[str, CreateCompressor] = {"none": lambda out, _: out, "gz": Gzip, "zstd": Zstd}
 _SUFFIXES = {".gz": "gz", ".tgz": "gz", ".gzip": "gz", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd"}
-# Compressions and archive formats that lamina does not write: an image with such a name would not be what it says.
+# Suffixes of compressions and archive formats that lamina does not write. An image with such a name would be misnamed.
 _UNSUPPORTED_SUFFIXES = (
     *(".xz", ".txz", ".lzma", ".tlz", ".bz2", ".bzip2", ".tbz", ".tbz2", ".tb2", ".lz4", ".lz", ".lzo", ".tzo", ".br"),
     *(".z", ".taz", ".lrz", ".rz", ".sz", ".zip", ".7z", ".rar", ".sif", ".squashfs", ".sqfs", ".cpio", ".iso"),
@@ -225,7 +228,7 @@ def choose_compressor(file: str) -> str:
             "output",
             f"{short_repr(file)}, a name that ends in {ending}",
             f".tar, or one of {', '.join(_SUFFIXES)}",
-            hint="write to stdout with -o - and let another program do the rest, or say what it is with --compressor",
+            hint="write to stdout with -o - and use another program, or name the compression with --compressor",
         )
     return next((name for ending, name in _SUFFIXES.items() if lowered.endswith(ending)), "none")
 
@@ -250,7 +253,7 @@ class LayerCompression:
     def parse(cls, text: str) -> LayerCompression:
         """Parse ``none``, ``gzip``, ``gzip:1`` to ``gzip:9``, ``zstd``, or ``zstd:1`` to ``zstd:19``.
 
-        Levels 1 and 2 of gzip, of which 2 is the default, are compressed by isal, the others by zlib. Raises
+        isal compresses levels 1 and 2 of gzip, of which 2 is the default; zlib compresses the others. Raises
         `InvalidArgument` for other texts.
         """
         return cls(*parse_codec(text, "layer compression", tuple(CODECS)))
@@ -262,15 +265,15 @@ class LayerCompression:
 
     @property
     def media_suffix(self) -> str:
-        """The suffix of OCI's media type, after ``….layer.v1.tar`` (OCI image specification, "Layer")."""
+        """The suffix of OCI's media type after ``….layer.v1.tar`` (OCI image specification, "Layer")."""
         return "" if self.is_none else f"+{self.codec}"
 
     @property
     def identity(self) -> str:
-        """A text that names everything that the compressed bytes depend on, apart from the input.
+        """A string that names everything that the compressed bytes depend on, apart from the input.
 
-        It has the codec, its level, the size of gzip's blocks, the library with its version and, where it matters, the
-        class of the processor. Raises `FormatError` if the library is missing.
+        It contains the codec, its level, the size of gzip's blocks, the library with its version and, where it matters,
+        the class of the processor. Raises `FormatError` if the library is missing.
         """
         match self.codec:
             case "gzip":
@@ -280,7 +283,7 @@ class LayerCompression:
         return str(self)
 
     def create_compressor(self, out: Output, jobs: int) -> Output:
-        """Create a compressor that writes to ``out`` and has ``jobs`` threads; ``out`` itself for no compression.
+        """Create a compressor that writes to ``out`` with ``jobs`` threads; return ``out`` itself for no compression.
 
         Raises `FormatError` if the library is missing.
         """

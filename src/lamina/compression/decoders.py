@@ -1,12 +1,11 @@
 """Decompress NARs, image files and layers: compressed pieces in, decompressed pieces out.
 
-Invariant: no output piece is larger than `MAX_PIECE`, whatever the input is. Input that is truncated, or that continues
-with anything but another stream or padding, raises `FormatError`.
-
 A compressed file consists of any number of streams in a row: members of gzip (RFC 1952, 2.2), frames of zstd (RFC 8878,
 3.1; Nix 2.35 cuts them at 16 MiB) and of lz4, streams of xz with padding between them (.xz file format, 2) and of
 bzip2. A Brotli file (RFC 7932) is a single stream. Zeros after a stream are padding in every format but Brotli's,
-because tapes, and tools that write whole blocks, leave them there.
+because tapes, and tools that write whole blocks, leave them there. Any other bytes after a stream are an error.
+
+Invariant: no output piece is larger than `MAX_PIECE`.
 """
 
 from __future__ import annotations
@@ -22,38 +21,38 @@ from lamina.errors import FormatError
 from lamina.messages.redaction import short_repr
 
 MAX_PIECE = 1 << 18
-# How many bytes a stream's decoder is given first. A library copies the bytes that it was given beyond the end of a
-# stream, so a piece with thousands of tiny streams would be copied thousands of times. Portions that start small and
-# double keep all copies within twice the input.
+# The size of the first portion that is passed to a stream's decoder. A library copies all bytes that follow the end of
+# a stream, so a piece with thousands of tiny streams would be copied thousands of times. Portions that start small and
+# double limit all copies together to twice the input.
 _FIRST_PORTION = 1 << 9
-# Starting a decoder takes microseconds, so millions of tiny streams would cost more time than their bytes. No tool
+# Starting a decoder takes microseconds, so millions of tiny streams would take longer to start than to decode. No tool
 # writes that many: streams of bgzip are up to 64 KiB long, and those of parallel compressors are longer.
 _SHORT_STREAM = 1 << 9
 _MAX_SHORT_STREAMS = 1 << 17
-# Empty streams, such as the skippable frames of zstd: pzstd writes one for each of its frames.
+# The limit for empty streams, such as the skippable frames of zstd: pzstd writes one for each of its frames.
 _MAX_EMPTY_STREAMS = 1 << 15
 # A window of 128 MiB: the default limit of the zstd program and of Nix, and the window of zstd's level 22. The format
-# demands only 8 MiB of a decoder, and a frame may ask for 2 GiB.
+# requires a decoder to support only 8 MiB, and a frame may ask for 2 GiB.
 _ZSTD_WINDOW_LOG = 27
-# In bytes. Level 9 of xz needs 65 MiB; a stream may ask for 4 GiB.
+# The memory limit of xz in bytes. Level 9 needs 65 MiB; a stream may ask for 4 GiB.
 _XZ_MEMORY = 256 << 20
 # zlib's wbits for gzip members only (zlib manual, inflateInit2).
 _GZIP_ONLY = 31
 
 
 def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
-    """Decompress ``pieces`` into pieces of at most `MAX_PIECE` bytes, each of which comes as soon as it is known.
+    """Decompress ``pieces`` into pieces of at most `MAX_PIECE` bytes, and yield each as soon as it is complete.
 
-    The caller has to bound the size of both input and output, because a long input may decompress to nothing. Empty
-    input is valid only for ``none``. Errors that ``pieces`` raises pass through.
+    The caller must limit the size of both input and output, because a long input may decompress to nothing. Empty input
+    is valid only for ``none``. Errors that ``pieces`` raises are passed on.
 
     Args:
         pieces: The compressed bytes.
         compression: One of Nix's names: none, xz, bzip2, gzip, zstd, br or lz4.
 
     Raises:
-        FormatError: at once for other names and for a missing library; during iteration if the input is not such a
-            stream, is truncated, or continues with something else. The message has the offset of the broken stream.
+        FormatError: immediately for other names and for a missing library; during iteration if the input is not such a
+            stream, is truncated, or has other bytes after it. The message has the offset of the broken stream.
     """
     if compression == "none":
         return _split(pieces)
@@ -80,7 +79,7 @@ def _split(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Decoder(Protocol):
-    """A decoder of one stream, as bz2, lzma, lz4 and zstd have it; gzip and Brotli need adapters."""
+    """A decoder of one stream. bz2, lzma, lz4 and zstd have this interface; gzip and Brotli need adapters."""
 
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes: ...
 
@@ -150,11 +149,11 @@ class _Streams:
         self._short_count += self._offset - self._start < _SHORT_STREAM
         got = ""
         if self._empty_count > _MAX_EMPTY_STREAMS:
-            got = f"more than {_MAX_EMPTY_STREAMS} streams that hold nothing"
+            got = f"more than {_MAX_EMPTY_STREAMS} empty streams"
         elif self._short_count > _MAX_SHORT_STREAMS:
             got = f"more than {_MAX_SHORT_STREAMS} streams shorter than {_SHORT_STREAM} bytes"
         if got:
-            raise FormatError(f"{self._name} to byte {self._offset}", got, "fewer, and longer ones")
+            raise FormatError(f"{self._name} to byte {self._offset}", got, "fewer and longer streams")
 
     def _skip_padding(self, data: memoryview) -> memoryview:
         if self._format.is_single or not self._count or data[0]:
@@ -164,7 +163,7 @@ class _Streams:
         return data[zeros:]
 
     def _check_padding(self) -> None:
-        # A stream's length is a multiple of this too, so it suffices to check the offset (.xz file format, 2.2).
+        # A stream's length is also a multiple of this, so checking the offset is enough (.xz file format, 2.2).
         if self._offset % self._format.padding:
             raise self._error(f"padding to byte {self._offset}", f"a multiple of {self._format.padding} zeros")
 
@@ -187,7 +186,7 @@ class _Streams:
                 raise self._error(error, "a whole stream") from error
             self._is_empty = self._is_empty and not out
             yield from _split((out,))
-            # Without input and without output, a decoder needs input, even if it does not say so.
+            # A decoder that has no input left and gave no output needs input, even if ``needs_input`` is false.
             if decoder.eof or decoder.needs_input or not (data or out):
                 return
             data = b""
@@ -218,7 +217,7 @@ _FORMATS: Mapping[str, Callable[[Any], _Format]] = {
     "br": _brotli,
     "lz4": lambda lz4: _Format(lz4.LZ4FrameDecompressor, (RuntimeError, EOFError)),
 }
-"""The format of each compression, made of its library."""
+"""Functions that make the format of each compression from its library."""
 
 
 class _GzipDecoder:
@@ -267,5 +266,5 @@ class _BrotliDecoder:
 
     @property
     def needs_input(self) -> bool:
-        # Brotli also accepts more input while it still has output, so ask only once the output is drained.
+        # Brotli accepts more input while it still has output, so ask only once the output is drained.
         return self._is_drained and bool(self._inner.can_accept_more_data())

@@ -1,6 +1,6 @@
 """Choose the compression libraries of the Python that lamina runs in.
 
-Invariant: no library is imported before something is compressed or decompressed.
+A library is imported only when something is compressed or decompressed with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LIBRARIES: Mapping[str, tuple[str, str]] = {
     "br": ("brotli", "install brotli"),
     "lz4": ("lz4.frame", "install lz4"),
 }
-"""The module of each codec, and what to do if it is missing; Python may be built without its own."""
+"""The module of each codec, and what to do if it is missing: Python can be built without its compression modules."""
 
 
 def load(codec: str) -> Any:
@@ -38,7 +38,7 @@ def load(codec: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise FormatError(codec, error, "a Python that has it", hint=hint) from error
+        raise FormatError(codec, error, f"a Python with {codec}", hint=hint) from error
 
 
 def zstd() -> Any:
@@ -67,7 +67,7 @@ def crc32() -> Any:
 
 
 def describe_deflate(level: int) -> str:
-    """Return name, version and processor class of the library for gzip at ``level``; equal texts mean equal bytes."""
+    """Return the name, version and processor class of the library for gzip ``level``; equal texts mean equal bytes."""
     import platform
 
     if deflate(level) is zlib:
@@ -81,18 +81,19 @@ def describe_deflate(level: int) -> str:
 
 
 def describe_zstd() -> str:
-    """Return name and version of the zstd library, whose bytes do not depend on the processor."""
+    """Return the name and version of the zstd library, whose bytes do not depend on the processor."""
     return f"libzstd {zstd().zstd_version}"
 
 
 def classify_processor(machine: str, cpuinfo: str | None) -> str:
     """Return the properties of the processor that isal's bytes depend on.
 
-    These are the architecture and, for x86-64, whether it has SSE 4.2, because isal uses its CRC instruction as hash.
+    These are the architecture and, for x86-64, whether it has SSE 4.2, because isal uses its CRC instruction for
+    hashing.
 
     Args:
         machine: The architecture, as `platform.machine` returns it.
-        cpuinfo: The contents of Linux's ``/proc/cpuinfo``; None if there is none, and SSE 4.2 is then unknown.
+        cpuinfo: The contents of Linux's ``/proc/cpuinfo``; None if that file does not exist, so SSE 4.2 is unknown.
     """
     architecture = _normalise_machine(machine)
     if architecture != _X86:

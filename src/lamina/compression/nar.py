@@ -1,6 +1,6 @@
 """Compress NARs for a binary cache.
 
-`lamina.compression.decoders`, and every Nix that knows the compression's name, can decode the streams.
+`lamina.compression.decoders` can decode the streams, and so can every version of Nix that supports the compression.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NarCompression:
         return _SUFFIXES[self.algorithm]
 
     def create_compressor(self, out: Output, threads: int) -> Output:
-        """Create a compressor that writes to ``out``; ``out`` itself for ``none``.
+        """Create a compressor that writes to ``out``; return ``out`` itself for ``none``.
 
         Raises `FormatError` if the library is missing.
         """

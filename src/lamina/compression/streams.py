@@ -16,7 +16,8 @@ _MAGIC = {
     # A zstd file may begin with a skippable frame (RFC 8878, 3.1.2).
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
     "xz": re.compile(rb"\xfd7zXZ\0"),
-    # The level is followed by the start of a block or by the end of an empty stream. A text can begin with less.
+    # After the level comes the start of a block or the end of an empty stream. Fewer bytes could be the start of a
+    # text.
     "bzip2": re.compile(rb"BZh[1-9](?:1A|\x17r)"),
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
 }
@@ -26,13 +27,16 @@ _IMAGE_HINTS = {"bzip2": "decompress it first: bunzip2", "lz4": "decompress it f
 def detect_compression(start: bytes) -> str:
     """Return Nix's name for the compression of a stream that begins with these `MAGIC_SIZE` bytes.
 
-    The name is ``none`` if the stream is not recognised. Brotli streams have no magic number, so they never are.
+    The name is ``none`` if the stream is not recognised. Brotli streams are never recognised, because they have no
+    magic number.
     """
     return next((name for name, magic in _MAGIC.items() if magic.match(start)), "none")
 
 
 def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress ``pieces``: gzip, zstd, xz, or none; any number of members or frames in a row, padded with zeros.
+    """Decompress ``pieces``, which are gzip, zstd, xz or uncompressed.
+
+    There may be any number of members or frames in a row, padded with zeros.
 
     Each piece of the result has at most `lamina.compression.decoders.MAX_PIECE` bytes. Raises `FormatError` if the
     stream is broken, truncated or compressed in another way, or if this Python lacks the library for it.

@@ -1,7 +1,7 @@
 """Cleanup at the end of the process: temporary files, temporary folders and helper processes.
 
-Invariant: the action that removes a thing is registered before the thing is created, so it is removed at whatever
-moment the process is interrupted. A context manager alone cannot promise that: a signal may arrive after the thing was
+Invariant: the action that removes a resource is registered before the resource is created, so an interrupt at any
+moment leaves nothing behind. A context manager alone cannot guarantee this: a signal may arrive after the resource was
 created and before the block that removes it was entered.
 """
 
@@ -46,9 +46,9 @@ class Cleanup:
 
 
 def close_with(owner: object, close: Callable[[], object]) -> weakref.finalize[[], object]:
-    """Return a function that calls ``close`` once, which also happens when nothing refers to ``owner`` any more.
+    """Return a function that calls ``close`` once. It is also called when nothing refers to ``owner`` any more.
 
-    It does not happen when the process ends: then `run_all` removes files, and the system does the rest.
+    It is not called when the process ends: `run_all` then removes files, and the system frees everything else.
     """
     finalizer = weakref.finalize(owner, close)
     finalizer.atexit = False
@@ -59,9 +59,9 @@ def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Clea
     """Call ``make`` after registering ``undo``, and return the result with the registered action.
 
     Args:
-        make: creates the thing.
-        undo: removes the thing, and does nothing if it does not exist yet. It is not called if ``make`` raises
-            `FileExistsError`, because the thing then belongs to another process.
+        make: creates the resource.
+        undo: removes the resource, and does nothing if it does not exist yet. It is not called if ``make`` raises
+            `FileExistsError`, because the resource then belongs to another process.
 
     Raises:
         InterruptedError: the process is ending, so nothing may be created any more.
@@ -83,8 +83,8 @@ def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Clea
 
 
 def run_all() -> None:
-    """Run all registered actions, the latest first; from then on `create` refuses."""
-    global _is_exiting  # noqa: PLW0603 - it is the process that ends
+    """Run all registered actions, the latest first. `create` raises an error from then on."""
+    global _is_exiting  # noqa: PLW0603 - the whole process is ending
     is_locked = _lock.acquire(timeout=_MAX_WAIT_SECONDS)
     try:
         _is_exiting = True
@@ -97,8 +97,8 @@ def run_all() -> None:
 
 
 def _clear_in_child() -> None:
-    """Drop all actions in a forked child: everything registered belongs to its parent."""
-    global _lock  # noqa: PLW0603 - a thread that exists only in the parent may hold it
+    """Drop all actions in a forked child, because the registered resources belong to its parent."""
+    global _lock  # noqa: PLW0603 - a thread that exists only in the parent may hold the old lock
     _lock = RLock()
     _actions.clear()
 

@@ -2,8 +2,8 @@
 
 Linux limits a group of processes in two ways: to certain processors (sched_setaffinity(2), cpuset), which
 `os.sched_getaffinity` reports, and to a share of time on all of them (kernel documentation: cgroup-v2, "cpu.max";
-sched-bwc, "cpu.cfs_quota_us"), which is how containers and systemd units are limited. The limits of the groups above a
-group apply to it too; they are read as far as they are visible from here.
+sched-bwc, "cpu.cfs_quota_us"), which is how containers and systemd units are limited. The limits of parent groups apply
+to a group too; they are read as far as they are visible to this process.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _MAX_BYTES = 1 << 22
 
 
 def cpu_count(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
-    """Return how many processors this process may use, at least one; a fraction counts as a whole one.
+    """Return how many processors this process may use, rounded up to a whole number.
 
-    Files that are missing or unreadable are taken as no limit, so this raises nothing.
+    Files that are missing or unreadable count as no limit, so this function raises nothing.
 
     Args:
         proc: where procfs is mounted.
@@ -82,7 +82,7 @@ def _unescape(field: str) -> str:
 
 
 def _group_folders(mount: _Mount, group: str) -> Iterator[str]:
-    """Yield the folders of ``group`` and of the groups above it; only the mounted one if ``group`` is outside of it."""
+    """Yield the folders of ``group`` and its parent groups, or only the mount point if ``group`` is not below it."""
     root = mount.root.rstrip("/")
     inside = group[len(root) :].strip("/") if f"{group}/".startswith(f"{root}/") else ""
     parts = [] if ".." in inside.split("/") else list(filter(None, inside.split("/")))
@@ -108,7 +108,7 @@ def _parse_number(text: str) -> int:
 
 
 def _read_file(file: str) -> str:
-    """Return the content of ``file``, or an empty text if it cannot be read."""
+    """Return the content of ``file``, or an empty string if it cannot be read."""
     try:
         with open(file, "rb") as opened:
             return os.fsdecode(opened.read(_MAX_BYTES))

@@ -1,6 +1,6 @@
-"""Reading of the documents that users pass: specs, configs, graphs and the like.
+"""Read documents that users pass, such as specs, configs and graphs.
 
-Invariant: no more bytes than a limit are read, so a file that never ends, such as a device or a pipe, is an error.
+At most a limited number of bytes is read, so an endless file, such as a device or a pipe, is an error.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MAX_BYTES = 16 << 20
 def read_document(
     file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES, hint: str = ""
 ) -> bytes:
-    """Read ``file`` whole, and return its bytes.
+    """Read the whole ``file`` and return its bytes.
 
     Args:
         file: a regular file, or a pipe such as ``<(command)``.
-        subject: what an error begins with, usually the name of the file.
-        expected: what the error says was expected there.
+        subject: the start of an error message, usually the name of the file.
+        expected: the expected content in an error message.
         limit: the largest size in bytes.
-        hint: the suggestion that the error for a missing or unreadable file gives.
+        hint: the hint in the error for a missing or unreadable file.
 
     Raises:
         InputError: the file is missing, or cannot be read.
@@ -53,7 +53,7 @@ def read_json(
 
 
 def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES) -> None:
-    """Check ``file`` before a library reads it whole, which would never end for a device or a pipe.
+    """Check ``file`` before a library reads the whole file, which would never end for a device or a pipe.
 
     Raises:
         OSError: the file does not exist, or it cannot be examined.

@@ -1,6 +1,6 @@
-"""Reading of extents: this module opens the files that a walk has listed.
+"""Read extents of the files that a walk has listed.
 
-Invariant: the bytes come from the file that was walked. If the file's type, size or modification time differs when it
+Invariant: the bytes come from the file that was listed. If the file's type, size or modification time differs when it
 is opened, or changes while it is read, `IntegrityError` is raised.
 """
 
@@ -19,11 +19,11 @@ from lamina.core.nodes import Content, Extent
 from lamina.errors import IntegrityError, Unavailable
 
 OnMtimeChange = Callable[[Extent, int], object]
-"""Called with an extent whose file has another modification time; without such a callback that is an error."""
+"""A callback for an extent whose file has another modification time. Without a callback that is an error."""
 
-# Non-blocking, because the file may have become a pipe without a writer, and opening it would wait forever.
+# Non-blocking, because the file may have become a pipe without a writer, and opening that would wait forever.
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
-# The errors of open(2) for a file that was replaced by something else since the walk.
+# The errors of open(2) if something else has replaced the file since the walk.
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
 
@@ -31,8 +31,8 @@ def read_head(content: Content, size: int, on_mtime_change: OnMtimeChange | None
     """Read the first ``size`` bytes of ``content``, or all of it if it is shorter.
 
     Raises:
-        IntegrityError: the file changed since the extent was made; a changed modification time counts only without
-            ``on_mtime_change``.
+        IntegrityError: the file changed since the extent was made. A changed modification time is an error only
+            without ``on_mtime_change``.
         Unavailable: the file cannot be read.
     """
     if isinstance(content, bytes):
@@ -47,7 +47,8 @@ def read_head(content: Content, size: int, on_mtime_change: OnMtimeChange | None
 def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
     """Open ``extent`` for the block, and yield a function ``read(offset, size)`` that returns bytes of it.
 
-    The function returns fewer than ``size`` bytes only at the extent's end. Opening and reading raise as `read_head`.
+    The function returns fewer than ``size`` bytes only at the extent's end. Opening and reading raise what `read_head`
+    raises.
     """
     with _opened(extent) as fd:
 
@@ -66,7 +67,7 @@ def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
 
 
 def _read_whole(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
-    """Read a whole file at once, so that one fstat(2) afterwards suffices. Raises as `read_head` does."""
+    """Read a whole file at once, so that one fstat(2) afterwards suffices. Raises what `read_head` raises."""
     fd = _open_at_start(extent)
     try:
         data = os.read(fd, extent.length)
@@ -80,7 +81,7 @@ def _read_whole(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
 
 
 def _read_whole_into(extent: Extent, view: memoryview, on_mtime_change: OnMtimeChange | None) -> None:
-    """Read a whole file at once into ``view``, which has its length. Raises as `read_head` does."""
+    """Read a whole file at once into ``view``, which has its length. Raises what `read_head` raises."""
     fd = _open_at_start(extent)
     try:
         count = _read_into(fd, view)
@@ -113,7 +114,7 @@ def _check_read(extent: Extent, count: int, status: os.stat_result, on_mtime_cha
 def _check_unchanged(extent: Extent, fd: int, before: os.stat_result) -> None:
     """Raise `IntegrityError` if the file has changed since ``before``."""
     after = os.fstat(fd)
-    # `nix-store --optimise` changes the number of a file's links, and with it the ctime, while the content stays.
+    # `nix-store --optimise` changes the number of a file's links and therefore the ctime, but not the content.
     if before.st_ctime_ns != after.st_ctime_ns:
         _check_status(extent, after, None if before.st_mtime_ns == extent.mtime_ns else ignore)
         if before.st_nlink == after.st_nlink or before.st_mtime_ns != after.st_mtime_ns:
@@ -123,8 +124,8 @@ def _check_unchanged(extent: Extent, fd: int, before: os.stat_result) -> None:
 class ExtentReader:
     """A reader of extents, one after the other; a context manager.
 
-    The file of an extent that is only part of it, such as of a NAR, stays open as long as the next extent lies in the
-    same file. When the block ends well, no file has changed while it was read.
+    If an extent is only a part of its file, such as a file in a NAR, the file stays open as long as the next extent is
+    in the same file. If the block ends without an error, no file has changed while it was read.
     """
 
     def __init__(self, on_mtime_change: OnMtimeChange | None = None) -> None:
@@ -140,7 +141,7 @@ class ExtentReader:
         self._close(check=kind is None)
 
     def read_small(self, extent: Extent) -> bytes:
-        """Read all of an extent at once. Raises as `read_head` does."""
+        """Read all of an extent at once. Raises what `read_head` raises."""
         if extent.length == extent.file_size:
             return _read_whole(extent, self._on_mtime_change)
         fd = self._open_file(extent)
@@ -153,7 +154,7 @@ class ExtentReader:
         return data
 
     def read_small_into(self, extent: Extent, view: memoryview) -> None:
-        """Read all of an extent into ``view``, which has the extent's length. Raises as `read_head` does."""
+        """Read all of an extent into ``view``, which has the extent's length. Raises what `read_head` raises."""
         if extent.length == extent.file_size:
             _read_whole_into(extent, view, self._on_mtime_change)
             return
@@ -163,7 +164,7 @@ class ExtentReader:
 
     @contextlib.contextmanager
     def open_large(self, extent: Extent) -> Iterator[int]:
-        """Open the file at the extent's start for the block. Raises as `read_head` does, also when the block ends."""
+        """Open the file at the extent's start for the block. Its start and its end raise what `read_head` raises."""
         if extent.length != extent.file_size:
             yield self._open_file(extent)
             return
@@ -217,7 +218,7 @@ def _opened(extent: Extent, on_mtime_change: OnMtimeChange | None = None) -> Ite
 
 
 def open_extent(extent: Extent, on_mtime_change: OnMtimeChange | None = None) -> tuple[int, os.stat_result]:
-    """Open the file at the extent's start; return its descriptor and status. Raises as `read_head` does."""
+    """Open the file at the extent's start; return its descriptor and status. Raises what `read_head` raises."""
     try:
         fd = os.open(extent.file, _FLAGS)
     except OSError as error:
@@ -234,7 +235,7 @@ def open_extent(extent: Extent, on_mtime_change: OnMtimeChange | None = None) ->
 
 
 def read_some(extent: Extent, fd: int, view: memoryview) -> int:
-    """Read from ``fd`` into ``view``; return the number of bytes, 0 at the end of the file. Raises as `read_head`."""
+    """Read from ``fd`` into ``view`` and return the number of bytes, 0 at the end. Raises what `read_head` raises."""
     try:
         return _read_into(fd, view)
     except OSError as error:
@@ -255,23 +256,23 @@ else:
 
 
 def check_mtime(extent: Extent, mtime_ns: int) -> None:
-    """Raise `IntegrityError` unless the file of ``extent`` has the modification time ``mtime_ns``; it is not opened."""
+    """Raise `IntegrityError` unless the file of ``extent`` has the modification time ``mtime_ns``. Do not open it."""
     try:
         status = os.stat(extent.file, follow_symlinks=False)
     except OSError as error:
         raise _translate_error(extent, error) from error
     if status.st_mtime_ns != mtime_ns:
-        raise _changed_error(extent, "another modification time", "the one it had when it was written")
+        raise _changed_error(extent, "another modification time", "the same as when it was written to the image")
 
 
 def _check_status(extent: Extent, status: os.stat_result, on_mtime_change: OnMtimeChange | None) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise _changed_error(extent, "no longer a file", "the file that was walked")
+        raise _changed_error(extent, "no longer a file", "the file that was listed")
     if status.st_size != extent.file_size:
         raise _changed_error(extent, f"{status.st_size} bytes", f"{extent.file_size}")
     if status.st_mtime_ns != extent.mtime_ns:
         if on_mtime_change is None:
-            raise _changed_error(extent, "another modification time", "the one it had when it was walked")
+            raise _changed_error(extent, "another modification time", "the same as when it was listed")
         on_mtime_change(extent, status.st_mtime_ns)
 
 
@@ -288,5 +289,5 @@ def _changed_error(extent: Extent, got: str, expected: str) -> IntegrityError:
 def _translate_error(extent: Extent, error: OSError) -> IntegrityError | Unavailable:
     name = os.fsdecode(extent.file)
     if error.errno in _REPLACED:
-        return IntegrityError(name, error, "the file that was walked")
+        return IntegrityError(name, error, "the file that was listed")
     return Unavailable(name, error, "a readable file")

@@ -1,6 +1,6 @@
-"""Outputs: what an image is written to, such as a file, pipe or socket that is written through its descriptor.
+"""Outputs: destinations for images, and the output that writes to a file, pipe or socket through its descriptor.
 
-Invariant: all data is written, in order, however little the system takes at a time; otherwise `OutputError` is raised.
+Invariant: all data is written in order, even if the system accepts only a little at a time, or `OutputError` is raised.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Self
 
 from lamina.errors import output_error
 
-# The kernel would take more at once, but the progress bar advances once per call.
+# The kernel would accept more at once, but the progress bar advances once per call.
 _MAX_SENT = 1 << 22
 _OUTPUT_FAILED = {
     _number
@@ -29,7 +29,8 @@ class Output(ABC):
     """A place to write bytes to, in order; as a context manager, it is closed unless the block ends with an error.
 
     Attributes:
-        is_zero_copy: Whether the kernel may copy files to it, so that this process does not handle their bytes.
+        is_zero_copy: Whether the kernel may copy files to it directly, without passing their bytes through this
+        process.
     """
 
     __slots__ = ()
@@ -37,10 +38,10 @@ class Output(ABC):
 
     @abstractmethod
     def write(self, data: memoryview) -> None:
-        """Write all of ``data``, or raise an error; the memory may change afterwards."""
+        """Write all of ``data``, or raise an error. The caller may reuse the memory afterwards."""
 
     def write_many(self, parts: Sequence[bytes]) -> None:
-        """Write ``parts``, at most 1000, together."""
+        """Write at most 1000 ``parts`` together."""
         self.write(memoryview(b"".join(parts)))
 
     def send_file(self, source: int, size: int) -> int:
@@ -53,7 +54,7 @@ class Output(ABC):
         return -1
 
     def close(self) -> None:  # noqa: B027 - most outputs buffer nothing
-        """Write what is still buffered; do nothing for an output that buffers nothing."""
+        """Write all buffered data; do nothing for an output without a buffer."""
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +85,7 @@ class FdWriter(Output):
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name
-        # Other systems send files to sockets only, or have no sendfile.
+        # Other systems have no sendfile, or send files only to sockets.
         self._can_sendfile = sys.platform == "linux"
 
     def write(self, data: memoryview) -> None:

@@ -1,6 +1,6 @@
 """Secret signing keys in files.
 
-Invariant: only the owner can read a key file that is written here, no existing file is overwritten, and no error
+Invariant: only the owner can read a key file that this module writes, no existing file is overwritten, and no error
 message shows a file's content.
 """
 
@@ -24,7 +24,7 @@ def read_key(file: Path) -> SecretKey:
 
     Raises:
         InputError: the file is missing, or cannot be read.
-        InvalidArgument: the file holds no secret key.
+        InvalidArgument: the file does not contain a secret key.
     """
     data = read_document(file, str(file), "a secret key", limit=_MAX_BYTES)
     # No part of the file's content may appear in an error, not even in its cause.
@@ -40,7 +40,7 @@ def write_key(key: SecretKey, file: Path) -> None:
     try:
         fd = os.open(file, _FLAGS, 0o600)
     except FileExistsError as error:
-        raise OutputError(file, "a file there already", "none: keys are not written over") from error
+        raise OutputError(file, "an existing file", "no file, because keys are never overwritten") from error
     except OSError as error:
         raise output_error(str(file), error) from error
     except ValueError as error:

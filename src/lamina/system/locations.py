@@ -1,4 +1,4 @@
-"""Reading a store path at its location on this machine: a file tree, or a NAR in a file.
+"""Read a store path at its location on this machine, which is a file tree or a NAR in a file.
 
 Invariant: both kinds of location give the same nodes and the same entries; only the extents differ.
 """
@@ -13,16 +13,19 @@ from lamina.system.narfile import list_nar
 from lamina.system.walk import list_tree
 
 Location = bytes | Extent
-"""Where a store path lies: the path of its file or folder, or the extent of a file that holds its NAR."""
+"""Where a store path is: the path of its file or folder, or the extent of a file that contains its NAR."""
 
 
 def list_location(location: Location) -> Listing | None:
-    """List what lies at ``location``; return None where `list_tree` does. Raises as `list_tree` and `list_nar` do."""
+    """List the entries at ``location``; return None where `list_tree` does.
+
+    Raises what `list_tree` and `list_nar` raise.
+    """
     return list_nar(location) if isinstance(location, Extent) else list_tree(location)
 
 
 def disk_path(location: Location) -> bytes:
-    """Return the path on disk of ``location``: that of the file tree, or that of the file with the NAR."""
+    """Return the path on disk of ``location``: the path of the file tree, or of the file that contains the NAR."""
     return location.file if isinstance(location, Extent) else location
 
 

@@ -1,10 +1,10 @@
-"""Locks between processes, by the path of a file or folder.
+"""Locks between processes on the path of a file or folder.
 
-Invariant: a lock ends with the process that holds it, however that process ends.
+A lock is released when the process that holds it ends, even if it is killed.
 
-They are flock(2)'s, because the kernel has both shared and exclusive ones, for files and for folders, and needs neither
-a library nor write permission: a stream script runs on machines where only Python is installed. docs/design/0011 says
-what was rejected.
+They are the kernel's locks of flock(2), which can be shared or exclusive, work for files and folders, and need neither
+a library nor write permission: a stream script runs on machines where only Python is installed. docs/design/0011
+describes the rejected alternatives.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _POLL_INTERVAL = 0.01  # seconds
 class FileLock:
     """A lock on ``path`` that is held until `release`; a context manager.
 
-    Threads of one process exclude each other as processes do.
+    Threads of one process exclude each other in the same way as processes.
 
     Args:
-        path: A folder, or a file, which is created with its parents if it is missing. Its content is left alone.
-        subject: What is locked, for messages.
+        path: A folder, or a file, which is created with its parents if it is missing. Its content is not changed.
+        subject: The locked thing, for messages.
         shared: Whether others may hold a shared lock at the same time.
-        timeout: How long to wait for others, in seconds; None for as long as they take.
+        timeout: How many seconds to wait for others; None to wait without limit.
 
     Attributes:
-        is_held: Whether the lock is held. It is not if the path cannot be opened, or if the system or file system has
-            no locks; callers that cannot do without it must check this.
+        is_held: Whether the lock is held. It is not held if the path cannot be opened, or if the system or file system
+            has no locks. Callers that require the lock must check this.
 
     Raises:
         Unavailable: Others still hold the lock after ``timeout`` seconds.
@@ -78,7 +78,7 @@ def try_lock(fd: int, *, shared: bool = False) -> bool | None:
 
 
 def _open(path: Path) -> int:
-    """Return a descriptor of ``path``, -1 if it cannot be opened."""
+    """Return a descriptor of ``path``, or -1 if it cannot be opened."""
     # Over NFS, an exclusive lock requires a file that is open for writing. A folder is only ever opened for reading.
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         with contextlib.suppress(OSError):
@@ -97,7 +97,10 @@ def _wait(fd: int, subject: str, shared: bool, timeout: float | None) -> bool:
     while (is_locked := try_lock(fd, shared=shared)) is False:
         if time.monotonic() >= deadline:
             raise Unavailable(
-                subject, "it in use by another process", "nobody to use it", hint="try again once that process is done"
+                subject,
+                "another process that uses it",
+                "no other process",
+                hint="try again when that process has finished",
             )
         time.sleep(_POLL_INTERVAL)
     return bool(is_locked)

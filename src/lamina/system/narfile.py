@@ -1,6 +1,6 @@
-"""Uncompressed NARs in files: list their entries and where each file's content lies.
+"""Uncompressed NARs in files: list their entries and the position of each file's content.
 
-File contents are skipped, not read, so time and memory depend on the number of entries only. A file that is not a NAR
+File contents are skipped, not read, so time and memory depend only on the number of entries. A file that is not a NAR
 raises `FormatError`.
 """
 
@@ -22,7 +22,7 @@ _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOE
 
 
 def nar_extent(file: bytes) -> Extent:
-    """Return an extent of all of ``file``.
+    """Return the extent of the whole ``file``.
 
     Raises:
         IntegrityError: the file does not exist.
@@ -46,7 +46,7 @@ def read_nodes(extent: Extent, subject: str = "") -> Iterator[Node]:
 
 
 def check_nar_file(extent: Extent, subject: str = "") -> None:
-    """Check that there is a NAR at ``extent``. Raises as `read_nodes` does."""
+    """Check that there is a NAR at ``extent``. Raises what `read_nodes` raises."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         deque(scan(data, extent.mtime_ns), 0)
         return
@@ -54,7 +54,7 @@ def check_nar_file(extent: Extent, subject: str = "") -> None:
 
 
 def list_nar(extent: Extent) -> Listing:
-    """List the NAR at ``extent``. Raises as `read_nodes` does."""
+    """List the NAR at ``extent``. Raises what `read_nodes` raises."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         lister = ListingBuilder()
         for entry in scan(data, extent.mtime_ns):
@@ -97,4 +97,4 @@ def _translate_errors(file: bytes) -> Iterator[None]:
     except FileNotFoundError as error:
         raise IntegrityError(os.fsdecode(file), "nothing there", "a NAR") from error
     except OSError as error:
-        raise Unavailable(os.fsdecode(file), error, "to read a NAR") from error
+        raise Unavailable(os.fsdecode(file), error, "a readable NAR") from error

@@ -1,6 +1,6 @@
-"""Writing output: a file that appears whole or not at all, or any object that accepts bytes.
+"""Write output to a file that appears complete or not at all, or to any object that accepts bytes.
 
-Invariant: the final name refers to the old file or to the complete new one, never to a part.
+Invariant: the final name refers to the old file or to the complete new file, never to a partial file.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Writable(Protocol):
     """Anything with a binary ``write``: a file, a pipe, a socket's file."""
 
     def write(self, data: memoryview, /) -> int | None:
-        """Write ``data``; return None if all of it was written, else the number of bytes."""
+        """Write ``data``; return None if all of it was written, else the number of bytes that were written."""
 
 
 def make_writer(out: Writable, name: str) -> Output:
-    """Return an output that writes all it is given to ``out``, or raises `OutputError` with ``name``.
+    """Return an output that writes all data to ``out``, or raises `OutputError` with ``name``.
 
-    A plain file of the operating system is written through its descriptor, from its current position. This lets the
+    A plain file of the operating system is written through its descriptor, from its current position, which lets the
     kernel copy files to it.
     """
     file = _find_raw_file(out)
@@ -49,7 +49,7 @@ def _find_raw_file(out: Writable) -> io.FileIO | None:
 
 
 class _WritableOutput(Output):
-    """An object of the caller as an output."""
+    """An output that writes to an object of the caller."""
 
     def __init__(self, out: Writable, name: str) -> None:
         self._out = out
@@ -103,7 +103,7 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Output]:
 
 
 def _is_new_or_regular(path: Path) -> bool:
-    # Ask for the name as given: /dev/stdout may lead to a file that has no other name.
+    # Examine the name as given: /dev/stdout may lead to a file that has no other name.
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

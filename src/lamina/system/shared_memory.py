@@ -1,7 +1,7 @@
 """Memory shared between processes: a worker process packs a layer into it, and this process writes it out.
 
 Invariant: a range belongs to one layer from `SharedBuffer.allocate` to `SharedBuffer.free`. Ranges never overlap and
-lie within the size that the buffer was made with.
+are always inside the buffer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SharedBuffer:
 
     def __init__(self, size: int) -> None:
         if not hasattr(os, "memfd_create"):
-            raise OSError("no memory without a name")
+            raise OSError("no anonymous memory on this system")
         self.fd: int = os.memfd_create("lamina-buffer")
         self._size = size
         self._lock = Lock()
@@ -67,7 +67,7 @@ _mapped: dict[tuple[int, int], memoryview] = {}
 
 
 def map_buffer(fd: int) -> memoryview:
-    """Map the buffer behind the descriptor ``fd``; the mapping is kept until another buffer is asked for."""
+    """Map the buffer of the descriptor ``fd``, and keep the mapping until another buffer is requested."""
     status = os.fstat(fd)
     # A descriptor's number may be reused for another buffer, so the file identifies it.
     key = status.st_dev, status.st_ino

@@ -1,9 +1,9 @@
-"""Opening of SQLite databases, and one exception for everything that SQLite raises.
-
-Invariant: no other module opens a database, and within `translate_errors` SQLite raises nothing but `DatabaseError`.
+"""Open SQLite databases, and translate all errors of SQLite to one exception. No other module opens a database.
 
 Python raises more than ``sqlite3.Error``: SQLite's messages quote the file's content, and if that is not UTF-8, Python
 raises a `UnicodeDecodeError` without a code instead.
+
+Invariant: within `translate_errors`, SQLite raises nothing but `DatabaseError`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def translate_errors() -> Iterator[None]:
 
 
 def connect(path: Path, options: str, *, timeout: float = 5, check_same_thread: bool = True) -> sqlite3.Connection:
-    """Open the database at ``path``; the connection begins no transaction by itself.
+    """Open the database at ``path``. The connection does not begin transactions by itself.
 
     Args:
         path: the database file.
@@ -98,7 +98,7 @@ def open_database(path: Path, options: str, *, timeout: float = 5) -> Iterator[s
 
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """Run the block in a transaction of this ``kind``, which is rolled back if the block raises."""
+    """Run the block in a transaction of this ``kind``, and roll it back if the block raises an error."""
     database.execute(f"BEGIN {kind}")
     try:
         yield

@@ -13,7 +13,7 @@ _MAX_LINKS = 40
 def resolve_store_link(text: str) -> str:
     """Return the path in the store that ``text`` leads to.
 
-    Links are followed one at a time, and only outside the store: a store path may itself be a link, and stays one.
+    Links are followed one at a time, and only outside the store: a store path that is a link is returned unchanged.
 
     Raises:
         NotFound: there is nothing at ``text``.

@@ -1,8 +1,8 @@
 """A temporary folder for the output of scripts and for unpacked archives.
 
-Invariant: the folder is removed when its object is no longer referenced, at the latest when the process ends, whatever
-permissions a script has taken from it. If the process is killed, the next one that creates a temporary folder in the
-same parent removes it.
+The folder is removed when its object is no longer referenced, at the latest when the process ends, even if a script has
+removed permissions. If the process is killed, the next process that creates a temporary folder in the same parent
+removes it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from lamina.system.temporary import create_folder
 
 # Processes that end together with this one may still write to the folder while it is being removed.
 _TRIES = 5
-_VARIABLES, _DEFAULT_FOLDERS = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as tempfile has them
+_VARIABLES, _DEFAULT_FOLDERS = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as in tempfile
 
 
 class TempDir:
     """The folder at ``path``, which exists for as long as this object; also a context manager.
 
-    It is created in TMPDIR, or in ``parent`` if its files are to be moved there later. Raises `OSError`.
+    It is created in TMPDIR, or in ``parent`` if its files will be moved there later. Raises `OSError`.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
@@ -47,8 +47,8 @@ class TempDir:
 def _find_temporary_folder() -> Path:
     """Return the folder that ``tempfile.gettempdir`` returns, without the test file that it writes.
 
-    A process killed at that moment would leave the test file behind. A folder on a full disk is accepted too, so that
-    the later error names the folder that the user chose.
+    A process that is killed at that moment would leave the test file behind. A folder on a full disk is accepted too,
+    so that the later error names the folder that the user chose.
     """
     import tempfile
 

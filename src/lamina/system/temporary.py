@@ -1,14 +1,14 @@
 """Temporary files and folders: locked while in use, and removed later if a killed process left them behind.
 
-Invariant: a file or folder with a temporary name is locked (``flock``) from before its first use until it is renamed
-or removed. An unlocked one is therefore a leftover of a killed process, and the next process that works in the same
-folder removes it. Nobody waits for such a lock: it only shows that the process lives, so it is taken on the descriptor
-that the process has open anyway, without `lamina.system.locks.FileLock`.
+Invariant: a file or folder with a temporary name is locked (``flock``) before its first use and until it is renamed or
+removed. An unlocked one was therefore left behind by a killed process, and the next process that works in the same
+folder removes it. No process waits for such a lock, which only shows that its owner is alive. It is taken on the
+descriptor that the process already has, without `lamina.system.locks.FileLock`.
 
-A temporary name contains a tag of the running kernel (the boot ID). The lock alone decides only for names with this
-kernel's tag. Otherwise, that is on a network file system shared with another machine, after a reboot, or without
-locks, a leftover must also be a day old by the clock of the disk. Files of other users, and names that `_NAME` does
-not match, are never removed.
+A temporary name contains a tag of the running kernel (the boot ID). For names with the tag of this kernel, only the
+lock decides. In all other cases (a network file system shared with another machine, after a reboot, or without locks) a
+leftover must also be a day old by the clock of the disk. Files of other users, and names that `_NAME` does not match,
+are never removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Self
 from lamina.system.cleanup import Cleanup, create
 from lamina.system.locks import try_lock
 
-# Prefixes of the names of part files, which lie beside the file they become, and of folders in TMPDIR.
+# Prefixes of the names of part files, which are beside the file that they become, and of folders in TMPDIR.
 PART_PREFIX, FOLDER_PREFIX = ".lamina.", "lamina-"
 _PART_SUFFIX = ".part"
 _NAME = re.compile(r"(?:\.lamina\.([0-9a-f]{1,32})\.part|lamina-([0-9a-f]{16}))")
@@ -37,7 +37,7 @@ _MAX_NAMES = 20_000
 _SWEEP_INTERVAL = 60  # seconds
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _TAG_LENGTH = 8
-# It happens at most a few times in a row that another process has the same name, or sweeps the new file.
+# How often to try another name. Another process rarely uses the same name, or removes the new file, several times.
 _TRIES = 100
 
 _CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
@@ -51,10 +51,10 @@ _last_sweeps: dict[tuple[int, int], float] = {}
 class PartFile:
     """A new, locked file that is renamed to its final name by `commit` or removed; a context manager.
 
-    Every file that appears whole or not at all is written through one. Only an OCI layout has its many blobs in one
-    locked folder (`create_folder`), because each `PartFile` takes a descriptor.
+    Every file that must appear complete or not at all is written as a `PartFile`. The exception is an OCI layout, whose
+    many blobs are in one locked folder (`create_folder`), because each `PartFile` needs a descriptor.
 
-    Creating one also removes the leftovers of killed processes in ``folder``. It raises `OSError`.
+    The constructor also removes files that killed processes left in ``folder``. It raises `OSError`.
 
     Args:
         folder: where the file is created.
@@ -82,9 +82,9 @@ class PartFile:
             left = left[os.write(self.fd, left) :]
 
     def commit(self, target: Path, mode: int | None = None) -> None:
-        """Rename the file to ``target``, with the permissions ``mode``, replacing a file there. Raises `OSError`."""
+        """Rename the file to ``target`` with the permissions ``mode``; replace an existing file. Raises `OSError`."""
         # Some file systems report a full disk only when a file is closed, so close it before it is renamed. The lock
-        # lasts until the last descriptor is closed, so keep another one.
+        # lasts until the last descriptor is closed, so keep a duplicate.
         spare = os.dup(self.fd)
         try:
             self._close()
@@ -145,7 +145,7 @@ def is_part(name: str) -> bool:
 
 
 def is_in_use(path: Path) -> bool:
-    """Return whether a process holds the lock of ``path``; False if that cannot be found out."""
+    """Return whether a process holds the lock of ``path``; False if that cannot be determined."""
     try:
         fd = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
     except OSError:
@@ -157,7 +157,7 @@ def is_in_use(path: Path) -> bool:
 
 
 class _TakenError(Exception):
-    """Another process took the new file for a leftover in the moment before it was locked."""
+    """Another process removed the new file as a leftover in the moment before it was locked."""
 
 
 def _create_unique(
@@ -188,7 +188,7 @@ def _create_locked_folder(path: Path) -> int:
 
 def _lock_new(fd: int, path: Path) -> int:
     try:
-        # Look for the name, not for the inode: some file systems report another inode number each time.
+        # Check the name, not the inode: some file systems report a different inode number each time.
         if try_lock(fd) is False or not os.path.lexists(path):
             raise _TakenError
     except BaseException:
@@ -227,7 +227,7 @@ def _sweep(
     sweep_all: bool = False,
     remove: Callable[[Path], object] | None = None,
 ) -> None:
-    """Remove leftovers of killed processes in ``folder``, unless that was done less than ``interval`` seconds ago."""
+    """Remove files that killed processes left in ``folder``, unless this was done in the last ``interval`` seconds."""
     with contextlib.suppress(OSError):
         status = os.stat(folder)
         folder_id = status.st_dev, status.st_ino

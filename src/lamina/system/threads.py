@@ -1,10 +1,10 @@
 """A pool of threads.
 
-Invariant: the threads end with the pool's block, or after an interrupt as soon as their tasks do. An error of a task is
-raised where its future is asked for the result.
+The threads end with the pool's block or, after an interrupt, as soon as their tasks end. The error of a task is raised
+by the ``result`` method of its future.
 
-The pool is not `concurrent.futures.ThreadPoolExecutor`, whose threads keep the process from ending while a server does
-not answer, which knows no priorities, and whose locks a signal can leave locked.
+`concurrent.futures.ThreadPoolExecutor` is not used for three reasons: its threads keep the process from ending while a
+server does not answer, it has no priorities, and a signal can leave its locks locked.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from threading import Thread, current_thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-# How long an interrupted block waits for its threads, in seconds. A thread may wait for ever for a server, or for the
-# lock of a future that the interrupt left locked.
+# How many seconds an interrupted block waits for its threads. A thread may wait forever for a server, or for the lock
+# of a future that the interrupt left locked.
 _INTERRUPTED_TIMEOUT = 0.5
 
 Priority = tuple[int, int]
-"""The waiting task with the lowest priority is next; of equal ones, the oldest."""
+"""The next task is the waiting one with the lowest priority, and the oldest of those with equal priority."""
 
 _DEFAULT = (0, 0)
 _HIGHEST, _LOWEST = (-sys.maxsize, 0), (sys.maxsize, 0)
@@ -38,15 +38,15 @@ _Item = TypeVar("_Item")
 class ThreadPool:
     """Up to ``size`` threads called ``name``, each started when there is a task for it; a context manager.
 
-    At the end of the block, all tasks are waited for. If the block ends with an error, only those that run are, and
-    those only for a moment if it is an interrupt.
+    The end of the block waits for all tasks. If the block ends with an error, waiting tasks are dropped and running
+    tasks are waited for; after an interrupt, only for a moment.
     """
 
     def __init__(self, size: int, name: str) -> None:
         self._size = size
         self._name = name
-        # A heap, and a ticket for each of its entries. Both are written in C: a signal that raises in the middle cannot
-        # leave them locked, as it can a `queue.PriorityQueue`.
+        # A heap, and a ticket for each of its entries. Both are implemented in C, so a signal handler that raises an
+        # exception cannot leave them locked, unlike a `queue.PriorityQueue`.
         self._tasks: list[tuple[Priority, int, Callable[[], Any] | None, Future[Any]]] = []
         self._tickets: SimpleQueue[None] = SimpleQueue()
         self._count = itertools.count()
@@ -56,7 +56,7 @@ class ThreadPool:
     def submit(self, task: Callable[[], _T], priority: Priority = _DEFAULT) -> Future[_T]:
         """Call ``task`` in a thread, and return a future for its result. Raises `RuntimeError` after the block."""
         if self._is_closed:
-            raise RuntimeError(f"{self._name}: got a task, expected none after the end")
+            raise RuntimeError(f"{self._name}: got a task, expected none after the pool was closed")
         future: Future[_T] = Future()
         self._push(priority, task, future)
         if len(self._threads) < self._size:
@@ -65,7 +65,8 @@ class ThreadPool:
             try:
                 thread.start()
             except RuntimeError as error:
-                # The system allows no more of them. The text tells this from a lock that an interrupt left released.
+                # The system allows no more threads. The text distinguishes this error from that of a lock that an
+                # interrupt left released.
                 if not self._threads or "start new thread" not in str(error):
                     raise
             else:
@@ -77,10 +78,10 @@ class ThreadPool:
         return [future.result() for future in [self.submit(partial(function, item)) for item in items]]
 
     def close(self, timeout: float | None = None) -> None:
-        """Drop the tasks that wait, and wait up to ``timeout`` seconds, or until they end, for those that run.
+        """Drop waiting tasks, and wait for the running tasks to end, at most ``timeout`` seconds if it is given.
 
-        Without ``timeout`` the futures of dropped tasks are cancelled. With it they stay as they are, because an
-        interrupt may have left their locks locked.
+        Without ``timeout`` the futures of dropped tasks are cancelled. With ``timeout`` they are not touched, because
+        an interrupt may have left their locks locked.
         """
         self._end(_HIGHEST, timeout)
         if timeout is None:
@@ -104,7 +105,8 @@ class ThreadPool:
 
     def _end(self, priority: Priority, timeout: float | None) -> None:
         self._is_closed = True
-        # One for each possible thread: an interrupt may have come between a thread's start and its entry in the list.
+        # Send an end marker for each possible thread, because an interrupt may have come between a thread's start and
+        # its entry in the list.
         for _ in range(self._size):
             self._push(priority, None, Future())
         deadline = math.inf if timeout is None else time.monotonic() + timeout

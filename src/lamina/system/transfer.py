@@ -1,11 +1,11 @@
 """The transfer loop: read pieces, write their bytes, and compute their digest.
 
-Invariant: an extent whose file is no longer as it was when it was walked ends in `IntegrityError`. Memory use is a few
-buffers, however much is transferred.
+`fill` is the loop that reads pieces into buffers. `transfer` hashes the bytes that it writes, in a separate thread.
+`copy` does not hash, because its callers know the digest or let another process compute it; it lets the kernel copy
+large files. `hash_pieces` writes nothing. docs/design/0009-speed.md says where each one is used.
 
-`fill` is the loop that puts pieces into buffers. `transfer` hashes what it writes, in a separate thread. `copy` hashes
-nothing, because its callers know the digest or let another process compute it; it leaves large files to the kernel.
-`hash_pieces` writes nothing. docs/design/0009-speed.md says which one is used when.
+An extent whose file has changed since it was listed raises `IntegrityError`. The memory used is a few buffers,
+regardless of how much is transferred.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lamina.system.fd_writer import Output
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
 OnBytes = Callable[[int], object]
-"""Called with the number of bytes that have just been written."""
+"""A callback with the number of bytes that have just been written."""
 NextBuffer = Callable[[memoryview], memoryview]
-"""Called with a full buffer, or with the used part of the last one; returns the next buffer."""
+"""A callback with a full buffer, or with the used part of the last buffer. It returns the next buffer."""
 
 BUFFER_SIZE = 1 << 19
 # Files up to this size share a buffer with their headers; larger ones are sent separately.
 _SMALL_FILE = 1 << 16
-# Small enough to stay in the processor's cache between reading and hashing.
+# This is small enough to stay in the processor's cache between reading and hashing.
 _CHUNK_SIZE = 1 << 17
 _MAX_PENDING_BYTES = 1 << 18
 # writev(2) takes at most IOV_MAX parts: 1024 on Linux, macOS and the BSDs; POSIX allows as few as 16 (limits.h).
@@ -42,7 +42,7 @@ _MAX_BUFFERS = 8
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """The SHA-256 and the length in bytes of what was transferred."""
+    """The SHA-256 and the length in bytes of the transferred data."""
 
     digest: Digest
     size: int
@@ -54,11 +54,11 @@ def fill(
     """Read ``pieces`` into buffers, one after the other.
 
     Args:
-        pieces: what to read.
+        pieces: the bytes and extents to read.
         buffer: the first buffer.
         next_buffer: called with each full buffer, and at the end with the used part of the last one; returns the next.
-        on_mtime_change: called with an extent whose file has another modification time, and that time in nanoseconds;
-            without it that is an error.
+        on_mtime_change: called with an extent whose file has another modification time, and that time in nanoseconds.
+            Without this callback, another modification time is an error.
 
     Returns:
         The number of bytes in all pieces.
@@ -97,9 +97,10 @@ def fill(
 
 
 class TransferBuffers:
-    """Buffers for `transfer`, kept for the next one as long as this object exists.
+    """Buffers that several calls of `transfer` reuse.
 
-    The first access to new memory costs more than copying through old memory.
+    They are reused because the first access to new memory takes longer than copying through memory that was used
+    before.
     """
 
     def __init__(self) -> None:
@@ -113,19 +114,19 @@ class TransferBuffers:
             return memoryview(bytearray(BUFFER_SIZE))
 
     def put(self, buffers: Iterable[memoryview]) -> None:
-        """Keep ``buffers``, which are no longer used."""
+        """Take back ``buffers`` that are no longer used."""
         self._idle += buffers
 
 
 def transfer(pieces: Iterable[Piece], write: Write, buffers: TransferBuffers | None = None) -> BlobInfo:
-    """Write ``pieces`` in order, and return their digest and size; a thread hashes them meanwhile.
+    """Write ``pieces`` in order while a thread hashes them, and return their digest and size.
 
     Args:
-        pieces: what to write.
-        write: gets whole buffers, which it must not keep.
+        pieces: the bytes and extents to write.
+        write: receives full buffers, which it must not keep.
         buffers: the buffers to use; None for new ones.
 
-    Raises as `fill` does, and whatever ``write`` raises.
+    Raises what `fill` raises, and any error of ``write``.
     """
     hashing = _HashingThread(write, buffers or TransferBuffers())
     try:
@@ -136,7 +137,7 @@ def transfer(pieces: Iterable[Piece], write: Write, buffers: TransferBuffers | N
 
 
 def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> BlobInfo:
-    """Hash ``pieces``; if ``buffer`` is given, which must have room for all, put them there. Raises as `fill`."""
+    """Hash ``pieces``, and copy them to ``buffer``, which must have room for all. Raises what `fill` raises."""
     digest = hashlib.sha256()
     window = memoryview(bytearray(_CHUNK_SIZE)) if buffer is None else buffer[:_CHUNK_SIZE]
     hashed = 0
@@ -157,7 +158,7 @@ def copy(
     """Write ``pieces`` in order without hashing them, and return their size in bytes.
 
     The kernel copies large files where it can. ``on_bytes`` is called with the size of each portion that was written.
-    Raises as `fill` does, and whatever ``out`` raises.
+    Raises what `fill` raises, and any error of ``out``.
     """
     parts: list[bytes] = []
     pending = size = 0
@@ -264,8 +265,8 @@ def _send_file(extent: Extent, out: Output, on_bytes: OnBytes, files: ExtentRead
 class _HashingThread:
     """A thread that hashes full buffers while the caller writes and refills others.
 
-    Full buffers reach the thread through one queue, and return through another once they are hashed. It is not a
-    `ThreadPool`, which would add 50 µs to each layer, because it runs a single task that cannot fail.
+    Full buffers go to the thread through one queue and come back through another once they are hashed. A `ThreadPool`
+    would add 50 µs to each layer and is not needed for a single task that cannot fail.
     """
 
     def __init__(self, write: Write, buffers: TransferBuffers) -> None:
@@ -279,20 +280,20 @@ class _HashingThread:
         self._hasher.start()
 
     def take_buffer(self) -> memoryview:
-        """Return a free buffer, or a new one while there are not too many; else wait for one."""
+        """Return a free buffer, or a new one up to a limit; beyond the limit, wait for a free one."""
         if len(self._taken) == _MAX_BUFFERS or not self._free.empty():
             return self._free.get()
         self._taken.append(self._buffers.take())
         return self._taken[-1]
 
     def next_buffer(self, data: memoryview) -> memoryview:
-        """Hash and write ``data``, the full buffer or the used part of it, and return a free buffer."""
+        """Hash and write ``data``, which is a full buffer or its used part, and return a free buffer."""
         self._full.put(data)
         self._write(data)
         return self.take_buffer()
 
     def finish(self) -> Digest:
-        """End the thread once it has hashed what is queued, and return the digest of all that it was passed."""
+        """End the thread after it has hashed all queued buffers, and return the digest of all data."""
         self._full.put(None)
         self._hasher.join()
         self._buffers.put(self._taken)

@@ -1,7 +1,6 @@
-"""Walking a file tree on disk, as a stream of nodes or as a listing.
+"""Walk a file tree on disk, and return it as a stream of nodes in NAR order or as a listing.
 
-Invariant: only folders are opened, never files. Nodes come in NAR order. A socket, a device or a pipe, which a NAR
-cannot hold, raises `FormatError`.
+Only folders are opened, never files. A socket, a device or a pipe, which a NAR cannot contain, raises `FormatError`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
             ignore case (Nix manual, use-case-hack).
 
     Raises:
-        NotFound: ``top`` does not exist; raised by the call itself, the others while iterating.
+        NotFound: ``top`` does not exist. The call itself raises this, and the iteration raises the others.
         Unavailable: a file or folder cannot be read.
         IntegrityError: a file or folder vanished during the walk.
         FormatError: a file is neither a regular file, a folder nor a symlink.
@@ -51,10 +50,10 @@ def walk_with_modes(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[No
 
 
 def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
-    """Return the nodes of `walk` as a listing, in which a file's path on disk is ``top`` and its path in the tree.
+    """Return the nodes of `walk` as a listing.
 
-    Return None if that does not hold, because a name on disk has the suffix that ``case_hack`` removes. Raises as
-    `walk` does.
+    The path on disk of a file in the listing is ``top`` joined with its path in the tree. If this is not possible,
+    because a name on disk has the suffix that ``case_hack`` removes, return None. Raises what `walk` raises.
     """
     lister = ListingBuilder()
     add, is_file = lister.add, stat.S_ISREG
@@ -145,7 +144,7 @@ def missing_error(top: bytes) -> NotFound:
 
 
 def file_type_name(mode: int) -> str:
-    """Name the file type in ``mode``, one that a file tree must not contain, for messages."""
+    """Return the name of the file type in ``mode``, which a file tree must not contain, for messages."""
     kinds = {stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device", stat.S_IFCHR: "a character device"}
     return kinds.get(stat.S_IFMT(mode), "a named pipe" if stat.S_ISFIFO(mode) else "a special file")
 
@@ -156,5 +155,5 @@ def _first(item: tuple[bytes, object]) -> bytes:
 
 def _read_error(path: bytes, error: OSError) -> IntegrityError | Unavailable:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return IntegrityError(os.fsdecode(path), error, "what was there a moment ago")
-    return Unavailable(os.fsdecode(path), error, "to read it")
+        return IntegrityError(os.fsdecode(path), error, "the file or folder that was just listed")
+    return Unavailable(os.fsdecode(path), error, "a readable file or folder")

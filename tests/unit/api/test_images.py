@@ -71,7 +71,7 @@ def test_a_layer_cache_that_is_in_use_is_not_waited_for_twice(
         stream = make_stream(store, layer_cache=tmp_path / "layer-cache.sqlite")
     image_id(stream)
     assert [warning.partition(": ")[2] for warning in stream.warnings] == [
-        "got it in use by another process, expected nobody to use it: continuing without the layer cache"
+        "got another process that uses it, expected no other process: continuing without the layer cache"
     ]
     assert not (tmp_path / "layer-cache.sqlite").exists()
 

@@ -96,7 +96,7 @@ def test_a_base_image_that_this_python_cannot_read_is_named_as_such(tmp_path: Pa
     (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **root(tmp_path, from_image=str(base))))
     ran = start("customisation-layer", folder=tmp_path)
     assert ran.returncode == 3
-    assert "zstd: got No module named 'backports', expected a Python that has it" in ran.stderr
+    assert "zstd: got No module named 'backports', expected a Python with zstd" in ran.stderr
     assert "hint: use Python 3.14, or install backports.zstd" in ran.stderr
 
 

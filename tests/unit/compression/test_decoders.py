@@ -124,7 +124,7 @@ def test_the_number_of_tiny_streams_is_bounded(word: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(decoders, "_MAX_SHORT_STREAMS", 200)
     empty, tiny = COMPRESS[word](b""), COMPRESS[word](b"x")
     assert decode(empty * 100 + tiny, word) == b"x"
-    assert "got more than 100 streams that hold nothing, expected fewer" in expect_error(empty * 101, word)
+    assert "got more than 100 empty streams, expected fewer" in expect_error(empty * 101, word)
     assert decode(tiny * 200, word) == b"x" * 200
     assert "got more than 200 streams shorter than 512 bytes" in expect_error(tiny * 201, word)
 
@@ -272,7 +272,7 @@ def test_an_error_of_the_input_is_raised(word: str, error: Exception) -> None:
 def test_a_missing_library_is_named(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = {"br": "brotli", "lz4": "lz4.frame", "bzip2": "bz2", "xz": "lzma"}[word]
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(FormatError, match="expected a Python that has it"):
+    with pytest.raises(FormatError, match="expected a Python with "):
         decode_pieces([], word)
 
 

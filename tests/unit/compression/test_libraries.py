@@ -57,6 +57,6 @@ def test_a_missing_library_is_an_error_with_what_to_do(
     assert libraries.load(codec).__name__ in modules
     for module in modules:
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(FormatError, match=f"^{codec}: got .*, expected a Python that has it$") as caught:
+    with pytest.raises(FormatError, match=f"^{codec}: got .*, expected a Python with {codec}$") as caught:
         libraries.load(codec)
     assert caught.value.hint == hint

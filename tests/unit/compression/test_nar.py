@@ -42,5 +42,5 @@ def test_another_name_or_level_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "module"), [("xz", "lzma"), ("bzip2", "bz2")])
 def test_a_missing_library_is_an_error(text: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(FormatError, match=f"{text}: got .*expected a Python that has it"):
+    with pytest.raises(FormatError, match=f"{text}: got .*expected a Python with "):
         NarCompression.parse(text).create_compressor(FunctionOutput(len), 1)

@@ -17,7 +17,7 @@ def test_a_key_is_written_for_its_owner_alone_and_read_back(tmp_path: Path) -> N
 
 def test_a_file_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("something")
-    with pytest.raises(OutputError, match="got a file there already"):
+    with pytest.raises(OutputError, match="got an existing file"):
         write_key(KEY, tmp_path / "key")
     assert (tmp_path / "key").read_text() == "something"
     with pytest.raises(OutputError):

@@ -62,8 +62,8 @@ def test_a_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
 def test_the_error_names_what_is_locked(tmp_path: Path) -> None:
     with FileLock(tmp_path, "it"), pytest.raises(Unavailable) as caught:
         FileLock(tmp_path, "store /s", timeout=0.02)
-    assert str(caught.value) == "store /s: got it in use by another process, expected nobody to use it"
-    assert caught.value.hint == "try again once that process is done"
+    assert str(caught.value) == "store /s: got another process that uses it, expected no other process"
+    assert caught.value.hint == "try again when that process has finished"
 
 
 def test_a_lock_is_taken_as_soon_as_another_thread_releases_it(tmp_path: Path) -> None:

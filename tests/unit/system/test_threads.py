@@ -126,7 +126,7 @@ def test_the_process_ends_while_a_task_hangs() -> None:
 def test_a_closed_pool_takes_no_task() -> None:
     with ThreadPool(1, "some") as pool:
         pool.submit(lambda: None)
-    with pytest.raises(RuntimeError, match="expected none after the end"):
+    with pytest.raises(RuntimeError, match="expected none after the pool was closed"):
         pool.submit(lambda: None)
 
 

@@ -141,7 +141,7 @@ def test_trees_may_be_a_thousand_folders_deep(deep: Path) -> None:
 def test_a_tree_deeper_than_path_max_is_an_error(deep: Path) -> None:
     level = "d" * 200
     subprocess.run(["sh", "-ec", f"for i in $(seq 25); do mkdir {level}; cd -P {level}; done"], cwd=deep, check=True)
-    with pytest.raises(Unavailable, match=r"[d/]: got File name too long, expected to read it"):
+    with pytest.raises(Unavailable, match=r"[d/]: got File name too long, expected a readable file or folder"):
         names(os.fsencode(deep))
 
 
@@ -200,7 +200,7 @@ def test_a_folder_that_may_not_be_read_is_an_error(open_top: bytes) -> None:
     put(open_top, {"inner": {"file": b""}})
     os.chmod(open_top + b"/inner", 0o300)
     try:
-        with pytest.raises(Unavailable, match=r"inner: got Permission denied, expected to read it"):
+        with pytest.raises(Unavailable, match=r"inner: got Permission denied, expected a readable file or folder"):
             as_nobody(lambda: names(open_top))
     finally:
         os.chmod(open_top + b"/inner", 0o755)
@@ -210,7 +210,7 @@ def test_a_folder_that_may_not_be_entered_is_an_error(open_top: bytes) -> None:
     put(open_top, {"inner": {"file": b""}})
     os.chmod(open_top + b"/inner", 0o644)
     try:
-        with pytest.raises(Unavailable, match=r"inner/file: got Permission denied, expected to read it"):
+        with pytest.raises(Unavailable, match=r"inner/file: got Permission denied, expected a readable file or folder"):
             as_nobody(lambda: names(open_top))
     finally:
         os.chmod(open_top + b"/inner", 0o755)
@@ -220,7 +220,7 @@ def test_a_store_path_in_a_folder_that_may_not_be_entered_is_an_error(open_top: 
     put(open_top, {"inner": {"file": b""}})
     os.chmod(open_top, 0o600)
     try:
-        with pytest.raises(Unavailable, match=r"inner: got Permission denied, expected to read it"):
+        with pytest.raises(Unavailable, match=r"inner: got Permission denied, expected a readable file or folder"):
             as_nobody(lambda: names(open_top + b"/inner"))
     finally:
         os.chmod(open_top, 0o755)
@@ -237,7 +237,7 @@ def test_a_file_that_vanishes_during_the_walk_is_an_integrity_error(top: bytes, 
         shutil.rmtree(path)
     else:
         path.unlink()
-    with pytest.raises(IntegrityError, match=rf"top/{gone}: got .*, expected what was there a moment ago"):
+    with pytest.raises(IntegrityError, match=rf"top/{gone}: got .*, expected the file or folder that was just listed"):
         list(nodes)
 
 
@@ -246,7 +246,7 @@ def test_a_store_path_that_vanishes_before_the_walk_is_an_integrity_error(top: b
     nodes = walk(top)
     os.chmod(top, 0o755)
     shutil.rmtree(top)
-    with pytest.raises(IntegrityError, match=r"top: got .*, expected what was there a moment ago"):
+    with pytest.raises(IntegrityError, match=r"top: got .*, expected the file or folder that was just listed"):
         list(nodes)
 
 

@@ -47,7 +47,7 @@ def test_a_key_is_never_written_over(here: Path) -> None:
     before = Path("key").read_bytes()
     ran = run("store", "key", "generate", "test-2", "-o", "key")
     assert (ran.code, Path("key").read_bytes()) == (10, before)
-    assert ran.error == "key: got a file there already, expected none: keys are not written over"
+    assert ran.error == "key: got an existing file, expected no file, because keys are never overwritten"
     Path("link").symlink_to("nowhere")
     assert run("store", "key", "generate", "test-2", "-o", "link").code == 10
     assert not Path("nowhere").exists()
