@@ -24,7 +24,7 @@ def test_the_old_names_of_the_layer_cache_options_mean_the_same(store: FakeStore
     assert without.stdout == known.stdout
     assert not Path("other").exists()
     checked = call("store", "verify", "--store", store.root, "--ledger", "mine")
-    assert (checked.code, checked.stdout) == (0, b"4 layers: 4 as they were, 0 damaged, 0 not here\n")
+    assert (checked.code, checked.stdout) == (0, b"4 layers: 4 intact, 0 damaged, 0 absent\n")
 
 
 def test_both_names_at_once_are_refused(store: FakeStore) -> None:

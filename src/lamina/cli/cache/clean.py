@@ -21,7 +21,7 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
     """Delete the layer cache, what earlier versions of lamina left beside it, and the lists of channels.
 
     With another --layer-cache than the default one, the lists of channels are kept. Files of other programs are never
-    deleted. Each deleted file is printed on a line, after its size in bytes.
+    deleted. Each deleted file is printed on a line, after its size.
     """
     is_default = layer_cache == get_default_layer_cache()
     result = lamina.clean_cache(
@@ -32,4 +32,4 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
         return
     print_files(result.files)
     count = len(result.files)
-    print_stdout(f"{count} file{'' if count == 1 else 's'} deleted, {result.size} bytes ({format_size(result.size)})")
+    print_stdout(f"{count} file{'' if count == 1 else 's'} deleted, {format_size(result.size)}")

@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Remove the store paths that no ROOT needs, and files that killed processes left behind.
 
-    Prints what is removed, one a line, with the bytes that it frees, and a summary. Nothing is removed while another
+    Prints what is removed, one per line, with the space that it frees, and a summary. Nothing is removed while another
     process uses the store.
     """
     folder = resolve_store_folder(store)
@@ -55,14 +55,14 @@ def command(
         print_json(dump_garbage(folder, result, dry_run=dry_run))
         return
     for path, size in result.paths:
-        print_stdout(f"{size:>12} {path}")
+        print_stdout(f"{format_size(size):>11}  {path}")
     for name, size in result.files:
-        print_stdout(escape_controls(f"{size:>12} {name}"))
+        print_stdout(escape_controls(f"{format_size(size):>11}  {name}"))
     print_stdout(_format_summary(result, dry_run=dry_run))
 
 
 def _format_summary(result: GCResult, *, dry_run: bool) -> str:
     count = len(result.files)
     others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
-    removed = f"{count_paths(len(result.paths))}{others}, {result.size} bytes ({format_size(result.size)})"
+    removed = f"{count_paths(len(result.paths))}{others}, {format_size(result.size)}"
     return f"{removed} {'would be' if dry_run else ''} removed, {count_paths(result.kept)} kept".replace("  ", " ")

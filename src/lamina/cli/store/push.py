@@ -87,5 +87,5 @@ def command(
         print_json(dump_store_push(clean_url(to), result))
         return
     sent = f"{count_paths(len(result.sent))} sent ({format_size(result.size)})"
-    signed = f", {len(result.signed)} signed anew" if result.signed else ""
-    print_stdout(f"{sent}{signed}, {result.present} there already")
+    signed = f", {len(result.signed)} signed" if result.signed else ""
+    print_stdout(f"{sent}{signed}, {result.present} already there")

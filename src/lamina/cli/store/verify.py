@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="The embedded store to check. A folder that holds nix/store is where the paths of layers are looked for too, "
     "and a binary cache is where --repair fetches from.  [default: the one in your data folder, and this machine's]",
 )
-@option("--repair", is_flag=True, help="Fetch what is damaged again, from the binary caches among --store.")
+@option("--repair", is_flag=True, help="Download damaged paths again, from the binary caches among --store.")
 @argument_options("sources", *list_flags("trusted_keys", "verify_signatures", "offline"))
 @report_options
 def command(
@@ -46,9 +46,9 @@ def command(
     """Hash every path of the embedded store, and every layer in the layer cache, and compare.
 
     A path is damaged if its NAR does not match its narinfo, if the narinfo is invalid, or if a reference is missing.
-    --repair fetches it again; what no cache has stays as it is. A wrong entry of the layer cache is named and removed;
-    layers whose paths are gone are counted and kept. The exit code is 6 if anything is damaged. nix-store --repair-path
-    mends a damaged path of Nix's own store.
+    --repair downloads it again, if a cache has it. A wrong entry of the layer cache is printed and removed; layers
+    whose paths are not in the stores are counted and kept. The exit code is 6 if anything is damaged. nix-store
+    --repair-path repairs a damaged path of Nix's own store.
     """
     layer_cache = parse_layer_cache("layer_cache", cache.get("layer_cache")) or get_default_layer_cache()
     folder, others = split_stores(store)
@@ -82,12 +82,12 @@ def command(
             escape_controls(_format_summary(layer_check) if layer_check.exists else f"no layer cache at {layer_cache}")
         )
     if store_check and store_check.damaged:
-        hint = "" if repair else "lamina store verify --repair --store URL fetches it anew from a binary cache"
+        hint = "" if repair else "lamina store verify --repair --store URL downloads it again from a binary cache"
         raise IntegrityError(store_check.damaged[0].reason, hint=hint)
     if layer_check.damaged:
         raise IntegrityError(
             _describe_layer(layer_check.damaged[0]),
-            hint="what the layer cache had of it is forgotten; nix-store --repair-path mends a damaged store path",
+            hint="its entry in the layer cache is removed; nix-store --repair-path repairs a damaged store path",
         )
 
 
@@ -107,13 +107,13 @@ def _print_store_check(check: StoreCheck, report: ReportOptions) -> None:
     if report.as_json:
         return
     for damage in check.mended:
-        print_stdout(escape_controls(f"mended: {damage.reason}"))
+        print_stdout(escape_controls(f"repaired: {damage.reason}"))
     for damage in check.damaged:
         print_stdout(escape_controls(damage.reason))
-    mended = f"{len(check.mended)} mended, " if check.mended else ""
+    repaired = f"{len(check.mended)} repaired, " if check.mended else ""
     print_stdout(
-        f"{count_paths(check.paths)}, {format_size(check.size)}: {check.intact} intact, {mended}"
-        f"{len(check.damaged)} damaged; {check.orphans} NARs of no path, {check.leftovers} files left behind"
+        f"{count_paths(check.paths)}, {format_size(check.size)}: {check.intact} intact, {repaired}"
+        f"{len(check.damaged)} damaged; {check.orphans} unused NARs, {check.leftovers} leftover files"
     )
 
 
@@ -122,4 +122,4 @@ def _describe_layer(layer: DamagedLayer) -> str:
 
 
 def _format_summary(check: LayerCacheCheck) -> str:
-    return f"{check.layers} layers: {check.intact} as they were, {len(check.damaged)} damaged, {check.absent} not here"
+    return f"{check.layers} layers: {check.intact} intact, {len(check.damaged)} damaged, {check.absent} absent"

@@ -23,7 +23,7 @@ def test_old_entries_and_files_are_deleted(file: Path) -> None:
     ran = run("cache", "prune", "--older-than", "30")
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.decode().splitlines() == [
-        f"           4 {file}.damaged",
+        f"        4 B  {file}.damaged",
         f"12 entries deleted, 8 kept ({file.stat().st_size / 1024:.1f} KiB)",
     ]
     assert count_known(file, facts(2, "new")) == 8

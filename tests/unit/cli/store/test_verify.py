@@ -42,7 +42,7 @@ def damage(store: FakeStore) -> None:
 
 def test_an_intact_layer_cache_is_reported_as_such(store: FakeStore) -> None:
     ran = call("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
-    assert (ran.code, ran.stdout) == (0, b"4 layers: 4 as they were, 0 damaged, 0 not here\n")
+    assert (ran.code, ran.stdout) == (0, b"4 layers: 4 intact, 0 damaged, 0 absent\n")
     lines = ran.stderr.splitlines()
     assert len(lines) == 4
     for number, line in enumerate(lines, 1):
@@ -55,13 +55,13 @@ def test_a_damaged_layer_is_named_and_removed(store: FakeStore) -> None:
     ran = run("store", "verify", *flags)
     line, summary = ran.stdout.decode().splitlines()
     assert ran.code == 6
-    assert summary == "4 layers: 3 as they were, 1 damaged, 0 not here"
+    assert summary == "4 layers: 3 intact, 1 damaged, 0 absent"
     digest = r"sha256:[0-9a-f]{64}"
     assert re.fullmatch(rf"layer {digest} of {DATA}: {DATA}: got NAR hash {digest}, expected {digest}", line)
     assert ran.error == line
-    assert ran.stderr.splitlines()[-1].startswith("hint: what the layer cache had of it is forgotten; ")
+    assert ran.stderr.splitlines()[-1].startswith("hint: its entry in the layer cache is removed; ")
     again = run("store", "verify", *flags)
-    assert (again.code, again.stdout) == (0, b"3 layers: 3 as they were, 0 damaged, 0 not here\n")
+    assert (again.code, again.stdout) == (0, b"3 layers: 3 intact, 0 damaged, 0 absent\n")
     assert run("stream", "hello", *flags).stdout == run("stream", "hello", *flags[:2], "--no-layer-cache").stdout
 
 
@@ -69,7 +69,7 @@ def test_layers_with_missing_paths_are_counted(store: FakeStore) -> None:
     shutil.rmtree(store.location(DATA))
     ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache", "--quiet")
     assert (ran.code, ran.stderr) == (0, "")
-    assert ran.stdout == b"4 layers: 3 as they were, 0 damaged, 1 not here\n"
+    assert ran.stdout == b"4 layers: 3 intact, 0 damaged, 1 absent\n"
 
 
 def test_the_layer_cache_in_the_cache_folder_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,13 +81,13 @@ def test_the_layer_cache_in_the_cache_folder_is_the_default(store: FakeStore, mo
     assert not Path("cache").exists()
     run("stream", "hello", "--store", store.root)
     ran = run("store", "verify", "--store", store.root, "--quiet")
-    assert ran.stdout == b"4 layers: 4 as they were, 0 damaged, 0 not here\n"
+    assert ran.stdout == b"4 layers: 4 intact, 0 damaged, 0 absent\n"
 
 
 def test_a_damaged_file_is_a_warning(store: FakeStore) -> None:
     Path("layer_cache").write_bytes(Path("layer_cache").read_bytes()[:2000])
     ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
-    assert (ran.code, ran.stdout) == (0, b"0 layers: 0 as they were, 0 damaged, 0 not here\n")
+    assert (ran.code, ran.stdout) == (0, b"0 layers: 0 intact, 0 damaged, 0 absent\n")
     assert ran.stderr.startswith("lamina: warning: ")
     assert "the file was deleted, and a new layer cache is created" in ran.stderr
 

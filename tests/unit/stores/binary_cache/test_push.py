@@ -76,7 +76,7 @@ def test_a_pushed_closure_is_a_binary_cache(store: Path, tmp_path: Path, algorit
     assert ran.code == 0, ran.stderr
     found = check_cache(tmp_path / "cache")
     assert ran.stdout.decode().startswith(f"{CLOSURE} paths sent (")
-    assert ran.stdout.decode().endswith(", 0 there already\n")
+    assert ran.stdout.decode().endswith(", 0 already there\n")
     order = [StorePath.parse(line.removeprefix("Sent ")) for line in ran.stderr.splitlines()]
     assert (len(order), order[-1]) == (CLOSURE, HELLO)
     for number, path in enumerate(order):
@@ -106,7 +106,7 @@ def test_present_paths_are_not_sent_again(store: Path, tmp_path: Path) -> None:
     assert push_store(store, "greeting").code == 0
     before = files(tmp_path / "cache")
     ran = push_store(store, "greeting", "--compression", "xz")
-    assert (ran.code, ran.stdout) == (0, b"0 paths sent (0 B), 4 there already\n")
+    assert (ran.code, ran.stdout) == (0, b"0 paths sent (0 B), 4 already there\n")
     assert files(tmp_path / "cache") == before
     ran = push_store(store, "--all", "--json")
     document = json.loads(ran.stdout)
@@ -121,7 +121,7 @@ def test_a_path_that_is_present_with_another_nar_is_sent(store: Path, tmp_path: 
     file = tmp_path / "cache" / f"{known.info.path.hash}.narinfo"
     for text in (b"garbage", b"\xff", replace(known, info=replace(known.info, nar_size=1)).dump().encode()):
         file.write_bytes(text)
-        assert push_store(store, "licence").stdout == b"1 path sent (0 B), 0 there already\n"
+        assert push_store(store, "licence").stdout == b"1 path sent (0 B), 0 already there\n"
         assert narinfo.parse(file.read_text()) == known
 
 
@@ -135,10 +135,10 @@ def test_sent_paths_are_signed_and_present_ones_too(store: Path, tmp_path: Path)
         assert len(known.signatures) == 2
         assert find_signer(known.fingerprint, known.signatures, [public]) == "mine-1"
     ran = push_store(store, "hello", "--key", "key")
-    assert ran.stdout == b"0 paths sent (0 B), 6 there already\n"
+    assert ran.stdout == b"0 paths sent (0 B), 6 already there\n"
     lamina.generate_key("mine-2", "key2")
     ran = push_store(store, "hello", "--key", "key", "--key", "key2")
-    assert ran.stdout == b"0 paths sent (0 B), 6 signed anew, 0 there already\n"
+    assert ran.stdout == b"0 paths sent (0 B), 6 signed, 0 already there\n"
     assert all(len(known.signatures) == 3 for known in check_cache(tmp_path / "cache").values())
     assert not any("mine" in text for known in narinfos_by_package(store).values() for text in known.signatures)
 
@@ -461,7 +461,7 @@ def test_a_closure_can_be_pushed_to_a_bucket(store: Path, tmp_path: Path, bucket
     ran = run("store", "fetch", ROOT, *flags)
     assert ran.code == 0, ran.stderr
     assert len(check_store(tmp_path / "other")) == CLOSURE
-    assert push_store(store, "hello", "--key", "key", to=bucket).stdout == b"0 paths sent (0 B), 6 there already\n"
+    assert push_store(store, "hello", "--key", "key", to=bucket).stdout == b"0 paths sent (0 B), 6 already there\n"
     with closing(open_writable(bucket)) as cache:
         assert cache.read(f"{HELLO.hash}.ls", 1 << 20)
         assert not cache.read(f"{path_of('A').hash}.narinfo", 1 << 20)

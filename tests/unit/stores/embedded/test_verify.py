@@ -150,7 +150,7 @@ def test_an_intact_store_is_reported_as_intact(store: Path) -> None:
     ran = verify(store)
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.decode() == (
-        "6 paths, 14.5 KiB: 6 intact, 0 damaged; 0 NARs of no path, 0 files left behind\n"
+        "6 paths, 14.5 KiB: 6 intact, 0 damaged; 0 unused NARs, 0 leftover files\n"
         f"no layer cache at {store.parent}/layer_cache\n"
     )
 
@@ -170,8 +170,8 @@ def test_damage_is_named_and_repaired_from_a_cache(store: Path, damage: Callable
     ran = run_repair(store)
     lines = ran.stdout.decode().splitlines()
     assert (ran.code, ran.stderr) == (0, ""), ran.stdout
-    assert lines[0].startswith(f"mended: {start}")
-    assert f": {CLOSURE - 1} intact, 1 mended, 0 damaged; " in lines[1]
+    assert lines[0].startswith(f"repaired: {start}")
+    assert f": {CLOSURE - 1} intact, 1 repaired, 0 damaged; " in lines[1]
     assert verify(store).code == 0
     assert len(check_store(store)) == CLOSURE
     assert replace(narinfos_by_package(store)["phrases"], extra_fields=()) == replace(found.known, extra_fields=())
@@ -323,7 +323,7 @@ def test_a_missing_reference_is_fetched_with_its_closure(tmp_path: Path) -> None
 def test_the_layers_of_the_layer_cache_are_looked_for_in_the_store(store: Path) -> None:
     assert run("stream", "hello", "--store", store, "--layer-cache", store.parent / "layer_cache").code == 0
     ran = verify(store)
-    assert ran.stdout.splitlines()[1].startswith(b"6 layers: 6 as they were, 0 damaged, 0 not here"), ran.stdout
+    assert ran.stdout.splitlines()[1].startswith(b"6 layers: 6 intact, 0 damaged, 0 absent"), ran.stdout
     change_a_byte(DamagedStorePath(store))
     ran = verify(store)
     assert (ran.code, len(ran.stdout.splitlines())) == (6, 4)
