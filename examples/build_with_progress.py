@@ -46,10 +46,13 @@ def main() -> None:
     parser.add_argument("--store", action="append", default=[])
     parser.add_argument("--trusted-key", action="append", default=[])
     options = parser.parse_args()
-    with lamina.stream_layered_image(
-        contents=options.root, store=options.store, trusted_keys=options.trusted_key
-    ) as stream:
-        image = stream.build(options.file, progress=Counter())
+    image = lamina.build_layered_image(
+        contents=options.root,
+        store=options.store,
+        trusted_keys=options.trusted_key,
+        output=options.file,
+        progress=Counter(),
+    )
     print(image.id)
 
 

@@ -219,12 +219,15 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close)
 
 
-def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments]) -> Image:
+def build_layered_image(
+    *, output: StrPath, progress: Progress | None = None, **arguments: Unpack[ImageArguments]
+) -> Image:
     """Write the image of store paths and their closure to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
     Args:
         output: a file, written whole or not at all; or, if it ends in ``/`` or is a folder, an OCI layout, to which
             only the blobs that it lacks are written.
+        progress: receives the progress of the work.
         **arguments: those of `ImageArguments`.
 
     Returns:
@@ -236,7 +239,7 @@ def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments])
     """
     check_extension(output, arguments.get("compressor"))
     with stream_layered_image(**arguments) as stream:
-        return stream.build(output)
+        return stream.build(output, progress=progress)
 
 
 def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:

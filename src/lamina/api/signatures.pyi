@@ -11,6 +11,7 @@ from lamina.api.store import FetchProgress, FetchResult
 from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.images.image import Image
+from lamina.images.progress import Progress
 from lamina.inputs.arguments import StrPath
 from lamina.layering import Pipeline
 from lamina.rootfs.entries import DeclaredEntry
@@ -142,6 +143,7 @@ def stream_layered_image(
 def build_layered_image(
     *,
     output: StrPath,
+    progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
     verify_signatures: bool = True,
@@ -188,6 +190,7 @@ def build_layered_image(
     Args:
         output: a file, written whole or not at all; or, if it ends in ``/`` or is a folder, an OCI layout, to which
             only the blobs that it lacks are written.
+        progress: receives the progress of the work.
         store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
             several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
