@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, example, run, store_path
+from tests.support.fake_nix_store import FakeStore, SymlinkTo, example, run, store_path
 
 HELLO = store_path("hello-2.12.1")
 GONE = "/nix/store/00000000000000000000000000000000-gone-1"
@@ -57,7 +57,7 @@ MISTAKES = {
     "a name in --tag": Mistake(
         "plan hello --tag a:1", 2, "tag: got 'a:1', expected a tag without a name", "--name a --tag 1"
     ),
-    "a word of --with": Mistake("plan hello --with cert", 2, "got 'cert', expected some of ", "did you mean certs?"),
+    "a word of --with": Mistake("stream hello --with cert", 2, "got 'cert', expected some of ", "did you mean certs?"),
     "no layer": Mistake(
         "plan hello --max-layers 0", 4, "max layers: got 0, expected at least 2 layers: ", "--max-layers 2"
     ),
@@ -66,6 +66,15 @@ MISTAKES = {
     ),
     "a strategy that is spelled wrong": Mistake(
         "plan hello --layering popularty", 2, "layering: got 'popularty', expected one of ", "did you mean popularity?"
+    ),
+    "a ROOT that is one file": Mistake(
+        "build hello /nix/store/{motd} -o x.tar",
+        2,
+        "-motd-1, which is a file, expected a folder",
+        "--symlink /PATH=/nix/",
+    ),
+    "a ROOT that is a relative link": Mistake(
+        "build hello /nix/store/{link} -o x.tar", 2, "-relative-1, which leads to /nix/store/somewhere, expected a path"
     ),
     "a derivation": Mistake(
         "plan /nix/store/{drv}", 2, "got a derivation, expected a store path that it builds", "--realise"
@@ -80,6 +89,8 @@ MISTAKES = {
 def store(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
     store, _ = example(tmp_path_factory.mktemp("machine") / "root")
     store.add("hello-2.12.1.drv", b"Derive()")
+    store.add("motd-1", b"hello\n")
+    store.add("relative-1", SymlinkTo("somewhere"))
     return store
 
 
@@ -89,8 +100,25 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def test_a_link_in_a_pipeline_is_resolved(store: FakeStore) -> None:
+    Path("result").symlink_to(str(HELLO))
+    pipeline: list[Any] = [["subcomponent_in", ["./result"]]]
+    Path("pipeline.json").write_text(json.dumps(pipeline))
+    assert _plan(store, "--layering", "pipeline.json") == ""
+
+
+@pytest.mark.parametrize("path", ["./result", GONE])
+def test_a_path_of_a_pipeline_that_matches_nothing_is_a_warning(path: str, store: FakeStore) -> None:
+    Path("pipeline.json").write_text(json.dumps([["split_paths", [path]]]))
+    (warning,) = _plan(store, "--layering", "pipeline.json").splitlines()
+    assert warning.startswith("lamina: warning: layering pipeline.json: [0] split_paths: got ")
+    assert path in warning
+
+
 def _fill(words: str, store: FakeStore) -> list[str]:
-    filled = [word.format(drv=store_path("hello-2.12.1.drv").base) for word in words.split()]
+    names = {"drv": "hello-2.12.1.drv", "motd": "motd-1", "link": "relative-1"}
+    bases = {key: store_path(name).base for key, name in names.items()}
+    filled = [word.format(**bases) for word in words.split()]
     takes_store = filled[0] in ("stream", "build", "script", "plan") and "--store" not in filled
     return [*filled, *(["--store", str(store.root)] if takes_store else [])]
 

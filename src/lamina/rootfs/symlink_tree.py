@@ -90,7 +90,7 @@ class _TreeBuilder:
                         "contents",
                         f"{content}, which is a file",
                         "a folder",
-                        hint="name a folder that holds it, or --closure for the path without a link to it",
+                        hint=f"--symlink /PATH={content} links to it; --closure adds it without a link",
                     )
                 continue
             yield _with_path(node, relative)
@@ -116,26 +116,34 @@ class _TreeBuilder:
             if links > _MAX_LINKS:
                 raise InvalidArgument("contents", f"{content}, which leads through {links} symlinks", "fewer")
         text = "/" + "/".join(resolved)
-        if not text.startswith(STORE_DIR + "/"):
-            raise InvalidArgument("contents", f"{content}, which leads to {text}", f"it in {STORE_DIR}")
-        path, subpath = StorePath.split(text)
-        return path, os.fsencode(subpath)
+        return _split(text, content)
 
     def _node(self, parts: Sequence[str], content: StoreSubpath) -> Node | None:
         """Return the node at a path; None for the folders above store paths, which are taken not to be symlinks."""
         text = "/" + "/".join(parts)
         if not text.startswith(STORE_DIR + "/"):
             return None
-        path, subpath = StorePath.split(text)
-        node = self._index(path).get(os.fsencode(subpath))
+        path, subpath = _split(text, content)
+        node = self._index(path).get(subpath)
         if node is None:
-            raise NotFound("contents", content, "it to exist in the store")
+            got = str(content) if text == str(content) else f"{content}, which leads to {text}"
+            raise NotFound("contents", got, "it to exist in the store")
         return node
 
     def _index(self, path: StorePath) -> dict[bytes, Node]:
         if path not in self._indexes:
             self._indexes[path] = {node.path: node for node in self._nodes(path)}
         return self._indexes[path]
+
+
+def _split(text: str, content: StoreSubpath) -> tuple[StorePath, bytes]:
+    """Split ``text``, to which ``content`` leads, into its store path and the path inside of it."""
+    try:
+        path, subpath = StorePath.split(text)
+    except InvalidArgument as error:
+        got = f"{content}, which leads to {text}"
+        raise InvalidArgument("contents", got, f"a path inside {STORE_DIR}/HASH-NAME") from error
+    return path, os.fsencode(subpath)
 
 
 def _with_path(node: Node, path: bytes) -> Node:

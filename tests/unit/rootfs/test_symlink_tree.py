@@ -269,13 +269,17 @@ OUTSIDE = [
 @pytest.mark.parametrize("target", OUTSIDE)
 def test_a_link_that_leads_out_of_the_store_is_an_error(inputs: Inputs, target: str) -> None:
     a = inputs.add("a", SymlinkTo(target))
-    with pytest.raises(InvalidArgument, match=rf"contents: got {a}, which leads to .*, expected it in {STORE_DIR}"):
+    with pytest.raises(
+        InvalidArgument, match=rf"contents: got {a}, which leads to .*, expected a path inside {STORE_DIR}/"
+    ):
         inputs.join(a)
 
 
 def test_a_symlink_to_a_name_that_is_not_a_store_path_is_an_error(inputs: Inputs) -> None:
     a = inputs.add("a", {"x": SymlinkTo("/nix/store/.links/y"), "y": SymlinkTo(str(store_path("missing")))})
-    with pytest.raises(InvalidArgument, match="expected HASH-NAME"):
+    with pytest.raises(
+        InvalidArgument, match=rf"contents: got {a}/x, which leads to /nix/store/\.links, expected a path"
+    ):
         inputs.join(f"{a}/x")
     with pytest.raises(NotFound, match="got nothing there"):
         inputs.join(f"{a}/y")
@@ -285,7 +289,7 @@ def test_a_link_to_a_file_is_a_file(inputs: Inputs) -> None:
     a = inputs.add("a", {"file": b"", "link": SymlinkTo("file"), "dangling": SymlinkTo("no")})
     with pytest.raises(InvalidArgument, match=rf"{a}/link, which is a file"):
         inputs.join(f"{a}/link")
-    with pytest.raises(NotFound, match="expected it to exist in the store"):
+    with pytest.raises(NotFound, match=rf"got {a}/dangling, which leads to {a}/no, expected it to exist in the store"):
         inputs.join(f"{a}/dangling")
 
 
