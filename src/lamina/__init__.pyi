@@ -15,6 +15,7 @@ from lamina.api.images import merge_images as merge_images
 from lamina.api.images import verify_layer_cache as verify_layer_cache
 from lamina.api.layer_cache import DamagedLayer as DamagedLayer
 from lamina.api.layer_cache import LayerCacheCheck as LayerCacheCheck
+from lamina.api.layouts import prune_layout as prune_layout
 from lamina.api.outputs import open_output as open_output
 from lamina.api.results import ListResult as ListResult
 from lamina.api.signatures import build_layered_image as build_layered_image
@@ -68,6 +69,9 @@ from lamina.images.image import Image as Image
 from lamina.images.image import ImageSettings as ImageSettings
 from lamina.images.image import ImageWriter as ImageWriter
 from lamina.images.progress import Progress as Progress
+from lamina.images.prune import LayoutBlob as LayoutBlob
+from lamina.images.prune import LayoutImage as LayoutImage
+from lamina.images.prune import LayoutPruneResult as LayoutPruneResult
 from lamina.images.readers.source_image import SourceImage as SourceImage
 from lamina.images.readers.source_image import SourceLayer as SourceLayer
 from lamina.images.writers.docker_archive import DockerArchive as DockerArchive

@@ -24,6 +24,7 @@ VERBS = {
     "inspect": "Show what an image file or an OCI layout holds.",
     "merge": "Write several images into one archive.",
     "export": "Write the root file system of an image as a tar.",
+    "layout": "Remove images and unused blobs from an OCI layout.",
     "store": "Fetch, add, list, sign and copy store paths without Nix.",
     "cache": "Show and delete what lamina keeps in your cache folder.",
     "help": "Show the help of lamina or of a verb.",

@@ -37,6 +37,7 @@ from lamina.formats.oci import (
 )
 from lamina.images.image import Draft, Image
 from lamina.images.progress import Progress
+from lamina.images.prune import lock_blobs
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
@@ -115,7 +116,10 @@ class OciLayout:
 
 @contextlib.contextmanager
 def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
-    """Open the layout at ``path``, or create it, for the block. Remove unfinished blobs when the block ends."""
+    """Open the layout at ``path``, or create it, for the block, in which no other process removes a blob.
+
+    Unfinished blobs are removed when the block ends.
+    """
     try:
         if (
             os.path.exists(path)
@@ -136,12 +140,15 @@ def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
     except OSError as error:
         raise output_error(str(path), error) from error
     _mark_layout(path)
+    with lock_blobs(path, shared=True), _create_workspace(path) as workspace:
+        yield _LayoutBlobs(path, workspace.path, verify=verify)
+
+
+def _create_workspace(path: Path) -> TempDir:
     try:
-        workspace = TempDir(parent=path)
+        return TempDir(parent=path)
     except OSError as error:
         raise output_error(str(path), error) from error
-    with workspace:
-        yield _LayoutBlobs(path, workspace.path, verify=verify)
 
 
 def _mark_layout(path: Path) -> None:

@@ -138,7 +138,7 @@ read = []
 def watch(event, arguments):
     if event in ("open", "os.scandir") and isinstance(arguments[0], (str, bytes)):
         name = os.fsdecode(arguments[0])
-        if name.startswith((root + "/nix/store", folder + "/blobs")):
+        if name.startswith((root + "/nix/store", folder + "/blobs/")):
             read.append(name)
 
 sys.addaudithook(watch)

@@ -1,0 +1,56 @@
+"""``lamina layout prune``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+import lamina
+from lamina.cli.command import option, verb
+from lamina.cli.completers import make_completer
+from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.output import escape_controls, print_stdout
+from lamina.cli.reporting import print_json
+from lamina.messages.sizes import format_size
+
+if TYPE_CHECKING:
+    from lamina.images.prune import LayoutPruneResult
+
+
+@verb("prune", "lamina layout prune images/ --keep latest --keep 'v1.*'", "lamina layout prune images/ --keep-last 5")
+@click.argument("layout", metavar="DIR", help="The OCI layout.", shell_complete=make_completer("folder"))
+@option(
+    "--keep",
+    multiple=True,
+    metavar="TAG",
+    help="Keep the images with this tag, NAME:TAG or digest. A * stands for any characters.",
+)
+@option("--keep-last", type=int, metavar="N", help="Keep the N tags of each image name that were written last.")
+@option("--dry-run", is_flag=True, help="Only print what would be removed.")
+@result_options
+def command(layout: str, keep: tuple[str, ...], keep_last: int | None, *, dry_run: bool, report: ReportOptions) -> None:
+    """Remove images from an OCI layout, and the blobs that no image refers to any more.
+
+    An image stays if a --keep matches it or --keep-last counts it. Without both options all images stay, and only blobs
+    are removed. Signatures and the like stay with their image. Prints each image that goes, and how much is free then.
+    While another process writes to the layout, nothing is removed.
+    """
+    result = lamina.prune_layout(layout, keep=keep, keep_last=keep_last, dry_run=dry_run)
+    if report.as_json:
+        print_json({"layout": layout, "dry_run": dry_run, **asdict(result), "size": result.size})
+        return
+    for image in result.removed:
+        print_stdout(escape_controls(image.name if image.name == image.digest else f"{image.name}  {image.digest}"))
+    print_stdout(_format_summary(result, dry_run=dry_run))
+
+
+def _format_summary(result: LayoutPruneResult, *, dry_run: bool) -> str:
+    blobs = f"{_count(len(result.blobs), 'blob')} ({format_size(result.size)})"
+    verb_phrase = "would be removed" if dry_run else "removed"
+    return f"{_count(len(result.removed), 'image')} and {blobs} {verb_phrase}, {_count(len(result.kept), 'image')} kept"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
