@@ -724,7 +724,7 @@ def test_each_image_of_a_spec_file_goes_to_a_file_of_its_name(store: FakeStore) 
     ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "{name}.tar", "--json")
     assert ran.code == 0, ran.stderr
     document = json.loads(ran.stdout)
-    assert [(image["table"], image["output"]) for image in document["images"]] == [
+    assert [(image["table"], image["file"]) for image in document["images"]] == [
         ("first", "first.tar"),
         ("second", "second.tar"),
     ]

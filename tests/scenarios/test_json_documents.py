@@ -25,6 +25,7 @@ RUNS = {
     "inspect": ["image.tar"],
     "merge": ["image.tar", "-o", "merged.tar"],
     "export": ["image.tar", "-o", "root.tar"],
+    "layout prune": ["layout", "--keep-last", "1"],
     "store fetch": [ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY],
     "store add": ["file", "--to", "store"],
     "store ls": ["--store", "store"],
@@ -62,6 +63,8 @@ def test_the_document_of_every_verb_follows_its_schema(tmp_path: Path, monkeypat
     Path("store/nar/stray").write_text("x")
     Path("file").write_text("x")
     assert run("build", ROOT, "--store", "store", "-o", "image.tar").code == 0
+    for tag in "12":
+        assert run("build", ROOT, "--store", "store", "--tag", tag, "-o", "layout/").code == 0
     for verb, words in RUNS.items():
         document = run_verb(verb, *(word.replace("{here}", str(tmp_path)) for word in words))
         check_document(verb, document)

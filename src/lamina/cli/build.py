@@ -78,7 +78,7 @@ def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str],
             written, image_warnings = _build(arguments, output, report, partial(_claim_name, claims, table, output))
         warnings += [f"image {table}: {warning}" for warning in image_warnings]
         if report.as_json:
-            documents.append({"table": table, "output": output, **dump_image(written, image_warnings)})
+            documents.append({"table": table, "file": output, **dump_image(written, image_warnings)})
         else:
             print_stdout(f"{output}#{written.repo_tag}" if is_layout(output) else output)
     if report.as_json:

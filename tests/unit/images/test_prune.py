@@ -103,7 +103,7 @@ def test_a_pattern_that_fits_nothing_removes_nothing(layout: Path) -> None:
 def test_while_an_image_is_written_nothing_is_removed(layout: Path) -> None:
     before = blobs(layout)
     with lock_blobs(layout, shared=True):
-        with pytest.raises(Unavailable, match="in use by another process"):
+        with pytest.raises(Unavailable, match="another process that uses it"):
             prune(layout, ["words:1"])
         assert prune(layout, ["words:1"], dry_run=True).blobs
     assert blobs(layout) == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,7 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
+from lamina.cli.documents.layouts import dump_layout_prune
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json
@@ -39,7 +39,7 @@ def command(layout: str, keep: tuple[str, ...], keep_last: int | None, *, dry_ru
     """
     result = lamina.prune_layout(layout, keep=keep, keep_last=keep_last, dry_run=dry_run)
     if report.as_json:
-        print_json({"layout": layout, "dry_run": dry_run, **asdict(result), "size": result.size})
+        print_json(dump_layout_prune(layout, result, dry_run=dry_run))
         return
     for image in result.removed:
         print_stdout(escape_controls(image.name if image.name == image.digest else f"{image.name}  {image.digest}"))
