@@ -35,7 +35,13 @@ _Manifests: TypeAlias = Mapping[IndexEntry, Mapping[str, Any] | None]
 
 @dataclass(frozen=True, slots=True)
 class LayoutImage:
-    """An image in an OCI layout: its ``name``, which is the digest if it has none, and the digest of its manifest."""
+    """An image in an OCI layout.
+
+    Attributes:
+        name: ``NAME:TAG`` or a tag alone; the digest if it has no name.
+        digest: the digest of its manifest.
+
+    """
 
     name: str
     digest: str
@@ -43,7 +49,13 @@ class LayoutImage:
 
 @dataclass(frozen=True, slots=True)
 class LayoutBlob:
-    """A blob of an OCI layout: its digest, and its size in bytes."""
+    """A blob of an OCI layout.
+
+    Attributes:
+        digest: its digest.
+        size: its size in bytes.
+
+    """
 
     digest: str
     size: int
