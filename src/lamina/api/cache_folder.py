@@ -129,7 +129,7 @@ def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
                 kinds = count_entries(database)
         except IntegrityError as error:
             check_origin(path)
-            error.add_hint("the next image begins a new one")
+            error.add_hint("the next image creates a new one")
             raise
     layers, compressed, listings = (kinds.get(kind, (0, 0))[0] for kind in (b"layer", b"compressed", b"listing"))
     oldest = min((datetime.fromtimestamp(used, UTC) for _, used in kinds.values()), default=None)

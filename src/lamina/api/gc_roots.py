@@ -62,7 +62,7 @@ def _links_into_store(root: str) -> bool:
 def _require_present(store: EmbeddedStore, root: str, paths: set[StorePath]) -> set[StorePath]:
     present = set(store.query(paths))
     if not present:
-        raise NotFound(root, f"{len(paths)} store paths, none of them in {store.folder}", "some")
+        raise NotFound(root, f"{len(paths)} store paths, none of them in {store.folder}", "at least one")
     return present
 
 

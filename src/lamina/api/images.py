@@ -173,7 +173,7 @@ class Stream:
 
     def _check_open(self) -> None:
         if not self.close.alive:
-            raise InvalidArgument("stream", "it closed", "to write it before its block ends")
+            raise InvalidArgument("stream", "a closed stream", "an open one", hint="write it before its block ends")
 
     def _fetch_missing(self) -> None:
         """Wait until the store paths that must be downloaded are here."""
@@ -375,7 +375,7 @@ def merge_images(
     from lamina.images.merge import collect_images, write_merged
 
     if isinstance(images, (str, os.PathLike)):
-        raise InvalidArgument("images", short_repr(images), "a list of them")
+        raise InvalidArgument("images", short_repr(images), "a list of image files")
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))

@@ -187,7 +187,7 @@ def add_path(
             warnings += _fetch(tuple(map(str, copied)), spec, target).warnings
             paths |= set(copied)
         for path in paths - target.query(paths).keys():
-            raise NotFound(path, f"no such valid path in {target.folder}", "it, because --reference names it")
+            raise NotFound(path, f"no such valid path in {target.folder}", "one, because --reference names it")
         return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
 
 

@@ -102,7 +102,7 @@ def _cache_urls(spec: StoreSpec, target: EmbeddedStore) -> tuple[str, ...]:
         raise InvalidArgument(
             "repair",
             "no binary cache",
-            "one that has what is damaged",
+            "one that has the damaged paths",
             hint="name one: --store https://cache.nixos.org",
         )
     return tuple(urls)
@@ -380,9 +380,9 @@ def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, .
     """Return ``roots`` as a tuple, which is empty for all paths."""
     texts = parse_texts("contents", roots)
     if not texts and not all_paths:
-        raise InvalidArgument("roots", "none", "some", hint="--all is for all that is in the store")
+        raise InvalidArgument("roots", "none", "at least one", hint="--all means every path in the store")
     if texts and all_paths:
-        raise InvalidArgument("roots", f"{texts[0]} together with everything", "one of the two")
+        raise InvalidArgument("roots", f"{texts[0]} and all paths", "either roots or all paths")
     return texts
 
 
@@ -391,7 +391,9 @@ def _open_closure(
     roots: Collection[str], spec: StoreSpec, folder: Path, warnings: list[str]
 ) -> Iterator[tuple[Store, Closure]]:
     if spec.store and not roots:
-        raise InvalidArgument("store", "places to read from", "none together with everything")
+        raise InvalidArgument(
+            "store", "sources and all paths", "no sources, because all paths are those of the embedded store"
+        )
     opened: AbstractContextManager[Store] = (
         open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
     )

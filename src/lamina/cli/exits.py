@@ -85,7 +85,7 @@ def _open_streams() -> None:
     elif sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = _wrap_best_effort(sys.stderr)
     if sys.stdout is None:
-        raise OutputError("stdout", "it closed", "to write the result there")
+        raise OutputError("stdout", "a closed descriptor", "an open one for the result")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

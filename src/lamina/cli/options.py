@@ -167,7 +167,7 @@ def collect_given(**values: Any) -> dict[str, Any]:
                 given[name] = [*given.get(name, ()), *flag.convert(value)]
             elif name in given and flag.value_type is not bool:
                 raise InvalidArgument(
-                    flag.name, f"it and {declared.flags[0].name}", "one: it is the old name of the same option"
+                    flag.name, f"it and {declared.flags[0].name}", "only one of them: it is the old name of the other"
                 )
             else:
                 given[name] = flag.convert(value)

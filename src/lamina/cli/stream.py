@@ -48,5 +48,5 @@ def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions) -> lami
         return lamina.stream_layered_image(**image.make_arguments())
     clash = find_image_option()
     if clash:
-        raise InvalidArgument("conf", f"{clash} as well", "--conf alone, for it says all of the image")
+        raise InvalidArgument("conf", f"{clash} as well", "--conf alone, because it describes the whole image")
     return lamina.stream_conf(conf, repo_tag=repo_tag or image.reference, **image.select("store", "jobs"))

@@ -18,5 +18,5 @@ def rename_old_arguments(arguments: Mapping[str, Any], new_names: Mapping[str, s
     """
     for old in new_names.keys() & arguments:
         if new_names[old] in arguments:
-            raise InvalidArgument(old, f"it and {new_names[old]}", "one: it is the old name of the same argument")
+            raise InvalidArgument(old, f"it and {new_names[old]}", "only one of them: it is the old name of the other")
     return {new_names.get(name, name): value for name, value in arguments.items()}

@@ -151,8 +151,8 @@ def _argument_name(path: Path, key: str) -> str:
         raise InvalidArgument(
             path,
             f"argument {short_repr(key)}",
-            "no spec file to say whether scripts are confined",
-            hint="--no-sandbox on the command line says that it is wanted",
+            "a spec file that does not turn the sandbox off",
+            hint="use --no-sandbox on the command line",
         )
     if name is None or name not in _ALLOWED:
         hint = format_suggestion(key, _SPELLINGS) or "lamina build --help lists the arguments, as options"

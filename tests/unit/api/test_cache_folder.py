@@ -89,7 +89,7 @@ def test_an_entry_with_a_time_that_is_none_is_damage(file: Path) -> None:
         database.execute("UPDATE entries SET used = 1000000000000000000 WHERE rowid = 3")
     with pytest.raises(IntegrityError, match="got an entry without a valid key and time of use") as caught:
         lamina.describe_layer_cache(layer_cache=file)
-    assert caught.value.hint == "the next image begins a new one"
+    assert caught.value.hint == "the next image creates a new one"
     assert prune(file).warnings
     assert not file.exists()
 

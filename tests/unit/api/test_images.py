@@ -90,7 +90,7 @@ def test_an_image_is_written_within_its_block(store: FakeStore, tmp_path: Path) 
         lambda: stream.build(tmp_path / "layout/"),
         lambda: stream.script(tmp_path / "script"),
     ):
-        with pytest.raises(InvalidArgument, match="got it closed, expected to write it before its block ends"):
+        with pytest.raises(InvalidArgument, match="got a closed stream, expected an open one"):
             write()
 
 

@@ -33,7 +33,7 @@ def test_functions_of_the_embedded_store_take_their_old_arguments(tmp_path: Path
     assert result == lamina.collect_garbage(embedded_store=store, all_paths=True)
     with (
         pytest.warns(DeprecationWarning, match="everything"),
-        pytest.raises(lamina.InvalidArgument, match=r"^everything: got it and all_paths, expected one"),
+        pytest.raises(lamina.InvalidArgument, match=r"^everything: got it and all_paths, expected only one"),
     ):
         lamina.collect_garbage(embedded_store=store, everything=True, all_paths=True)  # type: ignore[call-arg]
 

@@ -30,7 +30,7 @@ def test_the_old_names_of_the_layer_cache_options_mean_the_same(store: FakeStore
 def test_both_names_at_once_are_refused(store: FakeStore) -> None:
     ran = run("stream", "hello", "--store", store.root, "--ledger", "mine", "--layer-cache", "other")
     assert ran.code == 2
-    assert ran.error == "--ledger: got it and --layer-cache, expected one: it is the old name of the same option"
+    assert ran.error == "--ledger: got it and --layer-cache, expected only one of them: it is the old name of the other"
 
 
 @pytest.mark.parametrize("command", [("stream",), ("store", "verify")])
@@ -83,5 +83,5 @@ def test_python_takes_the_old_name_of_the_argument(store: FakeStore) -> None:
     made = lamina.stream_layered_image(name="x", contents=["hello"], store=store.root, ledger="file")  # type: ignore[call-arg]
     made.write_to(io.BytesIO())
     assert Path("file").is_file()
-    with pytest.raises(lamina.InvalidArgument, match=r"^ledger: got it and layer_cache, expected one"):
+    with pytest.raises(lamina.InvalidArgument, match=r"^ledger: got it and layer_cache, expected only one"):
         lamina.stream_layered_image(name="x", ledger="a", layer_cache="b")  # type: ignore[call-arg]

@@ -222,7 +222,7 @@ def test_a_file_that_is_not_an_image_is_refused_and_nothing_is_written(images: l
     assert not (tmp_path / "all.tar").exists()
     with pytest.raises(InvalidArgument, match=r"images: got none, expected at least one"):
         lamina.merge_images([], output=tmp_path / "all.tar")
-    with pytest.raises(InvalidArgument, match=r"images: got 'one.tar', expected a list of them"):
+    with pytest.raises(InvalidArgument, match=r"images: got 'one.tar', expected a list of image files"):
         lamina.merge_images("one.tar", output=tmp_path / "all.tar")
     with pytest.raises(OutputError):
         lamina.merge_images(images, output=tmp_path / "missing/all.tar")

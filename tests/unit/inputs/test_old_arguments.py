@@ -14,5 +14,5 @@ def test_an_old_name_means_the_new_one() -> None:
 
 
 def test_both_names_together_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="ledger: got it and layer_cache, expected one"):
+    with pytest.raises(InvalidArgument, match="ledger: got it and layer_cache, expected only one"):
         rename_old_arguments({"ledger": 1, "layer_cache": 2}, NAMES)

@@ -112,7 +112,7 @@ def test_an_unknown_image_suggests_a_known_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["sandbox", "noSandbox", "no_sandbox"])
 @pytest.mark.parametrize("value", [True, False])
 def test_a_file_does_not_say_whether_scripts_are_confined(key: str, value: bool, tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=f"got argument '{key}', expected no spec file to say") as caught:
+    with pytest.raises(InvalidArgument, match=f"got argument '{key}', expected a spec file that does not") as caught:
         load(as_json(tmp_path, {"image": {key: value}}))
     assert "--no-sandbox" in caught.value.hint
 

@@ -38,7 +38,7 @@ def command(file: str, to: str | None, store: str | None, report: ReportOptions)
     word is taken. If it breaks off, the whole paths before that stay.
     """
     if to is not None and store is not None:
-        raise InvalidArgument("--store", "it and --to", "one: it is the old name of the same option")
+        raise InvalidArgument("--store", "it and --to", "only one of them: it is the old name of the other")
     folder = choose_destination(store if to is None else to)
     if file == "-" and sys.stdin.isatty():
         raise InvalidArgument("stdin", "a terminal", "an export", hint="lamina store import FILE reads a file")

@@ -44,7 +44,7 @@ def generate(name: str, output: str, report: ReportOptions) -> None:
     The public key is what --trusted-key, and trusted-public-keys in nix.conf, take.
     """
     if output == "-":
-        raise InvalidArgument("output", "-", "a file, for stdout is for the public key")
+        raise InvalidArgument("output", "-", "a file, because the public key goes to stdout")
     _print_key(lamina.generate_key(name, output), output, report)
 
 

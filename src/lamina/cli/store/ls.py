@@ -55,7 +55,7 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool
     """
     folder = find_store_folder(store)
     if folder is None and names:
-        raise NotFound(names[0], "no store yet", "one", hint="lamina store fetch and add make one")
+        raise NotFound(names[0], "no store yet", "one", hint="lamina store fetch and lamina store add create one")
     narinfos = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if report.as_json:
         print_json(dump_paths(folder, narinfos))

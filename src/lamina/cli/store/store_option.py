@@ -148,7 +148,7 @@ def find_store_folder(store: str | None) -> str | None:
         InvalidArgument: The value is a URL or looks like a secret.
     """
     if store is not None and is_remote(store):
-        raise InvalidArgument("store", short_repr(store), "the folder of a store of lamina's")
+        raise InvalidArgument("store", short_repr(store), "the folder of an embedded store")
     folder = resolve_store_folder(store)
     return folder if store is not None or os.path.lexists(folder) else None
 

@@ -58,7 +58,7 @@ def command(
             "store",
             f"{caches[0]} without --repair",
             "folders to verify",
-            hint="a binary cache is where --repair fetches what is damaged from",
+            hint="--repair downloads damaged paths from a binary cache",
         )
     store_check = None
     if opening.is_cache_folder(folder) or folder in store:
@@ -67,7 +67,7 @@ def command(
         warn(store_check.warnings, report)
         _print_store_check(store_check, report)
     elif all(map(opening.is_remote, store)) and not report.is_silent:
-        print_stderr(f"No store of lamina's at {folder}")
+        print_stderr(f"no embedded store at {folder}")
     with open_progress(report) as progress:
         layer_check = lamina.verify_layer_cache(
             layer_cache=layer_cache, store=_select_layer_stores(store, folder), progress=progress

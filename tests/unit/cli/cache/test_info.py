@@ -69,5 +69,5 @@ def test_a_damaged_layer_cache_is_an_error(file: Path) -> None:
     assert ran.code == 6
     assert ran.stderr.splitlines() == [
         f"lamina: {file}: got file is not a database, expected a layer cache that can be used",
-        "hint: the next image begins a new one",
+        "hint: the next image creates a new one",
     ]

@@ -23,5 +23,5 @@ def test_the_destination_is_named_once(tmp_path: Path) -> None:
     ran = run("store", "import", "x", "--to", tmp_path / "a", "--store", tmp_path / "b")
     assert (ran.code, ran.error) == (
         2,
-        "--store: got it and --to, expected one: it is the old name of the same option",
+        "--store: got it and --to, expected only one of them: it is the old name of the other",
     )

@@ -148,4 +148,7 @@ def test_a_cache_that_nix_wrote_can_be_listed(tmp_path: Path) -> None:
 
 def test_a_url_is_not_accepted_as_a_folder() -> None:
     ran = run("store", "ls", "--store", "https://cache.example")
-    assert (ran.code, "got 'https://cache.example', expected the folder of a store" in ran.stderr) == (2, True)
+    assert (ran.code, "got 'https://cache.example', expected the folder of an embedded store" in ran.stderr) == (
+        2,
+        True,
+    )

@@ -65,7 +65,7 @@ def test_a_folder_to_read_from_is_a_folder(tmp_path: Path, home: Path) -> None:
     assert find_store_folder(None) is None
     home.mkdir(parents=True)
     assert find_store_folder(None) == str(home)
-    with pytest.raises(InvalidArgument, match="expected the folder of a store"):
+    with pytest.raises(InvalidArgument, match="expected the folder of an embedded store"):
         find_store_folder(URL)
 
 

@@ -335,7 +335,7 @@ def test_the_store_in_the_data_folder_is_the_default(tmp_path: Path, monkeypatch
     folder = tmp_path / "lamina/store"
     monkeypatch.setattr("lamina.stores.open.MACHINE", tmp_path)
     ran = run("store", "verify", "--layer-cache", tmp_path / "layer_cache")
-    assert (ran.code, ran.stderr) == (0, f"No store of lamina's at {folder}\n")
+    assert (ran.code, ran.stderr) == (0, f"no embedded store at {folder}\n")
     fetch_example(folder)
     assert run("stream", "hello", "--layer-cache", tmp_path / "layer_cache").code == 0
     ran = run("store", "verify", "--layer-cache", tmp_path / "layer_cache")
