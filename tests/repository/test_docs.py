@@ -154,6 +154,15 @@ def test_the_links_of_the_docs_have_targets() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_the_links_of_the_docs_have_headings() -> None:
+    for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+            linked = page.parent / target if target else page
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            # As GitHub makes anchors: without punctuation, and with dashes for spaces.
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, page
+
+
 def test_the_docs_of_nix_name_every_attribute() -> None:
     page = (REPOSITORY / "docs/nix.md").read_text()
     given = (REPOSITORY / "nix/default.nix").read_text()
