@@ -14,28 +14,26 @@ class Counter(lamina.Progress):
 
     def __init__(self) -> None:
         self._layers = 0
-        self._number = 0
-        self._size = 0
         self._written = 0
 
-    def begin(self, layers: int, base: int) -> None:
+    def begin(self, work: lamina.Work) -> None:
         """Remember how many layers there are."""
-        self._layers = layers
+        self._layers = len(work.items)
 
-    def layer(self, number: int, source: lamina.LayerSource, size: int) -> None:
-        """Begin the line of the next layer."""
-        self._number, self._size, self._written = number, size, 0
+    def start(self, item: lamina.ProgressItem) -> None:
+        """Begin the line of a layer."""
+        self._written = 0
 
-    def advance(self, size: int) -> None:
+    def advance(self, item: lamina.ProgressItem, size: int) -> None:
         """Print how much of the layer has been written."""
         self._written += size
-        end = "\n" if self._written >= self._size else "\r"
-        share = self._written / self._size
-        print(f"layer {self._number} of {self._layers}: {share:4.0%}", end=end, file=sys.stderr, flush=True)
+        text = f"layer {item.number} of {self._layers}: {lamina.format_size(self._written)}"
+        print(text, end="\r", file=sys.stderr, flush=True)
 
-    def done(self, image: lamina.Image) -> None:
-        """Print the name of the image."""
-        print(f"{image.repo_tag} is complete", file=sys.stderr)
+    def finish(self, item: lamina.ProgressItem, outcome: str, size: int) -> None:
+        """End the line of the layer."""
+        text = f"layer {item.number} of {self._layers}: {item.name}, {lamina.format_size(size)}, {outcome}"
+        print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -53,6 +51,7 @@ def main() -> None:
         output=options.file,
         progress=Counter(),
     )
+    print(f"{image.repo_tag} is complete: {lamina.format_size(image.bytes_written)}", file=sys.stderr)
     print(image.id)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from lamina.core.progress import Progress
 from lamina.errors import Error
 from lamina.images.export import ExportedRoot, write_root
 from lamina.images.merge import collect_images, write_merged
-from lamina.images.progress import Progress
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage
 from lamina.system.fd_writer import FunctionOutput

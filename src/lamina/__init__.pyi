@@ -27,7 +27,6 @@ from lamina.api.signatures import push_paths as push_paths
 from lamina.api.signatures import stream_layered_image as stream_layered_image
 from lamina.api.signatures import verify_store as verify_store
 from lamina.api.store import AddedPath as AddedPath
-from lamina.api.store import FetchProgress as FetchProgress
 from lamina.api.store import FetchResult as FetchResult
 from lamina.api.store import StoredPath as StoredPath
 from lamina.api.store import add_path as add_path
@@ -47,6 +46,10 @@ from lamina.core.names import Digest as Digest
 from lamina.core.names import ImageReference as ImageReference
 from lamina.core.names import StorePath as StorePath
 from lamina.core.pathinfo import PathInfo as PathInfo
+from lamina.core.progress import Progress as Progress
+from lamina.core.progress import ProgressItem as ProgressItem
+from lamina.core.progress import ProgressSubject as ProgressSubject
+from lamina.core.progress import Work as Work
 from lamina.errors import Error as Error
 from lamina.errors import FormatError as FormatError
 from lamina.errors import InputError as InputError
@@ -64,11 +67,11 @@ from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo
 from lamina.formats.platform import Platform as Platform
 from lamina.formats.tar import Owner as Owner
+from lamina.images.image import BuildResult as BuildResult
 from lamina.images.image import Draft as Draft
 from lamina.images.image import Image as Image
 from lamina.images.image import ImageSettings as ImageSettings
 from lamina.images.image import ImageWriter as ImageWriter
-from lamina.images.progress import Progress as Progress
 from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
 from lamina.images.prune import LayoutPruneResult as LayoutPruneResult

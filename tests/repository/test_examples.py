@@ -66,8 +66,8 @@ def test_an_image_is_built_with_progress(monkeypatch: pytest.MonkeyPatch, capsys
     run("build_with_progress.py", str(hello()), "hello.tar", *STORE, monkeypatch=monkeypatch)
     printed = capsys.readouterr()
     assert printed.out == f"{find_id('hello.tar')}\n"
-    assert "layer 1 of 7: 100%\n" in printed.err
-    assert "layer 7 of 7: 100%\n" in printed.err
+    assert re.search(r"\rlayer 1 of 7: \S+, [0-9.]+ KiB, (packed|fetched)\n", printed.err)
+    assert printed.err.splitlines()[-2].endswith("layer 7 of 7: customisation layer, 10.0 KiB, packed")
 
 
 def test_a_plan_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,11 +115,22 @@ def test_every_flag_is_described() -> None:
 # stream
 
 
-def test_stream_gives_an_archive_on_stdout_and_plain_lines_on_stderr(store: FakeStore) -> None:
-    ran = call("stream", "hello", "--store", store.root, "--max-layers", "3")
+def test_stream_gives_an_archive_on_stdout_and_lines_on_stderr(store: FakeStore) -> None:
+    ran = call("stream", "hello", "--store", store.root, "--max-layers", "3", "--tag", "1")
     assert ran.code == 0
     assert list(members(ran.stdout))[:3] == ["1.tar", "2.tar", "3.tar"]
     lines = ran.stderr.splitlines()
+    assert lines[:3] == [
+        "layer 1/3  libgreet-1.0              10.0 KiB  packed",
+        "layer 2/3  hello-2.12.1 +2           10.0 KiB  packed",
+        "layer 3/3  customisation layer       10.0 KiB  packed",
+    ]
+    assert re.fullmatch(r"hello:1  sha256:\w{12}  linux/\w+  3 layers  \S+ KiB  \S+ KiB written  [0-9.]+ s", lines[3])
+    assert len(lines) == 4
+
+
+def test_the_lines_of_nixpkgs_are_printed_if_they_are_asked_for(store: FakeStore) -> None:
+    lines = call("stream", "hello", "--store", store.root, "--max-layers", "3", "--progress", "nix").stderr.splitlines()
     assert lines[0] == "No 'fromImage' provided"
     assert re.fullmatch(r"Creating layer 1 from paths: \['/nix/store/[^']+'(, '/nix/store/[^']+')*\]", lines[1])
     assert re.fullmatch(r"Creating layer 2 from paths: \['/nix/store/[^']+'(, '/nix/store/[^']+')*\]", lines[2])
@@ -145,7 +156,7 @@ def test_warnings_and_the_output_of_scripts_are_printed(store: FakeStore) -> Non
         "lamina: warning: config: got key 'Odd', expected one of the image specification",
         "lamina: warning: config: got key 'cmd', expected one of the image specification; did you mean Cmd?",
     ]
-    assert lines[4] == "No 'fromImage' provided"
+    assert lines[4].startswith("layer 1/5  ")
 
 
 def test_inputs_that_clash_are_a_warning_that_names_both(store: FakeStore) -> None:
@@ -160,8 +171,9 @@ def test_inputs_that_clash_are_a_warning_that_names_both(store: FakeStore) -> No
 def test_the_result_of_stream_is_on_stderr(store: FakeStore) -> None:
     ran = run("stream", "hello", "--store", store.root, "--json", "--tag", "1")
     document = json.loads(ran.stderr)
-    assert list(document) == ["version", "id", "repo_tags", "layers", "warnings"]
-    assert (document["version"], document["repo_tags"]) == (1, ["hello:1"])
+    assert {"version", "id", "repo_tags", "layers", "warnings"} < document.keys()
+    assert (document["version"], document["repo_tags"], document["file"]) == (1, ["hello:1"], None)
+    assert document["bytes_written"] == len(ran.stdout)
     config = config_of(ran.stdout)
     assert [layer["diff_id"] for layer in document["layers"]] == config["rootfs"]["diff_ids"]
 
@@ -172,7 +184,8 @@ def test_the_result_of_stream_is_on_stderr(store: FakeStore) -> None:
 def test_build_writes_a_file_and_prints_its_name(store: FakeStore) -> None:
     ran = run("build", "hello", "--store", store.root, "-o", "out.tar")
     assert (ran.code, ran.stdout) == (0, b"out.tar\n")
-    assert ran.stderr.splitlines()[-1] == "Done."
+    size = Path("out.tar").stat().st_size >> 10
+    assert re.search(rf"  5 layers  50\.0 KiB  {size}\.0 KiB written  \d+\.\d s$", ran.stderr.splitlines()[-1])
     assert Path("out.tar").read_bytes() == stream(store)
 
 
@@ -759,10 +772,10 @@ def test_other_verbs_take_one_image_of_a_spec_file(store: FakeStore) -> None:
 # A terminal
 
 
-def on_terminal(*arguments: str | Path) -> CompletedRun:
+def on_terminal(*arguments: str | Path, **variables: str) -> CompletedRun:
     """Run ``lamina ARGUMENTS`` with a terminal as its stderr."""
     leader, follower = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "CI": "", **variables}
     with tempfile.TemporaryFile() as stdout:
         with process(*arguments, stdout=stdout, stderr=follower, env=environment) as running:
             os.close(follower)
@@ -801,8 +814,10 @@ def test_on_a_terminal_there_are_bars_and_a_summary_and_no_plain_lines(store: Fa
     assert ran.code == 0
     assert "Creating layer" not in text
     assert "fromImage" not in text
-    assert re.search(r"\d/6 large-1 .*\d+\.\d/314\.6 MB", text)
-    assert re.search(r"hello:1: 6 layers, [0-9.]+ MB in [0-9.]+ s, sha256:[0-9a-f]{64}\r\n$", text)
+    assert re.search(r"hello:1  ━* +\d+%  +[0-9.]+ \wi?B of +[0-9.]+ MiB .* \d/6 layers", text)
+    assert re.search(r"  large-1 +[0-9.]+ \w+ of +[0-9.]+ MiB", text)
+    summary = r"hello:1  sha256:[0-9a-f]{12}  linux/\w+  6 layers  300 MiB  300 MiB written  [0-9.]+ s\r\n$"
+    assert re.search(summary, text)
     assert ran.stderr.rindex("\x1b[?25h") > ran.stderr.rindex("\x1b[?25l")
 
 
@@ -812,11 +827,39 @@ def test_bars_are_drawn_for_a_stream_too(store: FakeStore) -> None:
     assert ran.stdout == stream(store)
 
 
-def test_plain_progress_is_plain_on_a_terminal_too(store: FakeStore) -> None:
-    ran = on_terminal("build", "hello", "--store", store.root, "--progress", "plain", "-o", "x.tar")
+def test_nix_progress_has_the_lines_of_nixpkgs_on_a_terminal_too(store: FakeStore) -> None:
+    ran = on_terminal("build", "hello", "--store", store.root, "--progress", "nix", "-o", "x.tar")
     assert ran.stderr.startswith("No 'fromImage' provided\r\nCreating layer 1 ")
     assert ran.stderr.endswith("Adding manifests...\r\nDone.\r\n")
     assert "\x1b" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (["--progress", "lines"], {}),
+        (["--progress", "plain"], {}),
+        ([], {"TERM": "dumb"}),
+        ([], {"CI": "true"}),
+        (["--progress", "bars"], {"TERM": "dumb"}),
+    ],
+)
+def test_without_bars_each_layer_has_a_line_and_the_image_a_summary(
+    store: FakeStore, words: list[str], environment: dict[str, str]
+) -> None:
+    ran = on_terminal("build", "hello", "--store", store.root, "--tag", "1", "-o", "x.tar", *words, **environment)
+    assert ran.code == 0
+    lines = without_escapes(ran.stderr).split("\r\n")
+    assert "\x1b" not in ran.stderr
+    assert lines[4] == "layer 5/5  customisation layer       10.0 KiB  packed"
+    assert lines[5].startswith("hello:1  sha256:")
+    assert all(re.fullmatch(rf"layer {number}/5  \S+ +\S+ KiB  packed", lines[number - 1]) for number in range(1, 5))
+
+
+def test_in_ci_bars_are_drawn_if_the_user_asks_for_them(store: FakeStore) -> None:
+    flags = ("hello", "--store", store.root, "-o", "x.tar")
+    assert "\x1b" in on_terminal("build", *flags, "--progress", "bars", CI="true").stderr
+    assert "\x1b" in on_terminal("build", *flags, CI="false").stderr
 
 
 @pytest.mark.parametrize("flag", ["--quiet", "--json"])

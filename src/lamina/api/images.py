@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,14 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
-from lamina.api.outputs import open_output
+from lamina.api.outputs import open_counted_output, open_output
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
 from lamina.compression.compressors import choose_compressor
+from lamina.core.progress import Progress
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
-from lamina.images.image import Draft, Image, ImageWriter
-from lamina.images.progress import Progress
+from lamina.images.image import BuildResult, Draft, ImageWriter
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.parsers import parse_size
@@ -69,8 +70,10 @@ class Stream:
         script_output: str,
         spec: Spec,
         close: Callable[[], object],
+        seconds: float = 0.0,
     ) -> None:
         self.close: weakref.finalize[[], object] = close_with(self, close)
+        self._seconds = seconds
         self.draft = draft
         self._warnings = list(warnings)
         self.script_output = script_output
@@ -87,7 +90,7 @@ class Stream:
         """The warnings so far, including those about writing."""
         return tuple(self._warnings)
 
-    def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> Image:
+    def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> BuildResult:
         """Stream the image to ``out`` as a docker-archive, in one pass.
 
         Args:
@@ -96,7 +99,7 @@ class Stream:
             progress: receives the progress of the work.
 
         Returns:
-            The image, with the digests of its layers.
+            The image, with the digests of its layers, and what writing it took.
 
         Raises:
             IntegrityError: a file changed while it was read.
@@ -105,7 +108,7 @@ class Stream:
         """
         return self._write_archive(out, compressor, progress)
 
-    def build(self, output: StrPath, *, compressor: str | None = None, progress: Progress | None = None) -> Image:
+    def build(self, output: StrPath, *, compressor: str | None = None, progress: Progress | None = None) -> BuildResult:
         """Write the image to a file, whole or not at all, or into an OCI layout.
 
         Args:
@@ -116,7 +119,7 @@ class Stream:
             progress: receives the progress of the work.
 
         Returns:
-            The image, with the digests of its layers.
+            The image, with the digests of its layers, and what writing it took.
 
         Raises:
             InvalidArgument: a compressor was given for an OCI layout.
@@ -135,20 +138,32 @@ class Stream:
             )
         from lamina.images.writers.oci_layout import OciLayout
 
+        began = time.monotonic()
         with self._build_context() as context:
             layout = OciLayout(Path(output), self._spec.layer_compression, progress, context, self._warnings.append)
-            return self._write_draft(layout)
+            written = self._write_draft(layout)
+        return replace(written, file=os.fsdecode(output), seconds=self._measure(began))
 
-    def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
+    def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
+        began = time.monotonic()
         spec = self._spec
-        with self._build_context() as context, open_output(output, compressor=compressor, jobs=spec.jobs) as out:
+        with (
+            self._build_context() as context,
+            open_counted_output(output, compressor=compressor, jobs=spec.jobs) as (out, counter),
+        ):
             # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers
             # are started.
             hashing = context if out.is_zero_copy else replace(context, jobs=1)
-            return self._write_draft(DockerArchive(out, progress, hashing, spec.layer_compression))
+            written = self._write_draft(DockerArchive(out, progress, hashing, spec.layer_compression))
+        file = str(output) if isinstance(output, Path) else None
+        return replace(written, bytes_written=counter.size, file=file, seconds=self._measure(began))
 
-    def _write_draft(self, writer: ImageWriter) -> Image:
+    def _write_draft(self, writer: ImageWriter) -> BuildResult:
         return writer.write(self.draft)
+
+    def _measure(self, began: float) -> float:
+        """Return how long it took to prepare the image and to write it, which began at ``began``, in seconds."""
+        return self._seconds + time.monotonic() - began
 
     @contextlib.contextmanager
     def _build_context(self) -> Iterator[BuildContext]:
@@ -206,6 +221,7 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
         OutputError: there is no room for temporary files.
 
     """
+    began = time.monotonic()
     spec = Spec.parse(arguments)
     warnings: list[str] = []
     with ExitStack() as resources, _open_layer_cache(spec.layer_cache, warnings) as layer_cache:
@@ -216,12 +232,13 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
         draft = replace(prepared.draft, store=store)
         resources.callback(draft.close)
         kept = resources.pop_all()
-    return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close)
+    seconds = time.monotonic() - began
+    return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close, seconds)
 
 
 def build_layered_image(
     *, output: StrPath, progress: Progress | None = None, **arguments: Unpack[ImageArguments]
-) -> Image:
+) -> BuildResult:
     """Write the image of store paths and their closure to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
     Args:
@@ -231,7 +248,7 @@ def build_layered_image(
         **arguments: those of `ImageArguments`.
 
     Returns:
-        The image, with the digests of its layers.
+        The image, with the digests of its layers, and what writing it took.
 
     Raises:
         Error: what `stream_layered_image` and `Stream.build` raise.

@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 
 from lamina.core.callbacks import ignore
 from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
+from lamina.core.progress import ABSENT, DAMAGED, INTACT, Progress, ProgressItem, Work
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import Listing
-from lamina.images.progress import Progress
 from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
@@ -26,7 +27,7 @@ from lamina.layers.layer import StoreLayer
 from lamina.layers.packed import ListedLayer
 from lamina.stores.store import Store
 from lamina.system import locations
-from lamina.system.transfer import BlobInfo, HashingWriter, Piece, copy
+from lamina.system.transfer import BlobInfo, HashingWriter, OnBytes, Piece, copy
 
 # The errors of store paths that cannot be packed. They are damage, not a reason to stop.
 _FAULTS = (FormatError, IntegrityError, NotFound, Unavailable)
@@ -87,8 +88,8 @@ def verify_layers(layer_cache: LayerCache, store: Store, progress: Progress | No
     verifier = _LayerVerifier(layer_cache, store, progress or Progress())
     intact = absent = 0
     damaged: list[DamagedLayer] = []
-    for number, (inputs, recorded) in enumerate(verifier.begin(), 1):
-        reason = verifier.verify_layer(number, inputs, recorded)
+    for item, layer, inputs, recorded in verifier.begin():
+        reason = verifier.verify_layer(item, layer, inputs, recorded)
         if reason is None:
             absent += 1
         elif reason:
@@ -104,25 +105,47 @@ class _LayerVerifier:
         self._store = store
         self._progress = progress
         self._faults: dict[tuple[StorePath, Digest], str] = {}
+        self._on_bytes: OnBytes = ignore
 
-    def begin(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
-        """Report the number of layers in the layer cache, and return them."""
-        count = sum(1 for _ in self._layer_cache.entries())
-        if count:
-            self._progress.begin(count, count)
-        return self._layer_cache.entries()
+    def begin(self) -> Iterator[tuple[ProgressItem, StoreLayer, LayerInputs, BlobInfo]]:
+        """Report which layers are in the layer cache, and yield them; report the end of the work after the last."""
+        entries = tuple(self._layer_cache.entries())
+        layers = [self._make_layer(inputs) for inputs, _ in entries]
+        items = tuple(
+            ProgressItem(number, recorded.size + layer.plan.nar_size, layer)
+            for number, (layer, (_, recorded)) in enumerate(zip(layers, entries, strict=True), 1)
+        )
+        if not items:
+            return
+        self._progress.begin(Work("layer cache", items))
+        for item, layer, (inputs, recorded) in zip(items, layers, entries, strict=True):
+            yield item, layer, inputs, recorded
+        self._progress.done()
 
-    def verify_layer(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str | None:
+    def _make_layer(self, inputs: LayerInputs) -> StoreLayer:
+        nars = tuple((nar_hash, nar_size) for _, nar_hash, nar_size in inputs.contents)
+        plan = LayerPlan(inputs.paths, "", nars)
+        return _CheckedLayer(plan, self._store.nodes, inputs.owner, inputs.mtime, self._store.location)
+
+    def verify_layer(
+        self, item: ProgressItem, layer: StoreLayer, inputs: LayerInputs, recorded: BlobInfo
+    ) -> str | None:
         """Check a layer, and remove it from the layer cache if it is damaged.
 
         Returns:
             What is wrong with the layer: empty if it is intact, None if the store lacks one of its paths.
         """
-        reason = self._find_fault(number, inputs, recorded) if self._has_all_paths(inputs) else None
+        reason = None
+        if self._has_all_paths(inputs):
+            self._progress.start(item)
+            self._on_bytes = partial(self._progress.advance, item)
+            reason = self._find_fault(layer, inputs, recorded)
         if reason and not self._has_all_paths(inputs):  # a path was deleted while it was read
-            return None
+            reason = None
         if reason:
             self._remove(inputs)
+        outcome = ABSENT if reason is None else DAMAGED if reason else INTACT
+        self._progress.finish(item, outcome, recorded.size)
         return reason
 
     def _has_all_paths(self, inputs: LayerInputs) -> bool:
@@ -141,12 +164,7 @@ class _LayerVerifier:
             return False
         return True
 
-    def _find_fault(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str:
-        nars = tuple((nar_hash, nar_size) for _, nar_hash, nar_size in inputs.contents)
-        plan = LayerPlan(inputs.paths, "", nars)
-        layer = _CheckedLayer(plan, self._store.nodes, inputs.owner, inputs.mtime, self._store.location)
-        unread = (size for path, nar_hash, size in inputs.contents if (path, nar_hash) not in self._faults)
-        self._progress.layer(number, layer, recorded.size + sum(unread))
+    def _find_fault(self, layer: StoreLayer, inputs: LayerInputs, recorded: BlobInfo) -> str:
         try:
             located = layer.locate_paths()
             listed = located.list_files() if located else None
@@ -183,7 +201,7 @@ class _LayerVerifier:
 
     def _hash(self, pieces: Iterable[Piece]) -> BlobInfo:
         writer = HashingWriter(ignore)
-        copy(pieces, writer, self._progress.advance)
+        copy(pieces, writer, self._on_bytes)
         return writer.blob_info
 
     def _find_fault_in_listings(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:

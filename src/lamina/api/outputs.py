@@ -11,7 +11,7 @@ from lamina.compression.compressors import choose_compressor, find_compressor
 from lamina.inputs.arguments import StrPath
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
-from lamina.system.output import Writable, atomic_write, make_writer
+from lamina.system.output import CountingOutput, Writable, atomic_write, make_writer
 
 
 @contextlib.contextmanager
@@ -35,6 +35,15 @@ def open_output(
         OutputError: ``output`` could not be written.
 
     """
+    with open_counted_output(output, compressor=compressor, jobs=jobs) as (out, _):
+        yield out
+
+
+@contextlib.contextmanager
+def open_counted_output(
+    output: StrPath | Writable, *, compressor: str | None = None, jobs: int | None = None
+) -> Iterator[tuple[Output, CountingOutput]]:
+    """Open ``output`` as `open_output` does; the second value counts the bytes that reach it, compressed."""
     with contextlib.ExitStack() as stack:
         if isinstance(output, (str, os.PathLike)):
             path = Path(output)
@@ -44,5 +53,6 @@ def open_output(
             name = getattr(output, "name", None)
             make = find_compressor(compressor or "none")
             out = make_writer(output, name if isinstance(name, str) else "output")
-        with make(out, jobs or cpu_count()) as compressed:
-            yield compressed
+        counter = CountingOutput(out)
+        with make(counter, jobs or cpu_count()) as compressed:
+            yield compressed, counter

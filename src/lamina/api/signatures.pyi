@@ -7,11 +7,11 @@ from typing import Any
 
 from lamina.api.images import Stream
 from lamina.api.results import ListResult
-from lamina.api.store import FetchProgress, FetchResult
+from lamina.api.store import FetchResult
 from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
-from lamina.images.image import Image
-from lamina.images.progress import Progress
+from lamina.core.progress import Progress
+from lamina.images.image import BuildResult
 from lamina.inputs.arguments import StrPath
 from lamina.layering import Pipeline
 from lamina.rootfs.entries import DeclaredEntry
@@ -184,7 +184,7 @@ def build_layered_image(
     verify: bool = False,
     search_path: str = "/bin:/usr/bin",
     embedded_store: StrPath | None = None,
-) -> Image:
+) -> BuildResult:
     """Write the image of store paths and their closure to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
     Args:
@@ -247,7 +247,7 @@ def build_layered_image(
         embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
 
     Returns:
-        The image, with the digests of its layers.
+        The image, with the digests of its layers, and what writing it took.
 
     Raises:
         Error: what `stream_layered_image` and `Stream.build` raise.
@@ -402,7 +402,7 @@ def fetch_paths(
     *,
     embedded_store: StrPath,
     jobs: int | None = None,
-    progress: FetchProgress | None = None,
+    progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
     verify_signatures: bool = True,

@@ -6,17 +6,17 @@ Every error is a `lamina.Error`, and nothing is printed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol, Unpack
+from typing import Unpack
 
 from lamina.api.embedded_store import parse_store_folder
-from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
+from lamina.core.progress import Progress, ProgressItem, Work
 from lamina.errors import Error, NotFound, default_hint
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
@@ -33,16 +33,6 @@ from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.stores.open import DEFAULT_CACHE, open_stores
 from lamina.stores.store import StoreLike
-
-
-class FetchProgress(Protocol):
-    """Receives the progress of `fetch_paths`."""
-
-    def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
-        """Report that ``missing``, of ``path_count`` paths in the closure, are about to be fetched."""
-
-    def advance(self, info: PathInfo) -> None:
-        """Report that a missing path has been fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +95,7 @@ def fetch_paths(
     *,
     embedded_store: StrPath,
     jobs: int | None = None,
-    progress: FetchProgress | None = None,
+    progress: Progress | None = None,
     **sources: Unpack[StoreArguments],
 ) -> FetchResult:
     """Fetch the closure of ``roots`` into the embedded store.
@@ -241,7 +231,7 @@ def _fetch(
     spec: StoreSpec,
     target: EmbeddedStore,
     jobs: int | None = None,
-    progress: FetchProgress | None = None,
+    progress: Progress | None = None,
 ) -> FetchResult:
     warnings: list[str] = []
     with _open_sources(spec, target, warnings, jobs or 0) as (store, fetcher):
@@ -256,17 +246,18 @@ def _fetch(
 
 
 def _fetch_closure(
-    roots: Collection[StorePath], store: CopyingStore, fetcher: Fetcher, progress: FetchProgress | None
+    roots: Collection[StorePath], store: CopyingStore, fetcher: Fetcher, progress: Progress | None
 ) -> Closure:
     """Fetch the closure of ``roots``, large paths first; if a source fails to give a path, ask the next source."""
     received: set[StorePath] = set()
-    announce, advance = (progress.begin, progress.advance) if progress else (ignore, ignore)
+    is_announced = False
     while True:
         closure = Closure.resolve(roots, store.query)
         missing = [info for info in closure if fetcher.is_registered(info.path) and info.path not in received]
         missing.sort(key=lambda info: info.nar_size, reverse=True)
-        announce(missing, len(closure))
-        announce = ignore
+        if progress and missing and not is_announced:
+            fetcher.report_to(progress, _announce(progress, missing, len(closure)))
+            is_announced = True
         fetcher.prefetch(info.path for info in missing)
         failures: dict[StorePath, Error] = {}
         for info in missing:
@@ -278,10 +269,19 @@ def _fetch_closure(
                     break
                 continue
             received.add(info.path)
-            advance(info)
         if not failures:
+            if progress and is_announced:
+                progress.done()
             return closure
         store.fall_back(failures)
+
+
+def _announce(progress: Progress, missing: Sequence[PathInfo], path_count: int) -> Mapping[StorePath, ProgressItem]:
+    """Report that ``missing``, of ``path_count`` paths in the closure, are fetched; return the item of each path."""
+    title = f"Fetching {len(missing)} of {path_count} store paths"
+    work = Work.of_paths(title, ((info.path, info.nar_size) for info in missing))
+    progress.begin(work)
+    return dict(zip((info.path for info in missing), work.items, strict=True))
 
 
 @contextmanager

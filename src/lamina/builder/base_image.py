@@ -226,5 +226,10 @@ def _find_platform_mismatch(image: SourceImage, architecture: str) -> PlanError 
 def _make_layer(layer: SourceLayer, number: int) -> FinishedLayer:
     message = f"Adding base layer {number} from {cut(layer.name)}"
     return FinishedLayer(
-        layer.tar, message, store_paths_comment([layer.name]), layer.diff_id, workspace=layer.workspace
+        layer.tar,
+        message,
+        store_paths_comment([layer.name]),
+        layer.diff_id,
+        workspace=layer.workspace,
+        name=f"base image, layer {number}",
     )

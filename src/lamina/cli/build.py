@@ -11,12 +11,12 @@ from lamina.cli.command import option, verb
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import open_stdout, print_stdout
-from lamina.cli.reporting import dump_image, open_progress, print_json, show_script_output, warn
+from lamina.cli.reporting import dump_image, open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.core.callbacks import ignore
 from lamina.errors import Error, InvalidArgument, error_context
 
 if TYPE_CHECKING:
-    from lamina.images.image import Image, ImageSettings
+    from lamina.images.image import BuildResult, ImageSettings
     from lamina.inputs.arguments import ImageArguments
 
 
@@ -100,7 +100,7 @@ def _claim_name(
 
 def _build(
     arguments: ImageArguments, output: str, report: ReportOptions, check: Callable[[ImageSettings], object] = ignore
-) -> tuple[Image, tuple[str, ...]]:
+) -> tuple[BuildResult, tuple[str, ...]]:
     """Build one image; return it with its warnings, which are printed too.
 
     ``check`` is called with the image's settings before anything is written.
@@ -116,4 +116,5 @@ def _build(
             else:
                 written = stream.build(output, progress=progress)
         warn(stream.warnings[reported:], report)
+        print_image_summary(written, report)
         return written, stream.warnings

@@ -14,7 +14,8 @@ from lamina.cli.options import (
     report_options,
 )
 from lamina.cli.output import open_output, print_stdout
-from lamina.cli.reporting import open_progress, print_json, print_summary
+from lamina.cli.reporting import format_count, open_progress, print_json, print_summary
+from lamina.core.labels import shorten_digest
 from lamina.messages.redaction import join_names
 
 
@@ -56,7 +57,14 @@ def command(
             progress=progress,
             **reader._asdict(),
         )
-    print_summary(f"{join_names(exported.repo_tags, 'no name')}: {len(exported.layers)} layers, {exported.id}", report)
+    print_summary(
+        (
+            join_names(exported.repo_tags, "no name"),
+            shorten_digest(exported.digest),
+            format_count(len(exported.layers), "layer"),
+        ),
+        report,
+    )
     if report.as_json:
         print_json(dump_export(output, exported), to_stderr=output == "-")
     elif output != "-":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_merged
@@ -16,10 +14,8 @@ from lamina.cli.options import (
     report_options,
 )
 from lamina.cli.output import open_output, print_stdout
-from lamina.cli.reporting import open_progress, print_json, print_summary, warn
-
-if TYPE_CHECKING:
-    pass
+from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, warn
+from lamina.messages.sizes import format_size
 
 
 @verb("merge", "lamina merge hello.tar.gz server.tar -o both.tar.gz")
@@ -54,7 +50,8 @@ def command(
         )
     warn(merged.warnings, report)
     layers = {layer.diff_id: layer.tar.length for image in merged for layer in image.layers}
-    print_summary(f"{len(merged)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", report)
+    counts = (format_count(len(merged), "image"), format_count(len(layers), "layer"))
+    print_summary((*counts, format_size(sum(layers.values()))), report)
     if report.as_json:
         print_json(dump_merged(output, merged), to_stderr=output == "-")
     elif output != "-":

@@ -26,8 +26,8 @@ from typing import IO, Any
 from lamina.api import docker_tools
 from lamina.api.images import merge_images
 from lamina.cli.exits import run_to_exit_code
+from lamina.cli.nix_lines import NixLines
 from lamina.cli.output import open_stdout, print_stderr
-from lamina.cli.progress_lines import ProgressLines
 from lamina.errors import FormatError, InvalidArgument, OutputError
 
 _MAX_JOBS = 64
@@ -144,7 +144,7 @@ def write_archive(derivation: Derivation) -> None:
         docker_tools.stream_conf(derivation.attributes["conf"], jobs=derivation.jobs) as stream,
         _open_compressed(derivation, derivation.attributes["compressor"]) as (out, compressor),
     ):
-        stream.write_to(out, compressor=compressor, progress=ProgressLines(sys.stderr))
+        stream.write_to(out, compressor=compressor, progress=NixLines(sys.stderr))
 
 
 def write_merged(derivation: Derivation) -> None:
@@ -176,7 +176,7 @@ VERBS: Mapping[str, Callable[[Derivation], None]] = {
 def _stream(file: Path, repo_tag: str | None) -> None:
     with open_stdout() as out, docker_tools.stream_conf(file, repo_tag=repo_tag) as stream:
         _warn(stream.warnings)
-        stream.write_to(out, progress=ProgressLines(sys.stderr))
+        stream.write_to(out, progress=NixLines(sys.stderr))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ The objects are named tuples, because making a dataclass takes half a millisecon
 """
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Collection
 from typing import Annotated, Any, NamedTuple
@@ -95,8 +96,10 @@ class ReportOptions(NamedTuple):
     progress: Annotated[
         str,
         Flag(
-            "How progress is shown: auto (bars on a terminal, else lines), or plain (always lines).  [default: auto]",
-            value_type=("auto", "plain"),
+            "How progress is shown on stderr: auto (bars on a terminal outside CI, else lines), bars, lines (one for "
+            "each layer), or nix (the lines of nixpkgs' dockerTools).  [default: auto]",
+            "auto|bars|lines|nix",
+            value_type=("auto", "bars", "lines", "nix", "plain"),
             default="auto",
         ),
     ] = "auto"
@@ -115,9 +118,17 @@ class ReportOptions(NamedTuple):
         return self.quiet or self.as_json
 
     @property
-    def draws_bars(self) -> bool:
-        """Whether progress is drawn as bars, unless the verb is silent."""
-        return self.progress == "auto" and sys.stderr.isatty()
+    def style(self) -> str:
+        """How progress is shown, unless the verb is silent: ``bars``, ``lines`` or ``nix``.
+
+        Bars are drawn on a terminal that can move its cursor; in CI, whose log keeps every frame, only if the user asks
+        for them.
+        """
+        if self.progress in ("lines", "nix", "plain"):
+            return "nix" if self.progress == "nix" else "lines"
+        is_wanted = self.progress == "bars" or os.environ.get("CI", "").lower() in ("", "0", "false")
+        is_possible = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+        return "bars" if is_wanted and is_possible else "lines"
 
 
 def argument_options(keyword: str, *flags: Flag) -> Decorator:

@@ -1,96 +1,163 @@
-"""Progress on a terminal: one live line for the current layer, then a summary.
+"""Progress on a terminal: a bar for all of the work, and a line for each item that is being worked on.
 
-Only the summary stays on the terminal after the run.
+Invariant: no line is longer than the terminal is wide, and nothing of it is left on the terminal after the work.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections import deque
 from typing import TextIO
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as RichProgress
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from lamina.cli.output import escape_controls
-from lamina.core.pathinfo import PathInfo
-from lamina.images.image import Image
-from lamina.images.progress import Progress
-from lamina.layers.layer import LayerSource
+from lamina.core.progress import Progress, ProgressItem, Work
+from lamina.messages.sizes import format_size
 
-_MAX_TITLE_LENGTH = 44
+_REFRESHES_PER_SECOND = 10
+# The rate is that of the last few seconds.
+_RATE_WINDOW = 5.0
+_MIN_RATE_WINDOW = 0.5
+_MAX_ROWS = 8
+_MIN_BAR_WIDTH, _MAX_BAR_WIDTH = 10, 40
+_MIN_TITLE_WIDTH, _MAX_TITLE_WIDTH = 12, 40
+_GAP = 2
+# The facts beside the bar, by their position: percentage, time left, rate, sizes, number of items.
+_IMPORTANCE = (0, 3, 2, 1, 4)
 
 
 class ProgressBars(Progress):
-    """Draws a bar for the current layer on ``out``, which is a terminal."""
+    """Draws on ``out``, which is a terminal. The caller calls `stop` at the end, also after an error."""
 
     def __init__(self, out: TextIO) -> None:
-        self._console = Console(file=out)
-        self._bars = _create_bars(self._console)
-        self._layers = 0
-        self._began = time.monotonic()
+        self._console = Console(file=out, highlight=False)
+        self._live: Live | None = None
+        self._work = Work("", ())
+        self._running: dict[ProgressItem, int] = {}
+        self._finished = 0
+        self._count = 0
+        self._total = 0
+        self._samples: deque[tuple[float, int]] = deque()
 
-    def begin(self, layers: int, base: int) -> None:
-        """Start drawing; ``layers`` is the number of all layers."""
-        self._layers = layers
-        self._bars.start()
-
-    def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Replace the bar by one for layer ``number``, of ``size`` bytes."""
-        for task in self._bars.task_ids:
-            self._bars.remove_task(task)
-        names = ", ".join(path.name for path in source.paths) or source.headline(number).partition(f" {number} ")[2]
-        names = escape_controls(names)
-        title = names if len(names) <= _MAX_TITLE_LENGTH else names[: _MAX_TITLE_LENGTH - 1] + "…"
-        self._bars.add_task(escape(f"{number}/{self._layers} {title}"), total=size)
-
-    def advance(self, size: int) -> None:
-        """Move the bar by ``size`` bytes."""
-        self._bars.advance(self._bars.task_ids[-1], size)
-
-    def stop(self) -> None:
-        """Remove the bar from the terminal."""
-        self._bars.stop()
-
-    def done(self, image: Image) -> None:
-        """Remove the bar and print the summary."""
+    def begin(self, work: Work) -> None:
+        """Start drawing."""
         self.stop()
-        seconds = time.monotonic() - self._began
-        size = sum(layer.size for layer in image.layers)
-        made = f"{len(image.layers)} layers, {size / 1e6:.1f} MB in {seconds:.1f} s, {image.id}"
-        self._console.print(escape(f"{escape_controls(image.repo_tag)}: {made}"), highlight=False, soft_wrap=True)
+        self._work, self._running, self._finished = work, {}, 0
+        self._count, self._total = 0, work.size
+        self._samples = deque([(time.monotonic(), 0)])
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=_REFRESHES_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            vertical_overflow="crop",
+        )
+        self._live.start()
 
+    def start(self, item: ProgressItem) -> None:
+        """Add a line for the item. An item that is started again, from another source, begins at zero."""
+        self._count -= self._running.get(item, 0)
+        self._running[item] = 0
 
-class FetchBar:
-    """Draws one bar on ``out``, which is a terminal, for all store paths that are fetched."""
+    def advance(self, item: ProgressItem, size: int) -> None:
+        """Move the bar and the item's line by ``size`` bytes."""
+        self._running[item] += size
+        self._count += size
 
-    def __init__(self, out: TextIO) -> None:
-        self._bars = _create_bars(Console(file=out))
+    def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
+        """Remove the item's line, and correct the total by what the item was expected to have."""
+        self._total += self._running.pop(item, 0) - item.size
+        self._finished += 1
 
-    def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
-        """Start drawing, unless nothing is missing."""
-        if missing:
-            self._bars.start()
-            self._bars.add_task(f"{len(missing)} store paths", total=sum(info.nar_size for info in missing))
-
-    def advance(self, info: PathInfo) -> None:
-        """Move the bar by the NAR size of ``info``."""
-        self._bars.advance(self._bars.task_ids[-1], info.nar_size)
+    def done(self) -> None:
+        """Stop drawing."""
+        self.stop()
 
     def stop(self) -> None:
-        """Remove the bar from the terminal."""
-        self._bars.stop()
+        """Remove everything that is drawn from the terminal."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _render(self) -> RenderableType:
+        width = self._console.width - 1  # the last column stays empty, because some terminals wrap there
+        rows: list[RenderableType] = [self._render_total(width)]
+        running = sorted(self._running.items(), key=lambda entry: entry[0].number)
+        shown = max(1, min(_MAX_ROWS, self._console.height - 3))
+        rows += [_render_item(item, count, width) for item, count in running[:shown]]
+        if len(running) > shown:
+            rows.append(Text(f"  and {len(running) - shown} more", style="dim"))
+        return Group(*rows)
+
+    def _render_total(self, width: int) -> RenderableType:
+        title = escape_controls(self._work.title)
+        facts = self._describe(width - min(len(title), _MIN_TITLE_WIDTH) - _MIN_BAR_WIDTH - _GAP)
+        free = width - sum(len(fact) + _GAP for fact in facts) - _GAP
+        title_width = min(len(title), _MAX_TITLE_WIDTH, max(_MIN_TITLE_WIDTH, free - _MIN_BAR_WIDTH))
+        bar_width = max(1, min(_MAX_BAR_WIDTH, free - title_width))
+        grid = Table.grid(padding=(0, _GAP, 0, 0))
+        grid.add_column(width=title_width, no_wrap=True, overflow="ellipsis")
+        grid.add_column(width=bar_width)
+        for fact in facts:
+            grid.add_column(width=len(fact), no_wrap=True)
+        bar = ProgressBar(total=max(self._total, 1), completed=self._count, width=bar_width)
+        grid.add_row(Text(title, style="bold"), bar, *map(Text, facts))
+        return grid
+
+    def _describe(self, width: int) -> list[str]:
+        """Return the facts beside the bar, in order; the least important ones are left out if ``width`` is too small.
+
+        The texts keep their width while the work is done, so that nothing moves.
+        """
+        rate = self._measure_rate()
+        size = max(self._total, self._count)
+        fraction = self._count / size if size else 0.0
+        total = len(self._work.items)
+        facts = [
+            f"{fraction:4.0%}",
+            _format_sizes(self._count, size),
+            f"{format_size(rate):>8}/s" if rate else " " * 10,
+            f"{_format_seconds((size - self._count) / rate):>5} left" if rate else " " * 10,
+            f"{self._finished:>{len(str(total))}}/{total} {self._work.unit}s",
+        ]
+        shown = set()
+        for number in _IMPORTANCE:
+            width -= len(facts[number]) + _GAP
+            if width < 0:
+                break
+            shown.add(number)
+        return [fact for number, fact in enumerate(facts) if number in shown]
+
+    def _measure_rate(self) -> float:
+        """Return the rate of the last seconds in bytes per second; 0 if it is not known yet."""
+        now = time.monotonic()
+        self._samples.append((now, self._count))
+        while now - self._samples[0][0] > _RATE_WINDOW and len(self._samples) > 2:
+            self._samples.popleft()
+        began, count = self._samples[0]
+        return max(self._count - count, 0) / (now - began) if now - began >= _MIN_RATE_WINDOW else 0.0
 
 
-def _create_bars(console: Console) -> RichProgress:
-    return RichProgress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
+def _render_item(item: ProgressItem, count: int, width: int) -> RenderableType:
+    sizes = _format_sizes(count, max(item.size, count))
+    name = Text("  " + escape_controls(item.name))
+    name.truncate(max(min(width - len(sizes) - _GAP, _MAX_TITLE_WIDTH), 1), overflow="ellipsis", pad=True)
+    row = Text.assemble(name, " " * _GAP, (sizes, "dim"), no_wrap=True)
+    row.truncate(width)
+    return row
+
+
+def _format_sizes(count: int, total: int) -> str:
+    return f"{format_size(count):>8} of {format_size(total):>8}"
+
+
+def _format_seconds(seconds: float) -> str:
+    minutes, second = divmod(max(round(seconds), 0), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

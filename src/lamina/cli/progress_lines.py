@@ -1,42 +1,57 @@
-"""Progress as plain lines, the same ones that nixpkgs' ``stream_layered_image.py`` prints.
+"""Progress as plain lines: one for each layer or store path that is finished.
 
-Invariant: the lines depend on the image alone, not on timing.
+    layer  12/100  openssl-3.0.14             6.1 MiB  reused
+    layer  99/100  my-app-1.4 +37            41.0 MiB  packed
+
+Invariant: the lines of an image are in the order of its layers, whichever is finished first.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from lamina.cli.output import escape_controls
-from lamina.images.progress import Progress
+from lamina.core.progress import Progress, ProgressItem, Work
+from lamina.messages.sizes import format_size
 
-if TYPE_CHECKING:
-    from lamina.images.image import Image
-    from lamina.layers.layer import LayerSource
+# The columns of the name: names are padded to the longest of the work within these limits.
+_MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 24, 48
+_SIZE_WIDTH = 10
 
 
 class ProgressLines(Progress):
-    """Writes one line for each layer to ``out``."""
+    """Writes one line for each item to ``out``."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._work = Work("", ())
+        self._name_width = _MIN_NAME_WIDTH
+        self._waiting: dict[int, tuple[ProgressItem, str, int]] = {}
+        self._printed = 0
 
-    def begin(self, layers: int, base: int) -> None:
-        """Print a line if there is no base image."""
-        if not base:
-            self._print_line("No 'fromImage' provided")
+    def begin(self, work: Work) -> None:
+        """Print what is about to be done, if its items are store paths."""
+        self._work, self._waiting, self._printed = work, {}, 0
+        longest = max((len(escape_controls(item.name)) for item in work.items), default=0)
+        self._name_width = min(max(longest, _MIN_NAME_WIDTH), _MAX_NAME_WIDTH)
+        if work.unit == "path":
+            self._print_line(f"{work.title}, {format_size(work.size)}")
 
-    def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Print the headline of the layer that is written next."""
-        self._print_line(source.headline(number))
+    def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
+        """Print the line of the item; that of a layer after those of the layers below it."""
+        if self._work.unit == "path":
+            self._print_item(item, outcome, size)
+            return
+        self._waiting[item.number] = item, outcome, size
+        while self._printed + 1 in self._waiting:
+            self._print_item(*self._waiting.pop(self._printed + 1))
 
-    def manifests(self) -> None:
-        """Print that the config and the manifest are written next."""
-        self._print_line("Adding manifests...")
-
-    def done(self, image: Image) -> None:
-        """Print that the image is complete."""
-        self._print_line("Done.")
+    def _print_item(self, item: ProgressItem, outcome: str, size: int) -> None:
+        self._printed += 1
+        total = len(self._work.items)
+        number = f"{self._printed:>{len(str(total))}}/{total}"
+        name = f"{escape_controls(item.name):<{self._name_width}}"
+        self._print_line(f"{self._work.unit} {number}  {name}{format_size(size):>{_SIZE_WIDTH}}  {outcome}")
 
     def _print_line(self, line: str) -> None:
         print(escape_controls(line), file=self._out, flush=True)

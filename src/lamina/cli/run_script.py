@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lamina.cli.exits import run_to_exit_code
+from lamina.cli.nix_lines import NixLines
 from lamina.cli.output import open_stdout
-from lamina.cli.progress_lines import ProgressLines
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError
@@ -57,7 +57,7 @@ def _stream(script: Path, repo_tag: str | None) -> None:
             draft = replace(draft, settings=settings)
         with open_stdout() as out:
             context = BuildContext(jobs=cpu_count())
-            DockerArchive(make_writer(out, "stdout"), ProgressLines(sys.stderr), context).write(draft)
+            DockerArchive(make_writer(out, "stdout"), NixLines(sys.stderr), context).write(draft)
 
 
 def read_draft(archive: zipfile.ZipFile) -> Draft:

@@ -7,7 +7,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.image_options import ImageOptions, find_image_option, image_options
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_stdout
-from lamina.cli.reporting import dump_image, open_progress, print_json, show_script_output, warn
+from lamina.cli.reporting import dump_image, open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -31,12 +31,15 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
 
     The image holds each ROOT and everything it needs. With --json the result is on stderr.
     """
+    if conf is not None and report.progress == "auto" and report.style == "lines":
+        report = report._replace(progress="nix")  # programs that call nixpkgs' streamer may read its lines
     with open_stdout() as out, _stream(conf, repo_tag, image) as stream:
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
         with open_progress(report) as progress:
             written = stream.write_to(out, progress=progress)
         warn(stream.warnings[reported:], report)
+    print_image_summary(written, report)
     if report.as_json:
         print_json(dump_image(written, stream.warnings), to_stderr=True)
 

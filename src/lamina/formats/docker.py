@@ -17,6 +17,7 @@ from lamina.core.names import Digest
 
 DEFAULT_DATE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """The date of an image and of the files in its store layers, unless another is chosen (nixpkgs: dockerTools)."""
+_OS = "linux"
 
 MAX_LAYERS = 125
 """The most layers of an image that docker can load (moby, layer/layer_store.go, maxLayerDepth)."""
@@ -35,6 +36,11 @@ class ImageConfig:
     architecture: str
     created: datetime = DEFAULT_DATE
     container: Mapping[str, Any] | None = None
+
+    @property
+    def platform(self) -> str:
+        """The platform as ``OS/ARCHITECTURE[/VARIANT]``."""
+        return f"{_OS}/{self.architecture}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ def dump_image_config(config: ImageConfig, layers: Sequence[HistoryItem]) -> byt
         "created": created,
         "architecture": architecture,
         **({"variant": variant} if variant else {}),
-        "os": "linux",
+        "os": _OS,
         "config": config.container,
         "rootfs": {"diff_ids": [str(layer.diff_id) for layer in layers], "type": "layers"},
         "history": [{"created": created, "comment": layer.comment} for layer in layers],

@@ -7,13 +7,13 @@ one file the first in that order is written as the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from lamina.core.nodes import Extent
+from lamina.core.progress import COPIED, Progress, ProgressItem, Work
 from lamina.errors import FormatError, error_context
 from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
 from lamina.formats.tar_reader import EntryKind
-from lamina.images.progress import Progress
 from lamina.images.readers.flatten import RootEntry, flatten
 from lamina.images.readers.source_image import SourceImage
 from lamina.layers.layer import LayerSource
@@ -54,9 +54,19 @@ class ExportedRoot(LayerSource):
                 if path or entry.layer >= 0
             ]
 
+    @property
+    def name(self) -> str:
+        """The names of the image, or its ID if it has none."""
+        return join_names(self._image.repo_tags, self._image.id)
+
+    @property
+    def outcome(self) -> str:
+        """The word for how its bytes are made: they are copied."""
+        return COPIED
+
     def headline(self, number: int) -> str:
         """Return the line that is logged when the root is written."""
-        return f"Exporting {join_names(self._image.repo_tags, self._image.id)}"
+        return f"Exporting {self.name}"
 
     def pack(self) -> PackedLayer:
         """Return the tar of the root."""
@@ -86,9 +96,12 @@ def write_root(root: ExportedRoot, out: Output, progress: Progress | None = None
     """
     progress = progress or Progress()
     packed = root.pack()
-    progress.begin(1, 1)
-    progress.layer(1, root, packed.size)
-    copy(packed.pieces, out, progress.advance)
+    item = ProgressItem(1, packed.size, root)
+    progress.begin(Work(root.name, (item,)))
+    progress.start(item)
+    copy(packed.pieces, out, partial(progress.advance, item))
+    progress.finish(item, root.outcome, packed.size)
+    progress.done()
 
 
 def _make_member(path: bytes, entry: RootEntry) -> Member:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from lamina.core.labels import shorten_digest
 from lamina.core.names import Digest, ImageReference
+from lamina.core.progress import ProgressItem, Work
 from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
 from lamina.messages.sizes import format_size
 from lamina.stores.store import Store
+from lamina.system.transfer import BlobInfo
 
 _TAG_LENGTH = 32
 _ROOT = Owner(0, 0, "root", "root")
@@ -93,6 +95,12 @@ class Draft:
         layers = (StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local) for plan in self.plans)
         return (*self.base, *layers, self.root)
 
+    def describe_work(self, items: tuple[ProgressItem, ...]) -> Work:
+        """Return the work of writing the image, whose layers are ``items``."""
+        settings = self.settings
+        title = f"{settings.repository}:{settings.tag}" if settings.tag else settings.repository
+        return Work(title, items, headline="" if self.base else "No 'fromImage' provided")
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -123,8 +131,41 @@ class Image:
         return str(self.reference)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class BuildResult(Image):
+    """An image that was written, and what writing it took.
+
+    Attributes:
+        platform: such as ``linux/amd64``.
+        blobs: digest and size in bytes of each layer as it was stored, which may be compressed; in the order of the
+            layers.
+        blobs_written: the number of layers whose blobs were written; the others were in the OCI layout already.
+        bytes_written: the size of the file in bytes; for an OCI layout, of the layers' blobs that were written.
+        file: the file or folder; None if the image was written to a stream.
+        seconds: how long it took to prepare and write the image.
+
+    """
+
+    platform: str
+    blobs: tuple[BlobInfo, ...]
+    blobs_written: int = field(compare=False)
+    bytes_written: int = field(compare=False)
+    file: str | None = field(default=None, compare=False)
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def blobs_reused(self) -> int:
+        """The number of layers whose blobs were in the OCI layout already."""
+        return len(self.blobs) - self.blobs_written
+
+    @property
+    def size(self) -> int:
+        """The size of all layers in bytes, uncompressed."""
+        return sum(layer.size for layer in self.layers)
+
+
 class ImageWriter(Protocol):
     """Writes images in one format to one destination."""
 
-    def write(self, draft: Draft) -> Image:
+    def write(self, draft: Draft) -> BuildResult:
         """Write ``draft`` and return the image that was written."""

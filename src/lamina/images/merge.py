@@ -10,17 +10,18 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
+from lamina.core.labels import summarize_layer_paths
 from lamina.core.names import Digest
+from lamina.core.progress import Progress, Work
 from lamina.errors import InvalidArgument
 from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
-from lamina.images.progress import Progress
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage, SourceLayer, deduplicate
 from lamina.images.writers.docker_archive import ArchivedImage, ArchiveWriter
 from lamina.layers.context import BuildContext
-from lamina.layers.layer import FinishedLayer
+from lamina.layers.layer import FinishedLayer, list_items
 from lamina.layers.stream_writer import LayerStream
 from lamina.messages.redaction import cut
 from lamina.system.fd_writer import Output
@@ -98,19 +99,22 @@ def write_merged(
         for layer in image.layers:
             layers.setdefault(layer.diff_id, layer)
     progress = progress or Progress()
-    progress.begin(len(layers), len(layers))
-    archive = ArchiveWriter(out, _MTIME, progress)
     sources = tuple(map(_make_source, count(1), layers.values()))
+    items = list_items(sources)
+    progress.begin(Work(f"{len(images)} image{'s' if len(images) != 1 else ''}", items))
+    archive = ArchiveWriter(out, _MTIME, progress)
     with LayerStream(sources, context or BuildContext()) as stream:
-        names = dict(zip(layers, map(archive.write_layer, stream), strict=True))
+        names = dict(zip(layers, map(archive.write_layer, stream, items), strict=True))
         stream.layers()
-    progress.manifests()
+    progress.documents()
     archive.close(
         ArchivedImage(image.config_json, image.repo_tags, tuple(names[layer.diff_id] for layer in image.layers))
         for image in images
     )
+    progress.done()
 
 
 def _make_source(number: int, layer: SourceLayer) -> FinishedLayer:
     message = f"Adding layer {number} from {cut(layer.name)}"
-    return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.workspace)
+    name = summarize_layer_paths(layer.paths) if layer.paths else cut(layer.name)
+    return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.workspace, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lamina.core.progress import FETCHED
 from lamina.errors import IntegrityError
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layer_cache.key import LayerInputs
@@ -46,6 +47,7 @@ class LayerState:
     """What is known about layer ``number``, counted from 1.
 
     ``cached`` is the digest and size of its tar from the layer cache, or None if the layer is not in the cache.
+    ``outcome`` is the word of `lamina.core.progress` for how its bytes are made, if they have to be made.
     """
 
     number: int
@@ -53,12 +55,14 @@ class LayerState:
     context: BuildContext
     key: LayerInputs | None
     cached: BlobInfo | None
+    outcome: str
 
     @classmethod
     def find(cls, number: int, source: LayerSource, context: BuildContext) -> LayerState:
         """Look the layer up in the layer cache."""
         key = source.key
-        return cls(number, source, context, key, context.layer_cache.get_layer(key) if key else None)
+        cached = context.layer_cache.get_layer(key) if key else None
+        return cls(number, source, context, key, cached, source.outcome if source.is_local else FETCHED)
 
     @property
     def known(self) -> BlobInfo | None:

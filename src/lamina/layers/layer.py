@@ -18,6 +18,7 @@ from lamina.core.callbacks import accept, ignore
 from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent, Node
+from lamina.core.progress import COPIED, PACKED, ProgressItem
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.tar import Owner, PaxHeaders
 from lamina.layer_cache.key import LayerInputs
@@ -43,6 +44,11 @@ class LayerSource(ABC):
 
     __slots__ = ()
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A short name for people: what is in the layer."""
+
     @abstractmethod
     def headline(self, number: int) -> str:
         """Return the progress message for writing this layer as layer ``number``, counted from 1."""
@@ -53,6 +59,11 @@ class LayerSource(ABC):
 
     def close(self) -> None:  # noqa: B027 - most layers have no temporary files
         """Remove the temporary files that the layer is packed from. It cannot be packed afterwards."""
+
+    @property
+    def outcome(self) -> str:
+        """The word for how its bytes are made, if they have to be made; one of `lamina.core.progress`."""
+        return PACKED
 
     @property
     def comment(self) -> str:
@@ -136,6 +147,11 @@ class StoreLayer(LayerSource):
     is_path_local: Callable[[StorePath], bool] = accept
 
     @property
+    def name(self) -> str:
+        """The name of its largest store path, and the number of the others: ``openssl-3.0.14 +37``."""
+        return summarize_layer_paths(self.paths, [size for _, size in self.plan.nars])
+
+    @property
     def comment(self) -> str:
         """The comment on the layer in the image's history."""
         return store_paths_comment(list(map(str, self.paths)))
@@ -193,7 +209,7 @@ class FinishedLayer(LayerSource):
     """A layer whose tar is already a file: a layer of a base image, or a customisation layer that was built before.
 
     ``message`` is the complete progress message, because the layer's position is known. ``workspace`` is the temporary
-    folder that holds the tar, or None if the tar is elsewhere.
+    folder that holds the tar, or None if the tar is elsewhere. ``name`` is the layer's name for people.
     """
 
     tar: Extent
@@ -202,6 +218,12 @@ class FinishedLayer(LayerSource):
     expected_diff_id: Digest | None = None
     paths: tuple[StorePath, ...] = ()
     workspace: TempDir | None = None
+    name: str = "customisation layer"
+
+    @property
+    def outcome(self) -> str:
+        """The word for how its bytes are made: they are copied."""
+        return COPIED
 
     def headline(self, number: int) -> str:
         """Return the progress message to print before the layer is written."""
@@ -224,3 +246,8 @@ class FinishedLayer(LayerSource):
     def pack(self) -> PackedLayer:
         """Return the tar as it is in the file."""
         return PackedLayer(self.tar.length, iter((self.tar,)))
+
+
+def list_items(sources: Iterable[LayerSource]) -> tuple[ProgressItem, ...]:
+    """Return the items of work that progress is reported about: one for each layer, lowest first."""
+    return tuple(ProgressItem(number, source.weight, source) for number, source in enumerate(sources, 1))

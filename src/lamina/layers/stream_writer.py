@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lamina.core.nodes import Extent
+from lamina.core.progress import REUSED
 from lamina.errors import IntegrityError
 from lamina.layers import worker_tasks
 from lamina.layers.context import BuildContext, LayerState
@@ -128,11 +129,12 @@ class LayerStream:
 
 
 class PendingLayer:
-    """A layer that is ready to be written: its ``source``, and its ``size`` in bytes."""
+    """A layer that is ready to be written: its ``source``, its ``size`` in bytes, and how its bytes are made."""
 
     def __init__(self, layer: _ReadyLayer, written: list[tuple[LayerState, FindBlobInfo]]) -> None:
         self.source: LayerSource = layer.state.source
         self.size: int = layer.packed.size
+        self.outcome: str = layer.outcome
         self._layer = layer
         self._written = written
 
@@ -168,6 +170,11 @@ class _ReadyLayer(ABC):
     state: LayerState
     packed: PackedLayer
     listed: ListedLayer | None
+
+    @property
+    def outcome(self) -> str:
+        """The word of `lamina.core.progress` for how the layer's bytes are made."""
+        return self.state.outcome
 
     @property
     def memory_size(self) -> int:
@@ -242,6 +249,10 @@ class _KnownLayer(_ReadyLayer):
 
     known: BlobInfo
 
+    @property
+    def outcome(self) -> str:
+        return REUSED
+
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         self.check_size(copy(self.packed.pieces, out, on_bytes))
         self.check_size(self.known.size)
@@ -255,6 +266,10 @@ class _CachedLayer(_ReadyLayer):
 
     listed: ListedLayer
     known: BlobInfo
+
+    @property
+    def outcome(self) -> str:
+        return REUSED
 
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         mtimes: dict[bytes, int] = {}

@@ -41,9 +41,10 @@ class TemporaryBlobStore:
             raise output_error(str(part), error) from error
         return part
 
-    def commit(self, part: Path, blob: BlobInfo) -> None:
-        """Record ``part`` as the file of ``blob``."""
+    def commit(self, part: Path, blob: BlobInfo) -> bool:
+        """Record ``part`` as the file of ``blob``, which is new."""
         self._files[blob] = part
+        return True
 
     def extent(self, blob: BlobInfo) -> Extent:
         """Return the extent of the blob's file."""

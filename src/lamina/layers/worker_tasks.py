@@ -8,10 +8,12 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from lamina import errors
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import Error, output_error
@@ -21,19 +23,33 @@ from lamina.layers.packed import ListedLayer, ListedPath, PackedLayer
 from lamina.system import shared_memory
 from lamina.system.fd_writer import FdWriter, Output
 from lamina.system.locations import Location, list_location
-from lamina.system.transfer import BlobInfo, HashingWriter, copy, hash_pieces
+from lamina.system.transfer import BlobInfo, HashingWriter, OnBytes, copy, hash_pieces
 
 if TYPE_CHECKING:
     from lamina.compression.compressors import LayerCompression  # imported on demand: most workers never compress
 
 WorkerTask = tuple[Any, ...]
 TaskResult = Any
-RunTask = Callable[[WorkerTask], TaskResult]
-"""A function that runs a task in a worker process and waits for its result."""
+
+
+class RunTask(Protocol):
+    """Runs a task in a worker process and waits for its result."""
+
+    def __call__(self, task: WorkerTask, on_bytes: OnBytes = ignore) -> TaskResult:
+        """Run ``task``; while it writes a blob, call ``on_bytes`` with the number of bytes packed since the last call.
+
+        Raises the `Error` that the task raises.
+        """
+
+
 LayerContent = ListedLayer | Extent
 """The source of a layer's bytes: the listings of its store paths, or the file that contains its tar."""
 
+# The kind of a reply that reports bytes; others are empty, which is a result, or the name of an error.
+BYTES = "bytes"
 _LENGTH_SIZE = 8
+# How often a worker reports the bytes that it has packed, in seconds; a display draws no more often.
+_REPORT_INTERVAL = 0.1
 
 
 def listing_task(locations: list[Location]) -> WorkerTask:
@@ -72,26 +88,28 @@ def parse_blob_infos(result: TaskResult) -> tuple[BlobInfo, ...]:
     return tuple(BlobInfo(Digest(raw), size) for raw, size in result)
 
 
-def run(task: WorkerTask) -> TaskResult:
+def run(task: WorkerTask, on_bytes: OnBytes = ignore) -> TaskResult:
     """Run ``task`` in this process and return its result. Raises whatever the task raises."""
-    return _TASKS[task[0]](*task[1:])
+    return _TASKS[task[0]](on_bytes, *task[1:])
 
 
-def write_blob(packed: PackedLayer, out: Output, compression: LayerCompression, jobs: int) -> tuple[BlobInfo, BlobInfo]:
+def write_blob(
+    packed: PackedLayer, out: Output, compression: LayerCompression, jobs: int, on_bytes: OnBytes = ignore
+) -> tuple[BlobInfo, BlobInfo]:
     """Write the layer compressed to ``out``; return digest and size of its tar, then of the bytes written."""
     if compression.is_none:
         plain = HashingWriter(out.write)
-        copy(packed.pieces, plain)
+        copy(packed.pieces, plain, on_bytes)
         return plain.blob_info, plain.blob_info
     blob = HashingWriter(out.write)
     with compression.create_compressor(blob, jobs) as compressor:
         plain = HashingWriter(compressor.write)
-        copy(packed.pieces, plain)
+        copy(packed.pieces, plain, on_bytes)
     return plain.blob_info, blob.blob_info
 
 
 def write_blob_file(
-    packed: PackedLayer, file: bytes, compression: LayerCompression, jobs: int
+    packed: PackedLayer, file: bytes, compression: LayerCompression, jobs: int, on_bytes: OnBytes = ignore
 ) -> tuple[BlobInfo, BlobInfo]:
     """Write the layer compressed to the existing ``file``; return the same as `write_blob`.
 
@@ -103,29 +121,29 @@ def write_blob_file(
     except OSError as error:
         raise output_error(name, error) from error
     try:
-        return write_blob(packed, FdWriter(fd, name), compression, jobs)
+        return write_blob(packed, FdWriter(fd, name), compression, jobs, on_bytes)
     finally:
         os.close(fd)
 
 
-def _list_paths(locations: list[Any]) -> TaskResult:
+def _list_paths(_: OnBytes, locations: list[Any]) -> TaskResult:
     listings = [list_location(_parse_location(data)) for data in locations]
     return [listing and listing.chunks for listing in listings]
 
 
-def _hash_layer(content: tuple[Any, ...]) -> TaskResult:
+def _hash_layer(_: OnBytes, content: tuple[Any, ...]) -> TaskResult:
     return [_dump_info(hash_pieces(_pack_content(content).pieces))]
 
 
-def _buffer_layer(content: tuple[Any, ...], size: int, fd: int, offset: int) -> TaskResult:
+def _buffer_layer(_: OnBytes, content: tuple[Any, ...], size: int, fd: int, offset: int) -> TaskResult:
     packed = _parse_layer(content).pack_with_size(size)
     return [_dump_info(hash_pieces(packed.pieces, shared_memory.map_buffer(fd)[offset : offset + packed.size]))]
 
 
-def _write_blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> TaskResult:
+def _write_blob(on_bytes: OnBytes, content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> TaskResult:
     from lamina.compression.compressors import LayerCompression
 
-    infos = write_blob_file(_pack_content(content), file, LayerCompression.parse(compression), jobs)
+    infos = write_blob_file(_pack_content(content), file, LayerCompression.parse(compression), jobs, on_bytes)
     return list(map(_dump_info, infos))
 
 
@@ -186,9 +204,8 @@ def receive(stream: IO[bytes]) -> Any:
     return marshal.loads(stream.read(int.from_bytes(length, "little")))  # noqa: S302 - written by our own process
 
 
-def parse_reply(reply: tuple[Any, ...]) -> TaskResult:
+def parse_reply(kind: str, value: Any) -> TaskResult:
     """Return the result in a worker's reply, or raise the `Error` that the task raised in the worker."""
-    kind, value = reply
     if kind:
         subject, got, expected, hint = value
         raise getattr(errors, kind)(subject, got=got, expected=expected, hint=hint)
@@ -206,18 +223,34 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         while True:
-            send(replies, _reply(receive(requests)))
+            send(replies, _reply(receive(requests), _BytesReporter(replies)))
     except (EOFError, BrokenPipeError):
         os._exit(0)
     except Exception:  # noqa: BLE001 - the parent runs the task itself and raises the same error there
         os._exit(1)
 
 
-def _reply(task: WorkerTask) -> tuple[Any, ...]:
+def _reply(task: WorkerTask, on_bytes: OnBytes) -> tuple[Any, ...]:
     try:
-        return "", run(task)
+        return "", run(task, on_bytes)
     except Error as error:
         return type(error).__name__, (error.subject, error.got, error.expected, error.hint)
+
+
+class _BytesReporter:
+    """Adds up the bytes that a task reports, and sends the sum from time to time."""
+
+    def __init__(self, replies: IO[bytes]) -> None:
+        self._replies = replies
+        self._count = 0
+        self._sent = time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        self._count += count
+        now = time.monotonic()
+        if now - self._sent >= _REPORT_INTERVAL:
+            send(self._replies, (BYTES, self._count))
+            self._count, self._sent = 0, now
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
+from lamina.core.callbacks import ignore
 from lamina.layers import worker_tasks
 from lamina.layers.worker_tasks import RunTask, TaskResult, WorkerTask
 from lamina.system.cleanup import Cleanup
 from lamina.system.threads import Priority, ThreadPool
+from lamina.system.transfer import OnBytes
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
 
@@ -88,19 +90,34 @@ class _Worker:
         self._is_lost = not sys.executable or getattr(sys, "frozen", False)
         self._is_killed = False
 
-    def run_task(self, task: WorkerTask) -> TaskResult:
-        if not self._is_lost:
+    def run_task(self, task: WorkerTask, on_bytes: OnBytes = ignore) -> TaskResult:
+        reply = self._exchange(task)
+        while reply and reply[0] == worker_tasks.BYTES:
             try:
-                requests, replies = self._pipes()
-                worker_tasks.send(requests, task)
-                reply = worker_tasks.receive(replies)
-            except (OSError, EOFError, ValueError):
-                self._is_lost = True
-            else:
-                return worker_tasks.parse_reply(reply)
+                on_bytes(reply[1])
+            except BaseException:
+                self.kill()  # else its other replies would count as those to the next task
+                raise
+            reply = self._exchange()
+        if reply:
+            return worker_tasks.parse_reply(*reply)
         if self._is_killed:
             raise InterruptedError
-        return worker_tasks.run(task)
+        return worker_tasks.run(task, on_bytes)
+
+    def _exchange(self, task: WorkerTask | None = None) -> tuple[str, Any] | None:
+        """Send ``task``, if there is one, and return the next reply; None if the process is lost."""
+        if self._is_lost:
+            return None
+        try:
+            requests, replies = self._pipes()
+            if task:
+                worker_tasks.send(requests, task)
+            kind, value = worker_tasks.receive(replies)
+        except (OSError, EOFError, ValueError):
+            self._is_lost = True
+            return None
+        return kind, value
 
     def kill(self) -> None:
         self._is_killed = True

@@ -37,6 +37,11 @@ class RootLayer(LayerSource):
     workspace: TempDir | None = None
 
     @property
+    def name(self) -> str:
+        """The name of the layer for people."""
+        return self.comment
+
+    @property
     def comment(self) -> str:
         """The comment for this layer in the image's history."""
         return "customisation layer"

@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +68,31 @@ def is_layout(output: str | os.PathLike[str]) -> bool:
     """Return whether an image written to ``output`` is an OCI layout: the name ends in ``/`` or is a folder."""
     text = os.fspath(output)
     return text.endswith(("/", os.sep)) or os.path.isdir(text)
+
+
+class CountingOutput(Output):
+    """Passes everything on to ``out``, and counts the bytes in ``size``."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self.size: int = 0
+        self.is_zero_copy: bool = out.is_zero_copy
+
+    def write(self, data: memoryview) -> None:
+        """Write all of ``data``."""
+        self._out.write(data)
+        self.size += len(data)
+
+    def write_many(self, parts: Sequence[bytes]) -> None:
+        """Write ``parts`` together."""
+        self._out.write_many(parts)
+        self.size += sum(map(len, parts))
+
+    def send_file(self, source: int, size: int) -> int:
+        """Let the kernel copy from ``source``, as in `Output.send_file`."""
+        count = self._out.send_file(source, size)
+        self.size += max(count, 0)
+        return count
 
 
 @contextlib.contextmanager

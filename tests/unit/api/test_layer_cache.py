@@ -19,16 +19,16 @@ from typing import Any
 import pytest
 from tests.support.factories import MemoryStore
 from tests.support.fake_nix_store import FakeStore, example, put, store_path, write_graph
+from tests.support.progress import RecordedProgress
 
 import lamina
 from lamina.api.layer_cache import LayerCacheCheck
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
+from lamina.core.progress import ProgressItem
 from lamina.errors import InvalidArgument, NotFound, Unavailable
 from lamina.formats.listing import Listing
-from lamina.images.progress import Progress
 from lamina.layer_cache.cache import LayerCache
-from lamina.layers.layer import LayerSource
 from lamina.stores.local.database import LocalStore
 from lamina.system.transfer import BlobInfo
 from lamina.system.walk import list_tree
@@ -122,26 +122,16 @@ def overwrite(file: Path, data: bytes) -> None:
         file.chmod(0o444)
 
 
-class RecordingProgress(Progress):
-    """Records the progress of the work; ``before`` is called before each layer."""
+class RecordingProgress(RecordedProgress):
+    """Also calls ``before`` before each layer."""
 
-    def __init__(self, before: Callable[[LayerSource], object] = str) -> None:
-        self.counts: list[tuple[int, int]] = []
-        self.headlines: list[str] = []
-        self.announced: list[int] = []
-        self.done: Any = 0
+    def __init__(self, before: Callable[[ProgressItem], object] = str) -> None:
+        super().__init__()
         self._before = before
 
-    def begin(self, layers: int, base: int) -> None:
-        self.counts.append((layers, base))
-
-    def layer(self, number: int, source: LayerSource, size: int) -> None:
-        self.headlines.append(source.headline(number))
-        self.announced.append(size)
-        self._before(source)
-
-    def advance(self, size: int) -> None:
-        self.done += size
+    def start(self, item: ProgressItem) -> None:
+        super().start(item)
+        self._before(item)
 
 
 # Intact layers
@@ -169,11 +159,12 @@ def test_each_layer_is_read_once_and_each_path_once(store: FakeStore, file: Path
     with open_cache(file) as found:
         tars = sum(blob_info.size for _, blob_info in found.entries())
     nars = sum(info.nar_size for info in LocalStore(store.root).query(store.numbers).values())
-    assert progress.done == sum(progress.announced) == tars + nars
-    assert progress.counts == [(5, 5)]
-    assert len(progress.headlines) == 5
-    for number, line in enumerate(progress.headlines, 1):
-        assert line.startswith(f"Checking layer {number} of paths: ['/nix/store/")
+    assert sum(call[2] for call in progress.calls if call[0] == "advance") == tars + nars
+    assert [call[:3:2] for call in progress.calls if call[0] == "finish"] == [("finish", "intact")] * 5
+    assert (progress.calls[0], progress.calls[-1]) == (("begin", 5), ("done",))
+    for item in progress.works[0].items:
+        line = item.subject.headline(item.number)
+        assert line.startswith(f"Checking layer {item.number} of paths: ['/nix/store/")
 
 
 def test_a_store_that_has_no_files_is_asked_for_what_its_paths_are_made_of(store: FakeStore, file: Path) -> None:
@@ -282,8 +273,8 @@ def test_a_file_that_changes_while_it_is_read_is_found(store: FakeStore, file: P
     target = store.location(DATA) / TEXT
 
     class ChangingProgress(RecordingProgress):
-        def advance(self, size: int) -> None:
-            if str(DATA) in self.headlines[-1]:
+        def advance(self, item: ProgressItem, size: int) -> None:
+            if item.name == DATA.name:
                 target.chmod(0o644)
                 target.write_bytes(b"something longer\n")
 
@@ -375,8 +366,8 @@ def test_a_path_that_was_rebuilt_to_other_bytes_is_another(store: FakeStore, fil
 
 
 def test_a_path_that_goes_while_it_is_checked_is_gone(store: FakeStore, file: Path) -> None:
-    def collect(source: LayerSource) -> None:
-        if source.paths == (DATA,):
+    def collect(item: ProgressItem) -> None:
+        if item.name == DATA.name:
             shutil.rmtree(store.location(DATA))
 
     assert verify(store, file, progress=RecordingProgress(collect)) == LayerCacheCheck(intact=3, absent=1)

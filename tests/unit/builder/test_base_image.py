@@ -90,7 +90,7 @@ def test_the_layers_of_the_base_count_towards_max_layers(store: FakeStore, tmp_p
 
 def test_the_progress_lines_name_the_layers_of_the_base(store: FakeStore, tmp_path: Path) -> None:
     flags = ("hello", "--store", store.root, "--architecture", "amd64")
-    ran = call("stream", *flags, "--from-image", write_base(tmp_path))
+    ran = call("stream", *flags, "--from-image", write_base(tmp_path), "--progress", "nix")
     lines = ran.stderr.splitlines()
     assert lines[:2] == ["Adding base layer 1 from a/layer.tar", "Adding base layer 2 from b/layer.tar"]
     assert lines[2].startswith("Creating layer 3 from paths: ")

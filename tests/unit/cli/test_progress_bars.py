@@ -1,18 +1,23 @@
-"""Bars on a terminal: one for the layer that is written, and a summary at the end."""
+"""Bars on a terminal: one for all of the work, and a line for each item that is being worked on."""
+
+from __future__ import annotations
 
 import io
+import re
+import sys
 
 import pytest
-from tests.support.factories import MemoryStore, info, infos
+from rich.console import Console
+from tests.support.factories import MemoryStore, infos
 
-from lamina.cli.progress_bars import FetchBar, ProgressBars
-from lamina.core.names import Digest, ImageReference
+from lamina.cli.progress_bars import ProgressBars
+from lamina.core.progress import Work
 from lamina.formats.tar import Owner
-from lamina.images.image import Image
 from lamina.layering.plans import LayerPlan
-from lamina.layers.layer import StoreLayer
+from lamina.layers.layer import StoreLayer, list_items
 
-IMAGE = Image(Digest(bytes(32)), ImageReference("[red]app", "1"), ())
+MIB = 1 << 20
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal(io.StringIO):
@@ -22,51 +27,139 @@ class Terminal(io.StringIO):
         return True
 
 
+def work(*names: str, title: str = "hello:1.4") -> Work:
+    """Return the work of an image with a layer of 10 MiB for each of ``names``."""
+    plans = [LayerPlan.of(infos(name, **dict.fromkeys(name.split(), 10 * MIB)), "") for name in names]
+    return Work(title, list_items([StoreLayer(plan, MemoryStore().nodes, Owner(), 1) for plan in plans]))
+
+
+def draw(bars: ProgressBars, width: int, **environment: str) -> list[str]:
+    """Return what ``bars`` show now on a terminal of that width, line by line."""
+    out = Terminal()
+    console = Console(file=out, width=width, height=24, _environ={"TERM": "xterm", **environment})
+    bars._console = console
+    console.print(bars._render())
+    return [_ESCAPE.sub("", line).rstrip() for line in out.getvalue().splitlines()]
+
+
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def bars(monkeypatch: pytest.MonkeyPatch) -> ProgressBars:
+    """Bars of an image of which one layer is finished and two are being worked on, after a second."""
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "200")
-    return Terminal()
+    clock = iter(range(1000))
+    monkeypatch.setattr("lamina.cli.progress_bars.time.monotonic", lambda: float(next(clock)))
+    made = ProgressBars(Terminal())
+    begun = work("A", "openssl  glibc", "n" * 60, "D")
+    made.begin(begun)
+    made.stop()
+    for item in begun.items[:3]:
+        made.start(item)
+    made.advance(begun.items[0], 9 * MIB)
+    made.finish(begun.items[0], "packed", 9 * MIB)
+    made.advance(begun.items[1], 5 * MIB)
+    made._samples.clear()
+    made._samples.append((float(next(clock)), 0))
+    return made
 
 
-def test_the_bar_names_the_paths_of_its_layer_and_the_summary_the_image(terminal: Terminal) -> None:
-    bars = ProgressBars(terminal)
-    bars.begin(2, 0)
-    for number, graph in enumerate(("A  B", "C"), 1):
-        bars.layer(number, StoreLayer(LayerPlan.of(infos(graph), ""), MemoryStore().nodes, Owner(), 1), 100)
-        bars.advance(60)
-        bars._bars.refresh()
-    bars.manifests()
-    bars.done(IMAGE)
-    drawn = terminal.getvalue()
-    assert "1/2 A, B" in drawn
-    assert "2/2 C" in drawn
-    assert "[red]app:1: 0 layers, 0.0 MB" in drawn, "what looks like markup is text"
+SHOWN = {
+    120: """\
+hello:1.4  ━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━   29%  14.0 MiB of 49.0 MiB  14.0 MiB/s   0:02 left  1/4 layers
+  openssl +1                               5.0 MiB of 20.0 MiB
+  nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…       0 B of 10.0 MiB
+""",
+    80: """\
+hello:1.4  ━━━━╸━━━━━━━━━━━   29%  14.0 MiB of 49.0 MiB  14.0 MiB/s   0:02 left
+  openssl +1                               5.0 MiB of 20.0 MiB
+  nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…       0 B of 10.0 MiB
+""",
+    60: """\
+hello:1.4  ━━━━━╺━━━━━━━━━━━━   29%  14.0 MiB/s   0:02 left
+  openssl +1                            5.0 MiB of 20.0 MiB
+  nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…       0 B of 10.0 MiB
+""",
+}
 
 
-def test_a_long_title_is_cut(terminal: Terminal) -> None:
-    bars = ProgressBars(terminal)
-    bars.begin(1, 0)
-    bars.layer(1, StoreLayer(LayerPlan.of([info("n" * 60)], ""), MemoryStore().nodes, Owner(), 1), 100)
-    bars._bars.refresh()
+@pytest.mark.parametrize("width", SHOWN)
+def test_what_does_not_fit_beside_the_bar_is_left_out(bars: ProgressBars, width: int) -> None:
+    assert draw(bars, width) == SHOWN[width].splitlines()
+
+
+@pytest.mark.parametrize("width", [1, 10, 20, 30, 40, 50, 60, 79, 80, 81, 100, 120, 200, 300])
+@pytest.mark.parametrize("title", ["a", "registry.example/a/very/long/name/of/an/image:1.4-of-today"])
+def test_no_line_is_as_wide_as_the_terminal(bars: ProgressBars, width: int, title: str) -> None:
+    bars._work = Work(title, bars._work.items)
+    lines = draw(bars, width)
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= max(width - 1, 1)
+
+
+def test_without_colour_the_rest_of_the_bar_is_empty(bars: ProgressBars) -> None:
+    line = draw(bars, 80, NO_COLOR="1")[0]
+    assert line.count("━") == 4
+    assert "29%" in line
+
+
+def test_layers_that_are_reused_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    begun = work("A", "B", "C")
+    bars.begin(begun)
     bars.stop()
-    assert "n" * 43 + "…" in terminal.getvalue()
-    assert "n" * 44 not in terminal.getvalue()
+    bars.finish(begun.items[0], "reused", 10 * MIB)
+    bars.finish(begun.items[1], "reused", 10 * MIB)
+    bars.start(begun.items[2])
+    bars.advance(begun.items[2], 5 * MIB)
+    (line,) = draw(bars, 120)[:1]
+    assert " 50%   5.0 MiB of 10.0 MiB" in line
+    assert line.endswith("2/3 layers")
 
 
-def test_fetched_paths_have_one_bar_for_all(terminal: Terminal) -> None:
-    bar = FetchBar(terminal)
-    missing = infos("A  B", A=10, B=30)
-    bar.begin(missing, 5)
-    for found in missing:
-        bar.advance(found)
-    bar._bars.refresh()
-    bar.stop()
-    assert "2 store paths" in terminal.getvalue()
+def test_an_item_that_begins_again_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    begun = work("A")
+    bars.begin(begun)
+    bars.stop()
+    for _ in range(2):
+        bars.start(begun.items[0])
+        bars.advance(begun.items[0], 5 * MIB)
+    assert " 50% " in draw(bars, 80)[0]
 
 
-def test_nothing_is_drawn_if_nothing_is_missing(terminal: Terminal) -> None:
-    bar = FetchBar(terminal)
-    bar.begin((), 5)
-    bar.stop()
-    assert "store paths" not in terminal.getvalue()
+def test_many_running_layers_leave_room_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    begun = work(*map(str, range(30)))
+    bars.begin(begun)
+    bars.stop()
+    for item in begun.items:
+        bars.start(item)
+    lines = draw(bars, 80)
+    assert len(lines) == 10
+    assert lines[-1] == "  and 22 more"
+
+
+def test_markup_and_controls_in_a_name_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    begun = work("A", title="[red]app\x1b[31m:1")
+    bars.begin(begun)
+    bars.stop()
+    assert draw(bars, 120)[0].startswith("[red]app\\x1b[31m:1  ")
+
+
+def test_nothing_stays_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    bars = ProgressBars(terminal)
+    begun = work("A")
+    bars.begin(begun)
+    bars.start(begun.items[0])
+    bars.done()
+    bars.stop()
+    text = terminal.getvalue()
+    assert "hello:1.4" in text
+    assert text.endswith("\x1b[1A\x1b[2K"), "the last thing written erases the line of the bar"
+    assert sys.stderr is not terminal

@@ -1,10 +1,96 @@
-"""JSON documents as they are printed."""
+"""Summaries and JSON documents as they are printed."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from lamina.cli.reporting import print_json
+from lamina.cli import reporting
+from lamina.cli.options import ReportOptions
+from lamina.cli.reporting import dump_image, print_image_summary, print_json, print_summary
+from lamina.core.names import Digest, ImageReference
+from lamina.images.image import BuildResult
+from lamina.layers.layer import Layer
+from lamina.system.transfer import BlobInfo
+
+MIB = 1 << 20
+DIFF_ID, BLOB = Digest(bytes([1] * 32)), Digest(bytes([2] * 32))
+
+
+def make_result(file: str | None, *, written: int = 3) -> BuildResult:
+    """Return an image of 100 layers of 9 MiB, compressed to 2 MiB, of which ``written`` were not there."""
+    return BuildResult(
+        Digest(bytes.fromhex("3f2ab01c94de" + "00" * 26)),
+        ImageReference("hello", "1.4"),
+        (Layer(DIFF_ID, 9 * MIB, ()),) * 100,
+        "linux/amd64",
+        (BlobInfo(BLOB, 2 * MIB),) * 100,
+        written,
+        written * 2 * MIB,
+        file,
+        0.94,
+    )
+
+
+def report(progress: str = "lines", *, quiet: bool = False) -> ReportOptions:
+    return ReportOptions(progress, quiet, as_json=False, debug=False)
+
+
+def test_the_summary_of_a_layout_says_which_blobs_were_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    print_image_summary(make_result(str(tmp_path)), report())
+    assert capsys.readouterr().err == (
+        "hello:1.4  sha256:3f2ab01c94de  linux/amd64  100 layers  900 MiB  3 of 100 blobs written, 6.0 MiB  0.9 s\n"
+    )
+    print_image_summary(make_result(str(tmp_path), written=0), report())
+    assert "  900 MiB  0 of 100 blobs written  0.9 s\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", [None, "hello.tar.gz"])
+def test_the_summary_of_an_archive_says_how_large_it_is(capsys: pytest.CaptureFixture[str], file: str | None) -> None:
+    print_image_summary(make_result(file), report())
+    assert "  900 MiB  6.0 MiB written  0.9 s\n" in capsys.readouterr().err
+
+
+def test_there_is_no_summary_for_the_quiet_and_after_the_lines_of_nixpkgs(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary(["done"], report(quiet=True))
+    print_summary(["done"], report("nix"))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (None, ["hello:1.4  sha256:3f2a  100 layers  0.9 s"]),
+        (41, ["hello:1.4  sha256:3f2a  100 layers  0.9 s"]),
+        (40, ["hello:1.4  sha256:3f2a  100 layers", "  0.9 s"]),
+        (24, ["hello:1.4  sha256:3f2a", "  100 layers  0.9 s"]),
+        (5, ["hello:1.4", "  sha256:3f2a", "  100 layers", "  0.9 s"]),
+    ],
+)
+def test_a_summary_is_broken_between_its_facts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int | None, lines: list[str]
+) -> None:
+    monkeypatch.setattr(reporting, "_find_width", lambda: width)
+    print_summary(["hello:1.4", "sha256:3f2a", "100 layers", "0.9 s"], report())
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_the_document_of_an_image_has_what_was_written() -> None:
+    document = dump_image(make_result("images/"), ["careful"])
+    assert document["layers"][0] == {"diff_id": str(DIFF_ID), "digest": str(BLOB), "size": 2 * MIB, "paths": []}
+    del document["layers"], document["id"]
+    assert document == {
+        "repo_tags": ["hello:1.4"],
+        "platform": "linux/amd64",
+        "file": "images/",
+        "blobs_written": 3,
+        "blobs_reused": 97,
+        "bytes_written": 6 * MIB,
+        "seconds": 0.94,
+        "warnings": ["careful"],
+    }
 
 
 @pytest.mark.parametrize("to_stderr", [False, True])

@@ -265,7 +265,14 @@ def run(*arguments: Any) -> Any:
 def test_the_command_prints_the_file_and_its_progress(tmp_path: Path) -> None:
     image_file = image(tmp_path, ["a"])
     result = run(image_file, "-o", tmp_path / "root.tar")
-    assert (result.stdout, result.stderr) == (f"{tmp_path}/root.tar\n", "Exporting x:1\nDone.\n")
+    assert result.stdout == f"{tmp_path}/root.tar\n"
+    id_start = lamina.inspect(image_file)[0].id[:19]
+    assert result.stderr.splitlines() == [
+        "layer 1/1  x:1                       10.0 KiB  copied",
+        f"x:1  {id_start}  1 layer",
+    ]
+    result = run(image_file, "-o", tmp_path / "root.tar", "--progress", "nix")
+    assert result.stderr == "Exporting x:1\nDone.\n"
     result = run(image_file, "-o", "-", "--quiet")
     assert result.stdout_bytes == (tmp_path / "root.tar").read_bytes()
     assert result.stderr == ""

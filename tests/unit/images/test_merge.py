@@ -239,6 +239,12 @@ def test_the_command_prints_the_file_and_its_progress(images: list[Path], tmp_pa
     result = run(*images, "-o", tmp_path / "all.tar")
     assert result.stdout == f"{tmp_path}/all.tar\n"
     assert result.stderr.splitlines() == [
+        "layer 1/3  a.tar                     10.0 KiB  copied",
+        "layer 2/3  b.tar                     10.0 KiB  copied",
+        "layer 3/3  2.tar                     10.0 KiB  copied",
+        "3 images  3 layers  30.0 KiB",
+    ]
+    assert run(*images, "-o", tmp_path / "all.tar", "--progress", "nix").stderr.splitlines() == [
         "Adding layer 1 from a.tar",
         "Adding layer 2 from b.tar",
         "Adding layer 3 from 2.tar",

@@ -115,7 +115,7 @@ def test_a_writer_holds_the_lock_while_it_works(layout: Path, tmp_path: Path) ->
     errors: list[str] = []
 
     class PruneMeanwhile(lamina.Progress):
-        def layer(self, *arguments: object) -> None:
+        def start(self, item: lamina.ProgressItem) -> None:
             with pytest.raises(Unavailable) as caught:
                 prune(layout, ["words:1"])
             errors.append(str(caught.value))

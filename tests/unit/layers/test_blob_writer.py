@@ -1,10 +1,12 @@
 """Layers become blobs in a store of blobs: in order, each once, and none that is there already."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.factories import File, Item, MemoryStore, info, packed_bytes, path
 from tests.support.fake_nix_store import example
+from tests.support.progress import RecordedProgress
 
 import lamina
 from lamina.compression.compressors import LayerCompression
@@ -38,8 +40,10 @@ class FolderOfBlobs:
         part.touch()
         return part
 
-    def commit(self, part: Path, blob: BlobInfo) -> None:
+    def commit(self, part: Path, blob: BlobInfo) -> bool:
+        is_new = not self.has(blob)
         part.rename(self.folder / blob.digest.hex)
+        return is_new
 
 
 def write(context: BuildContext, compression: str, blobs: FolderOfBlobs) -> list[WrittenBlob]:
@@ -68,11 +72,37 @@ def test_a_blob_that_is_stored_already_is_not_written_again(tmp_path: Path) -> N
     with LayerCache.open(tmp_path / "cache", len) as layer_cache:
         context = BuildContext(layer_cache)
         first = write(context, "gzip", blobs)
-        assert write(context, "gzip", blobs) == first
+        assert [found.is_new for found in first] == [True, True]
+        again = write(context, "gzip", blobs)
+        assert again == [replace(found, is_new=False) for found in first]
         assert blobs.created == 2
         (blobs.folder / first[0].blob.digest.hex).unlink()
-        assert write(context, "gzip", blobs) == first
+        assert write(context, "gzip", blobs) == [first[0], again[1]]
         assert blobs.created == 3
+
+
+def test_a_blob_that_turns_out_to_be_stored_is_reused(tmp_path: Path) -> None:
+    blobs = FolderOfBlobs(tmp_path)
+    write(BuildContext(), "none", blobs)
+    progress = RecordedProgress()
+    with BlobWriter(SOURCES, BuildContext(), LayerCompression.parse("none"), blobs, progress) as writer:
+        assert [found.is_new for found in writer] == [False, False]
+    assert [call[2] for call in progress.calls if call[0] == "finish"] == ["reused", "reused"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_byte_of_a_layer_is_reported_between_its_start_and_its_end(tmp_path: Path, jobs: int) -> None:
+    progress = RecordedProgress()
+    context = BuildContext(jobs=jobs, min_parallel_size=0)
+    with BlobWriter(SOURCES, context, LayerCompression.parse("gzip"), FolderOfBlobs(tmp_path), progress) as writer:
+        written = list(writer)
+    for number, found in enumerate(written, 1):
+        calls = [call for call in progress.calls if call[1] == number]
+        assert calls == [
+            ("start", number),
+            ("advance", number, found.layer.size),
+            ("finish", number, "packed", found.layer.size),
+        ]
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

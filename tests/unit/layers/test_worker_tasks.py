@@ -88,7 +88,7 @@ def test_values_are_sent_and_received_until_the_end(listed: ListedLayer) -> None
 
 
 def test_a_reply_is_a_result_or_the_error_of_the_worker() -> None:
-    assert worker_tasks.parse_reply(("", [1])) == [1]
+    assert worker_tasks.parse_reply("", [1]) == [1]
     with pytest.raises(NotFound, match="x: got nothing, expected it") as caught:
-        worker_tasks.parse_reply(("NotFound", ("x", "nothing", "it", "look elsewhere")))
+        worker_tasks.parse_reply("NotFound", ("x", "nothing", "it", "look elsewhere"))
     assert caught.value.hint == "look elsewhere"

@@ -43,6 +43,6 @@ def command(
             roots, output=target, embedded_store=store.folder, all_paths=all_paths, **store.sources
         )
     warn(paths.warnings, report)
-    print_summary(f"exported {count_paths(len(paths))}", report)
+    print_summary((f"{count_paths(len(paths))} exported",), report)
     if report.as_json:
         print_json(dump_store_export(output, paths, paths.warnings), to_stderr=output == "-")

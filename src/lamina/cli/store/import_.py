@@ -53,4 +53,4 @@ def command(file: str, to: str | None, store: str | None, report: ReportOptions)
     if report.as_json:
         print_json(dump_import(folder, result, result.warnings))
     else:
-        print_summary(f"{folder}: {count_paths(len(result))}, {new} of them new", report)
+        print_summary((folder, count_paths(len(result)), f"{new} new"), report)

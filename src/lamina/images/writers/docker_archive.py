@@ -14,18 +14,19 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.nodes import Extent
+from lamina.core.progress import Progress, ProgressItem
 from lamina.formats.docker import HistoryItem, ManifestEntry, dump_docker_manifest
 from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padding, trailer_size
-from lamina.images.image import Draft, Image
-from lamina.images.progress import Progress
+from lamina.images.image import BuildResult, Draft
 from lamina.layers.context import BuildContext
-from lamina.layers.layer import Layer, LayerSource
+from lamina.layers.layer import Layer, LayerSource, list_items
 from lamina.layers.stream_writer import LayerStream, PendingLayer
 from lamina.system.fd_writer import Output
-from lamina.system.transfer import copy
+from lamina.system.transfer import BlobInfo, copy
 
 
 class DockerArchive:
@@ -43,7 +44,7 @@ class DockerArchive:
         self._context = context or BuildContext()
         self._compression = compression
 
-    def write(self, draft: Draft) -> Image:
+    def write(self, draft: Draft) -> BuildResult:
         """Write one archive and return the image.
 
         Raises:
@@ -54,42 +55,45 @@ class DockerArchive:
         """
         settings = draft.settings
         sources = draft.layers
-        self._progress.begin(len(sources), len(draft.base))
+        items = list_items(sources)
+        self._progress.begin(draft.describe_work(items))
         archive = ArchiveWriter(self._out, settings.mtime_seconds, self._progress)
         if self._compression.is_none:
             with LayerStream(sources, self._context) as stream:
-                names = [archive.write_layer(pending) for pending in stream]
+                names = [archive.write_layer(*pair) for pair in zip(stream, items, strict=True)]
                 layers = stream.layers()
+                blobs = tuple(BlobInfo(layer.diff_id, layer.size) for layer in layers)
         else:
-            names, layers = self._write_compressed(sources, archive)
-        self._progress.manifests()
+            names, layers, blobs = self._write_compressed(sources, items, archive)
+        self._progress.documents()
         history = [HistoryItem(layer.diff_id, source.comment) for layer, source in zip(layers, sources, strict=True)]
         document, digest, reference = settings.dump_config(history)
         archive.close([ArchivedImage(document, (str(reference),), tuple(names))])
-        image = Image(digest, reference, layers)
-        self._progress.done(image)
-        return image
+        self._progress.done()
+        platform = settings.config.platform
+        return BuildResult(digest, reference, layers, platform, blobs, len(blobs), archive.size)
 
     def _write_compressed(
-        self, sources: Sequence[LayerSource], archive: ArchiveWriter
-    ) -> tuple[list[str], tuple[Layer, ...]]:
-        """Write all layers compressed, and return their member names and the layers.
+        self, sources: Sequence[LayerSource], items: Sequence[ProgressItem], archive: ArchiveWriter
+    ) -> tuple[list[str], tuple[Layer, ...], tuple[BlobInfo, ...]]:
+        """Write all layers compressed, and return their member names, the layers and their blobs.
 
         A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
         """
         from lamina.layers.blob_writer import BlobWriter
         from lamina.layers.temporary_blobs import TemporaryBlobStore
 
-        names, layers = [], []
+        names, layers, infos = [], [], []
         with (
             contextlib.closing(TemporaryBlobStore()) as blobs,
-            BlobWriter(sources, self._context, self._compression, blobs) as blob_writer,
+            BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer,
         ):
             for written in blob_writer:
-                names.append(archive.write_blob(written.source, blobs.extent(written.blob)))
+                names.append(archive.write_blob(blobs.extent(written.blob)))
                 layers.append(written.layer)
+                infos.append(written.blob)
                 blobs.remove(written.blob)
-        return names, tuple(layers)
+        return names, tuple(layers), tuple(infos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +121,26 @@ class ArchiveWriter:
         self._size = 0
         self._layers = 0
 
-    def write_layer(self, layer: PendingLayer) -> str:
+    @property
+    def size(self) -> int:
+        """The number of bytes written so far."""
+        return self._size
+
+    def write_layer(self, layer: PendingLayer, item: ProgressItem) -> str:
         """Write the next layer and return its member name. Raise `IntegrityError`, or whatever the output raises."""
-        return self._write_member(layer.source, layer.size, lambda: layer.write(self._out, self._progress.advance))
+        progress = self._progress
+        progress.start(item)
+        name = self._write_member(layer.size, lambda: layer.write(self._out, partial(progress.advance, item)))
+        progress.finish(item, layer.outcome, layer.size)
+        return name
 
-    def write_blob(self, source: LayerSource, blob: Extent) -> str:
+    def write_blob(self, blob: Extent) -> str:
         """Write the next layer, whose compressed bytes are in ``blob``, and return its member name."""
-        return self._write_member(source, blob.length, lambda: copy((blob,), self._out, self._progress.advance))
+        return self._write_member(blob.length, lambda: copy((blob,), self._out))
 
-    def _write_member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
+    def _write_member(self, size: int, write: Callable[[], object]) -> str:
         self._layers += 1
         name = f"{self._layers}.tar"
-        self._progress.layer(self._layers, source, size)
         self._write_header(name, size)
         write()
         self._size += size

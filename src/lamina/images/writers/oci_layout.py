@@ -20,6 +20,7 @@ from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompressio
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
+from lamina.core.progress import Progress
 from lamina.errors import Error, FormatError, InvalidArgument, error_context, output_error
 from lamina.formats.docker import HistoryItem
 from lamina.formats.json_toml import parse_json
@@ -35,11 +36,11 @@ from lamina.formats.oci import (
     dump_manifest,
     update_index,
 )
-from lamina.images.image import Draft, Image
-from lamina.images.progress import Progress
+from lamina.images.image import BuildResult, Draft
 from lamina.images.prune import lock_blobs
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
+from lamina.layers.layer import list_items
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_document
 from lamina.system.locks import FileLock
@@ -71,7 +72,7 @@ class OciLayout:
         self._context = context or BuildContext()
         self._warn = warn
 
-    def write(self, draft: Draft) -> Image:
+    def write(self, draft: Draft) -> BuildResult:
         """Add one image to the layout and return it.
 
         Raises:
@@ -85,10 +86,12 @@ class OciLayout:
         """
         settings = draft.settings
         with _open_layout(self._folder, verify=self._context.verify) as blobs:
-            self._progress.begin(len(draft.layers), len(draft.base))
-            with BlobWriter(draft.layers, self._context, self._compression, blobs) as blob_writer:
-                written = [self._report_layer(number, item) for number, item in enumerate(blob_writer, 1)]
-            self._progress.manifests()
+            sources = draft.layers
+            items = list_items(sources)
+            self._progress.begin(draft.describe_work(items))
+            with BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer:
+                written = list(blob_writer)
+            self._progress.documents()
             history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in written]
             document, _, reference = settings.dump_config(history)
             config = Descriptor(CONFIG_TYPE, blobs.add(document), len(document))
@@ -98,14 +101,17 @@ class OciLayout:
                 f"{self._folder}: the tag {reference.tag} now names {reference}; skopeo and podman find {name} as "
                 f"oci:{self._folder}:{name}"
             )
-        image = Image(config.digest, reference, tuple(item.layer for item in written))
-        self._progress.done(image)
-        return image
-
-    def _report_layer(self, number: int, item: WrittenBlob) -> WrittenBlob:
-        self._progress.layer(number, item.source, item.layer.size)
-        self._progress.advance(item.layer.size)
-        return item
+        self._progress.done()
+        new = [item.blob.size for item in written if item.is_new]
+        return BuildResult(
+            config.digest,
+            reference,
+            tuple(item.layer for item in written),
+            settings.config.platform,
+            tuple(item.blob for item in written),
+            len(new),
+            sum(new),
+        )
 
     def _write_manifest(self, blobs: _LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
         media_type = LAYER_TYPE + self._compression.media_suffix
@@ -203,15 +209,19 @@ class _LayoutBlobs:
             raise output_error(str(part), error) from error
         return part
 
-    def commit(self, part: Path, blob: BlobInfo) -> None:
-        """Rename ``part`` to the blob's name, or remove it if the blob is present. Raises `OutputError`."""
+    def commit(self, part: Path, blob: BlobInfo) -> bool:
+        """Rename ``part`` to the blob's name, or remove it if the blob is present.
+
+        Returns whether the blob is new. Raises `OutputError`.
+        """
         try:
             if self.has(blob):
                 part.unlink()
-            else:
-                os.replace(part, self._path / blob_path(blob.digest))
+                return False
+            os.replace(part, self._path / blob_path(blob.digest))
         except OSError as error:
             raise output_error(str(self._path), error) from error
+        return True
 
     def add(self, document: bytes) -> Digest:
         """Write ``document`` as a blob, if it is not present, and return its digest."""

@@ -10,7 +10,7 @@ threads run as there are processors, and two more, because some always wait for 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
@@ -19,12 +19,14 @@ from threading import Lock
 from typing import Protocol
 
 from lamina.core.names import StorePath
+from lamina.core.progress import FETCHED, REUSED, Progress, ProgressItem
 from lamina.errors import IntegrityError
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.integrity import ContentCheck, check_incoming
 from lamina.system.cpus import cpu_count
+from lamina.system.serial_progress import SerialProgress
 from lamina.system.tempdir import TempDir
 from lamina.system.threads import ThreadPool
 from lamina.system.transfer import HashingWriter
@@ -68,6 +70,12 @@ class Fetcher:
         self._incoming: list[IncomingFile] = []
         self._is_closed = False
         self._publisher = _Publisher(store)
+        self._progress: Progress = Progress()
+        self._items: Mapping[StorePath, ProgressItem] = {}
+
+    def report_to(self, progress: Progress, items: Mapping[StorePath, ProgressItem]) -> None:
+        """Report the fetching of the paths that have ``items`` to ``progress``, from now on."""
+        self._progress, self._items = SerialProgress(progress), items
 
     def register(self, narinfo: NarInfo, source: NarSource) -> None:
         """Register that ``narinfo`` can be fetched from ``source``; nothing is fetched yet.
@@ -149,12 +157,17 @@ class Fetcher:
 
     def _fetch(self, narinfo: NarInfo, source: NarSource) -> None:
         self.store.locks.hold_shared()  # so that a NAR that is found here is not collected
-        verified = self._find_received(narinfo, source)
+        verified, outcome = self._find_received(narinfo, source), REUSED
         if verified is None:
             with self.store.locks.lock_path(narinfo.info.path):
                 # Another process may have fetched it while this one waited.
-                verified = self._find_received(narinfo, source) or self._receive(narinfo, source)
+                verified = self._find_received(narinfo, source)
+                outcome = REUSED if verified else FETCHED
+                verified = verified or self._receive(narinfo, source)
         self._sources[narinfo.info.path] = verified, source
+        item = self._items.get(narinfo.info.path)
+        if item:
+            self._progress.finish(item, outcome, narinfo.info.nar_size)
         self._publisher.publish(verified)
 
     def _find_received(self, narinfo: NarInfo, source: NarSource) -> NarInfo | None:
@@ -185,6 +198,9 @@ class Fetcher:
     def _stream_nar(self, narinfo: NarInfo, source: NarSource, incoming: IncomingFile) -> NarInfo:
         content_check = _start_content_check(narinfo, source)
         size, nar_size = 0, narinfo.info.nar_size
+        item = self._items.get(narinfo.info.path)
+        if item:
+            self._progress.start(item)
         with closing(
             source.stream_nar(narinfo)
         ) as pieces:  # else the connection stays open as long as the error exists
@@ -198,6 +214,8 @@ class Fetcher:
                     )
                 incoming.write(piece)
                 content_check.feed(piece)
+                if item:
+                    self._progress.advance(item, len(piece))
                 if self._is_closed:
                     raise InterruptedError
         check_incoming(narinfo, incoming, source.label)

@@ -48,7 +48,11 @@ def test_a_closure_comes_from_a_cache(cache: Path, tmp_path: Path) -> None:
     lines = ran.stdout.decode().splitlines()
     assert (ran.code, len(lines), lines[-1]) == (0, CLOSURE, ROOT)
     assert check(tmp_path / "store") == set(lines)
-    assert ran.stderr.splitlines() == ["Fetching 6 of 6 paths, 14.5 KiB", "Done."]
+    first, *lines, last = ran.stderr.splitlines()
+    assert first == "Fetching 6 of 6 store paths, 14.5 KiB"
+    assert [line.split()[1] for line in lines] == [f"{number}/6" for number in range(1, 7)]
+    assert {line.split()[-1] for line in lines} == {"fetched"}
+    assert last == f"{tmp_path}/store  6 of 6 paths fetched, 14.5 KiB"
     expected = narinfo.parse((cache / f"{StorePath.parse(ROOT).hash}.narinfo").read_text())
     kept = EmbeddedStore(tmp_path / "store").narinfo(expected.info.path)
     assert kept
@@ -69,7 +73,8 @@ def test_valid_paths_are_not_fetched_again(cache: Path, tmp_path: Path) -> None:
     first = fetch(ROOT, *flags, store=tmp_path / "store")
     shutil.rmtree(cache / "nar")
     again = fetch("hello", *flags, store=tmp_path / "store")
-    assert (again.code, again.stdout, again.stderr) == (0, first.stdout, "Done.\n")
+    assert (again.code, again.stdout) == (0, first.stdout)
+    assert again.stderr == f"{tmp_path}/store  0 of 6 paths fetched\n"
 
 
 def test_offline_no_server_is_asked(cache: Path, tmp_path: Path) -> None:

@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
+from tests.support.progress import RecordedProgress
 
 import lamina
+from lamina.core.progress import Progress
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
-from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
-from lamina.layers.layer import LayerSource
+from lamina.layer_cache.cache import LayerCache
+from lamina.layers.context import BuildContext
 from lamina.system.fd_writer import FunctionOutput
 
 
@@ -215,44 +217,43 @@ def test_the_architecture_is_found_by_reading_one_program(store: FakeStore) -> N
     assert sum(counted.values()) <= len(counted) + 2
 
 
-class RecordedProgress(Progress):
-    """A `Progress` that records its calls and joins successive ones of ``advance``."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    def begin(self, layers: int, base: int) -> None:
-        self.calls.append(("begin", layers))
-
-    def layer(self, number: int, source: LayerSource, size: int) -> None:
-        self.calls.append(("layer", number, source.headline(number), size))
-
-    def advance(self, size: int) -> None:
-        if self.calls[-1][0] != "advance":
-            self.calls.append(("advance", 0))
-        self.calls[-1] = "advance", self.calls[-1][1] + size
-
-    def manifests(self) -> None:
-        self.calls.append(("manifests",))
-
-    def done(self, image: Image) -> None:
-        self.calls.append(("done", image.id))
-
-
-def test_progress_reports_each_layer_before_its_bytes_and_every_byte(store: FakeStore) -> None:
+def test_progress_reports_each_layer_around_its_bytes_and_every_byte(store: FakeStore) -> None:
     progress = RecordedProgress()
     image = DockerArchive(FunctionOutput(len), progress).write(draft(store, "words"))
-    (path,) = image.layers[0].paths
     first, second = (layer.size for layer in image.layers)
     assert progress.calls == [
         ("begin", 2),
-        ("layer", 1, f"Creating layer 1 from paths: ['{path}']", first),
-        ("advance", first),
-        ("layer", 2, "Creating layer 2 with customisation...", second),
-        ("advance", second),
-        ("manifests",),
-        ("done", image.id),
+        ("start", 1),
+        ("advance", 1, first),
+        ("finish", 1, "packed", first),
+        ("start", 2),
+        ("advance", 2, second),
+        ("finish", 2, "packed", second),
+        ("documents",),
+        ("done",),
     ]
+    (work,) = progress.works
+    assert [item.name for item in work.items] == ["words-2.1-data", "customisation layer"]
+    assert work.headline == "No 'fromImage' provided"
+
+
+def test_a_layer_that_the_layer_cache_knows_is_reported_as_reused(store: FakeStore, tmp_path: Path) -> None:
+    progress = RecordedProgress()
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        context = BuildContext(layer_cache)
+        for receiver in (Progress(), progress):
+            DockerArchive(FunctionOutput(len), receiver, context).write(draft(store, "words"))
+    assert [call[2] for call in progress.calls if call[0] == "finish"] == ["reused", "packed"]
+
+
+def test_the_result_says_what_was_written(store: FakeStore) -> None:
+    written = bytearray()
+    image = DockerArchive(FunctionOutput(written.extend)).write(draft(store, "words"))
+    assert image.bytes_written == len(written)
+    assert (image.blobs_written, image.blobs_reused) == (2, 0)
+    assert [(blob.digest, blob.size) for blob in image.blobs] == [(layer.diff_id, layer.size) for layer in image.layers]
+    assert image.size == sum(layer.size for layer in image.layers)
+    assert image.platform == "linux/amd64"
 
 
 def peak_memory(*arguments: str | Path) -> int:

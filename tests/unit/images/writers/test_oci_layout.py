@@ -406,9 +406,7 @@ def test_a_name_that_ends_in_a_slash_or_a_folder_is_a_layout(store: FakeStore, t
     if exists:
         folder.mkdir()
     output = str(folder) if exists else f"{folder}/"
-    ran = run(
-        "build", "hello", "--store", store.root, "-o", output, "--layer-compression", "gzip", "--progress", "plain"
-    )
+    ran = run("build", "hello", "--store", store.root, "-o", output, "--layer-compression", "gzip", "--progress", "nix")
     assert ran.code == 0, ran.stderr
     assert ran.stdout.decode() == f"{output}\n"
     assert ran.stderr.splitlines()[0] == "No 'fromImage' provided"

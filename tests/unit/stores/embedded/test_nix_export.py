@@ -76,7 +76,7 @@ def test_an_exported_closure_can_be_imported(store: Path, tmp_path: Path) -> Non
         seen.add(found.path)
     ran = import_export(data, tmp_path / "other")
     assert (ran.code, ran.stdout.decode().split()) == (0, [str(found.path) for found in paths])
-    assert ran.stderr == "Done.\n"
+    assert ran.stderr == f"{tmp_path}/other  {CLOSURE} paths  {CLOSURE} new\n"
     assert len(check_store(tmp_path / "other")) == CLOSURE
     before, after = narinfos_by_package(store), narinfos_by_package(tmp_path / "other")
     assert {known.info for known in after.values()} == {known.info for known in before.values()}

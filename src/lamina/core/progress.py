@@ -1,0 +1,157 @@
+"""The progress of long work: the base class of displays, and what its methods are told about.
+
+Invariant: of one piece of work, `Progress.begin` is called first and `Progress.done` last; an item is
+started before it advances, and finished once. An error ends the work without `Progress.done`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lamina.core.names import StorePath
+
+PACKED: str = "packed"
+"""The bytes were made from files on this machine."""
+COPIED: str = "copied"
+"""The bytes were there as they are, in a file such as a base image."""
+FETCHED: str = "fetched"
+"""The bytes were downloaded during this run."""
+REUSED: str = "reused"
+"""The digest was known, or the blob was at its destination already."""
+SENT: str = "sent"
+"""The bytes were uploaded, or copied to another store."""
+INTACT: str = "intact"
+DAMAGED: str = "damaged"
+ABSENT: str = "absent"
+"""The bytes were hashed and are as recorded, or are not; or they are not on this machine."""
+
+
+class ProgressSubject(Protocol):
+    """What an item of the work is about: a layer, or a store path."""
+
+    @property
+    def name(self) -> str:
+        """A short name for people, such as ``openssl-3.0.14``."""
+
+    def headline(self, number: int) -> str:
+        """Return the line in the style of nixpkgs' builder that announces item ``number``, counted from 1."""
+
+
+class StorePathSubject:
+    """A store path as the subject of an item."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: StorePath) -> None:
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        """The name of the store path, without its hash."""
+        return self._path.name
+
+    def headline(self, number: int) -> str:
+        """Return the line that Nix prints for a path that it copies."""
+        return f"copying path '{self._path}'..."
+
+
+class ProgressItem:
+    """One part of the work: a layer of an image, or a store path. Items are equal only to themselves.
+
+    Attributes:
+        number: the position in the work, counted from 1.
+        size: the expected size in bytes. The size of a layer is that of its NARs until the layer has been packed.
+        subject: the layer or the store path.
+
+    """
+
+    __slots__ = ("number", "size", "subject")
+
+    def __init__(self, number: int, size: int, subject: ProgressSubject) -> None:
+        self.number: int = number
+        self.size: int = size
+        self.subject: ProgressSubject = subject
+
+    @property
+    def name(self) -> str:
+        """A short name for people, such as ``openssl-3.0.14 +37`` for a layer of 38 store paths."""
+        return self.subject.name
+
+    def __repr__(self) -> str:
+        return f"ProgressItem({self.number}, {self.size}, {self.name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is about to be done.
+
+    Attributes:
+        title: what comes of it for people, such as ``hello:1.4``.
+        items: its parts, in order.
+        unit: what one item is: ``layer`` or ``path``.
+        headline: the line of nixpkgs' builder that announces the work; empty if there is none.
+
+    """
+
+    title: str
+    items: tuple[ProgressItem, ...]
+    unit: str = "layer"
+    headline: str = ""
+
+    @classmethod
+    def of_paths(cls, title: str, paths: Iterable[tuple[StorePath, int]]) -> Work:
+        """Return the work of which each store path, given with the size of its NAR in bytes, is an item."""
+        items = (ProgressItem(number, size, StorePathSubject(path)) for number, (path, size) in enumerate(paths, 1))
+        return cls(title, tuple(items), "path")
+
+    @property
+    def size(self) -> int:
+        """The expected size of all items in bytes."""
+        return sum(item.size for item in self.items)
+
+
+class Progress:
+    """Receives the progress of long work: writing an image, or copying store paths.
+
+    The methods do nothing; a subclass overrides those that it needs. They may be called from several threads, but never
+    at the same time. An error that a method raises ends the work.
+
+        class Percentage(lamina.Progress):
+            def begin(self, work):
+                self.total, self.count = work.size, 0
+
+            def advance(self, item, size):
+                self.count += size
+                print(f"{self.count / self.total:.0%} {item.name}")
+
+        lamina.build_layered_image(…, output="hello.tar", progress=Percentage())
+    """
+
+    def begin(self, work: Work) -> None:
+        """Report that ``work`` is about to be done; the same object may receive several pieces of work in turn."""
+
+    def start(self, item: ProgressItem) -> None:
+        """Report that ``item`` is being worked on, perhaps together with others."""
+
+    def advance(self, item: ProgressItem, size: int) -> None:
+        """Report that ``size`` more bytes of ``item`` are done."""
+
+    def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
+        """Report that ``item`` is done.
+
+        Args:
+            item: the item. One that was at its destination already is finished without having been started.
+            outcome: one word that says how: ``packed``, ``copied``, ``fetched``, ``reused`` or ``sent``; when a
+                store or a layer cache is verified, ``intact``, ``damaged`` or ``absent``. Later versions may have
+                others.
+            size: the size in bytes that it turned out to have.
+
+        """
+
+    def documents(self) -> None:
+        """Report that all layers of an image are written, and that its JSON documents are next."""
+
+    def done(self) -> None:
+        """Report that the work is done."""
