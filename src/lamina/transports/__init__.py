@@ -1,5 +1,5 @@
-"""Reads and writes the files of a binary cache in a folder, over HTTP and in S3.
+"""Read and write the files of a binary cache in a folder, over HTTP and in S3.
 
-Invariant: a file that is absent is distinguished from one that could not be read. What is read is limited in bytes and
-in time, what is written appears completely or not at all, and no message contains credentials.
+An absent file is distinguished from a file that could not be read. Every read has a limit in bytes and in time, a
+written file appears completely or not at all, and no message contains credentials.
 """

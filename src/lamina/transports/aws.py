@@ -1,8 +1,8 @@
-"""Finds settings and credentials for S3 and signs requests with them, through botocore.
+"""Find settings and credentials for S3 and sign requests with them, through botocore.
 
-botocore looks where AWS's own tools look: the environment, profiles (keys, SSO, `aws login`, a process, an assumed
-role), a web identity token, a container's endpoint and the metadata service of an instance. It renews credentials
-before they expire. Requests are sent by `lamina.transports.connections`; botocore only signs them.
+botocore looks in the same places as AWS's own tools: the environment, profiles (keys, SSO, `aws login`, a process, an
+assumed role), a web identity token, a container's endpoint and the metadata service of an instance. It renews
+credentials before they expire. `lamina.transports.connections` sends the requests; botocore only signs them.
 
 Messages of botocore's errors may repeat a line of a file or a server's response, so they are never shown.
 """
@@ -35,19 +35,19 @@ from lamina.transports.urls import DEFAULT_PORTS, Origin
 
 _SUBJECT = "AWS credentials"
 _HINT = (
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile=NAME in the URL's query, name others; "
-    "AWS_EC2_METADATA_DISABLED=true asks no instance"
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile=NAME in the URL's query, to use other keys; "
+    "AWS_EC2_METADATA_DISABLED=true prevents requests to the metadata service of an instance"
 )
 _PROFILE_HINT = (
-    "aws configure export-credentials --profile {name} shows whether the profile works; "
-    "aws sso login --profile {name} begins a new session"
+    "check the profile with aws configure export-credentials --profile {name}; "
+    "aws sso login --profile {name} starts a new session"
 )
-# Files by which an EC2 instance is recognised, and the text that they begin with there (EC2 user guide, "Identify EC2
+# Files that identify an EC2 instance, and the text at their start on such an instance (EC2 user guide, "Identify EC2
 # instances").
 _EC2_MARKERS = {"/sys/class/dmi/id/sys_vendor": "amazon ec2", "/sys/hypervisor/uuid": "ec2"}
 _EXPECTED_CONFIG = "profiles of AWS"
 _INSTANCE_PROVIDER = "iam-role"
-# Gateways rewrite these headers on the way, which would break a signature that covers them.
+# Gateways may rewrite these headers, which would break a signature that covers them.
 _UNSIGNED = {"accept-encoding"}
 
 
@@ -63,12 +63,12 @@ class AwsSession:
 
     Raises:
         InvalidArgument: the profile does not exist.
-        Unavailable: one of AWS's configuration files cannot be read, or the environment holds half a key.
+        Unavailable: one of AWS's configuration files cannot be read, or the environment has only half of a key.
 
     """
 
     def __init__(self, profile: str, region: str, policy: RetryPolicy) -> None:
-        # At lower levels botocore logs credentials, tokens and responses, which must not end up in a program's log.
+        # At lower levels botocore logs credentials, tokens and responses, which must not appear in a program's log.
         logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
         self._policy = policy
         self._lock = Lock()
@@ -76,7 +76,7 @@ class AwsSession:
         self._session = Session(profile=profile or None)
         self._profile = profile or self._get_setting("profile")
         if not self._profile:
-            # An empty AWS_PROFILE stands for no profile. botocore only accepts that through its configuration store.
+            # An empty AWS_PROFILE means no profile. botocore accepts this only through its configuration store.
             self._session.get_component("config_store").set_config_variable("profile", None)
         self._check_config()
         self.region: str = region or os.environ.get("AWS_REGION") or self._get_setting("region") or DEFAULT_REGION
@@ -106,7 +106,7 @@ class AwsSession:
         self._call_botocore(lambda: S3SigV4Auth(credentials, "s3", self.region).add_auth(request))
         all_headers |= dict(request.headers.items())
         if not all(value.isascii() and value.isprintable() for value in all_headers.values()):
-            raise Unavailable(_SUBJECT, "a character that no header can hold", "keys", hint=_HINT)
+            raise Unavailable(_SUBJECT, "a character that a header cannot contain", "valid keys", hint=_HINT)
         return all_headers
 
     def _get_credentials(self) -> Any:
@@ -136,7 +136,7 @@ class AwsSession:
             session.set_config_variable("ca_bundle", str(bundle))
         chain = session.get_component("credential_provider")
         if not _is_ec2_instance() and not self._get_setting("ec2_metadata_service_endpoint"):
-            chain.remove(_INSTANCE_PROVIDER)  # On other machines nothing responds, and every run would wait for it.
+            chain.remove(_INSTANCE_PROVIDER)  # On other machines there is no such service, and every run would wait.
         else:
             # The metadata service is on this machine, so a proxy must not be used: it could not reach the service and
             # would see the credentials. botocore has no setting for that.
@@ -150,7 +150,7 @@ class AwsSession:
     # --- settings
 
     def _check_config(self) -> None:
-        """Raise an error for files that cannot be read and half a key, which botocore ignores, or a missing profile."""
+        """Raise an error for a missing profile, and for unreadable files and half a key, which botocore ignores."""
         for setting in ("config_file", "credentials_file"):
             if not self._get_setting(setting):
                 continue
@@ -203,16 +203,16 @@ class AwsSession:
             raise
         except Exception as error:  # noqa: BLE001 - botocore raises errors of a dozen libraries, and documents none
             translated = self._translate_error(error)
-        # Raised outside of the except block, to keep it apart from botocore's error, whose text may hold secrets.
+        # Raised outside of the except block, so that botocore's error, whose text may contain secrets, is not attached.
         raise translated
 
     def _translate_error(self, error: Exception) -> Error:
         fields = getattr(error, "kwargs", {})
         if isinstance(error, ProfileNotFound):
             path = self._get_config_path("credentials_file")
-            return InvalidArgument(f"profile {short_repr(self._profile)}", "none of that name", f"one in {path}")
+            return InvalidArgument(f"profile {short_repr(self._profile)}", "no such profile", f"a profile in {path}")
         if isinstance(error, ConfigParseError):
-            return Unavailable(fields.get("path", _SUBJECT), "a line that is no setting", _EXPECTED_CONFIG)
+            return Unavailable(fields.get("path", _SUBJECT), "an invalid line", _EXPECTED_CONFIG)
         provider = fields.get("provider")
         source = f" from {provider}" if isinstance(provider, str) else ""
         return self._credentials_error(f"{type(error).__name__}{source}")

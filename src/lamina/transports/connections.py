@@ -1,7 +1,7 @@
-"""Sends HTTP requests over pooled connections of urllib3.
+"""Send HTTP requests over pooled connections of urllib3.
 
-Invariant: a response that is slower than the minimum rate ends in an error, headers and framing included, and every
-exception of urllib3 leaves as `TransientError` or `Unavailable`.
+A response that is slower than the minimum rate is an error; headers and framing count too. Every exception of urllib3
+is translated to `TransientError` or `Unavailable`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from lamina.transports.retry import (
 )
 from lamina.transports.urls import Origin, redact_url
 
-# The most bytes around one piece of content: status lines, headers, the framing of chunks, trailers.
+# The maximum number of bytes around one piece of content: status lines, headers, the framing of chunks, trailers.
 _MAX_OVERHEAD = 1 << 20
 _BUFFER_SIZE = 1 << 16
 # Requests of these methods state the length of their body, even if it is empty.
 _WITH_BODY = {"PUT", "POST"}
-_CA_HINT = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
+_CA_HINT = "name a file of certificate authorities in NIX_SSL_CERT_FILE or SSL_CERT_FILE"
 _NO_ADDRESS, _ANSWER = "no address for its host", "a server that answers"
-_NETRC_HINT = "NETRC or ~/.netrc holds user and password for a host, and so may the URL in front of its host"
+_NETRC_HINT = "put user and password for the host into ~/.netrc (or the file that NETRC names), or into the URL"
 
 
 class Connections:
@@ -120,7 +120,7 @@ class Connections:
             context = options.get("ssl_context")
             try:
                 manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
-            except exceptions.LocationParseError:  # its text repeats the URL, which may hold a password
+            except exceptions.LocationParseError:  # its text repeats the URL, which may contain a password
                 raise proxy_error(proxy.url, scheme) from None
         manager.pool_classes_by_scheme = self._pool_classes
         return manager
@@ -128,7 +128,7 @@ class Connections:
 
 @contextlib.contextmanager
 def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
-    """Translate what urllib3 raises within the block to `TransientError` or `Unavailable`."""
+    """Translate exceptions of urllib3 within the block to `TransientError` or `Unavailable`."""
     try:
         yield
     except (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
@@ -136,7 +136,7 @@ def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
 
 
 def credentials_error(subject: str, status: int) -> Unavailable:
-    """Return the error for a ``status`` that asks for other credentials."""
+    """Return the error for a ``status`` that requires other credentials."""
     sender = "the proxy" if status == 407 else "the server"
     return Unavailable(subject, f"HTTP {status} from {sender}", "to be let in", hint=_NETRC_HINT)
 
@@ -145,7 +145,7 @@ def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> No
     inner = _find_root_cause(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         got = f"a certificate that is not trusted ({inner.verify_message})"
-        raise Unreachable(subject, got, "one that is", hint=_CA_HINT) from error
+        raise Unreachable(subject, got, "a trusted certificate", hint=_CA_HINT) from error
     if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
         raise Unreachable(subject, _NO_ADDRESS, _ANSWER, hint=NETWORK_HINT) from error
     tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
@@ -154,16 +154,16 @@ def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> No
         if status == 407:
             raise credentials_error(subject, status) from error
         if status < 500:
-            raise Unreachable(subject, f"HTTP {status} from the proxy", "a way through it") from error
+            raise Unreachable(subject, f"HTTP {status} from the proxy", "a connection through it") from error
         raise TransientError(f"HTTP {status} from the proxy", is_unreachable=True) from error
-    if isinstance(inner, TooSlowError):  # a server that is too slow now would be too slow again
+    if isinstance(inner, TooSlowError):  # a retry would most likely be too slow as well
         raise Unreachable(subject, inner, "a faster server") from error
     transient = _TRANSIENT if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
     if isinstance(error, transient):
         raise TransientError(
             _describe_failure(error, inner, policy), is_unreachable=isinstance(error, _UNREACHABLE)
         ) from error
-    raise Unavailable(subject, type(error).__name__, "an answer in HTTP") from error
+    raise Unavailable(subject, type(error).__name__, "an HTTP response") from error
 
 
 _TRANSIENT = (
@@ -183,7 +183,7 @@ _UNREACHABLE = (
 
 
 def _find_root_cause(error: BaseException) -> BaseException:
-    """Return the innermost error: urllib3 wraps errors in its own, as arguments or causes."""
+    """Return the innermost error, because urllib3 wraps errors in its own, as arguments or causes."""
     for _ in range(10):
         inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
         if inner is None or inner is error:
@@ -217,7 +217,7 @@ def _describe_failure(error: Exception, inner: BaseException, policy: RetryPolic
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads from a socket, and enforces the minimum rate and a limit in bytes, which is ``remaining``."""
+    """Reads from a socket, and enforces the minimum rate and the limit in bytes in ``remaining``."""
 
     def __init__(self, raw: io.RawIOBase, policy: RetryPolicy) -> None:
         super().__init__()

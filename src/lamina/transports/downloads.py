@@ -1,9 +1,9 @@
-"""Downloads files over HTTP, and resumes a download when its connection is cut.
-
-Invariant: `Downloader.stream` yields the bytes of one version of the file, each byte once and in order, however often
-the connection was cut.
+"""Download files over HTTP, and resume a download when its connection is cut.
 
 Ranges are those of RFC 9110, section 14.
+
+Invariant: `Downloader.stream` yields the bytes of one version of the file, each byte once and in order, even if the
+connection is cut several times.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Downloader:
     Args:
         open_response: sends a request and returns the response, which is closed at the end of the block. It raises
             `TransientError` if the request is worth repeating.
-        policy: how often, and after which delay, a request is repeated.
+        policy: how often, and after what delay, a request is repeated.
 
     """
 
@@ -81,9 +81,10 @@ class Downloader:
                 return
 
     def size(self, request: Request) -> int | None:
-        """Return the file's size in bytes by a HEAD request, or None if it is absent.
+        """Return the file's size in bytes, or None if it is absent.
 
-        Servers without HEAD are sent a GET request. Raises `Unavailable` if the response does not state the length.
+        The request is HEAD, or GET for a server that does not support HEAD. Raises `Unavailable` if the response does
+        not state the length.
         """
         retries = RetryState(self._policy, request.subject)
         while True:
@@ -103,7 +104,7 @@ class Downloader:
                 to_skip -= len(piece) - len(rest)
                 if rest:
                     # The bytes within the limit are yielded before the error is raised, so that the caller reports the
-                    # same error for a file that is too long, however the file is cut into pieces.
+                    # same error for a file that is too long, regardless of how the file is divided into pieces.
                     remaining = download.remaining(limit)
                     if len(rest) > remaining > 0:
                         yield rest[:remaining]
@@ -157,7 +158,7 @@ class _Download:
         return self.received
 
     def remaining(self, limit: int) -> int:
-        """Return how many more bytes ``limit`` allows; 0 for a file whose length is known to be above it."""
+        """Return how many more bytes ``limit`` allows, or 0 if the file's known length is above it."""
         return 0 if (self._length or 0) > limit else limit - self.received
 
     def record(self, piece: bytes, limit: int) -> None:
@@ -168,21 +169,21 @@ class _Download:
             raise FormatError(self.request.subject, f"{size} bytes", f"at most {limit}")
 
     def finish(self, to_skip: int) -> None:
-        """Check the length at the end of a response, in which ``to_skip`` bytes were still to be skipped.
+        """Check the length at the end of a response. ``to_skip`` is how many of its bytes were still to be skipped.
 
-        Raises `TransientError` if the response ended too early, and `IntegrityError` if the file is shorter than what
-        has been received before.
+        Raises `TransientError` if the response ended too early, and `IntegrityError` if the file is shorter than the
+        part that was received before.
         """
         if to_skip:
-            raise self._changed_error(f"{self.received - to_skip} bytes", f"the {self.received} of before")
+            raise self._changed_error(f"{self.received - to_skip} bytes", f"{self.received} as before")
         if self._length is not None and self.received != self._length:
-            raise TransientError(f"the end of the answer at byte {self.received} of {self._length}")
+            raise TransientError(f"the end of the response at byte {self.received} of {self._length}")
 
     def _start_range(self, response: Response) -> None:
         match = _RANGE.fullmatch(response.header("Content-Range"))
         if match is None or int(match[1]) != self.received or response.codings:
-            self._validator = ""  # no range is requested from this server again
-            raise TransientError(f"another range than from byte {self.received}")
+            self._validator = ""  # request no further range from this server
+            raise TransientError(f"a range that does not start at byte {self.received}")
         total = None if match[3] == "*" else int(match[3])
         if None not in (total, self._length) and total != self._length:
             raise self._changed_error(f"{total} bytes", f"{self._length} as before")
@@ -191,12 +192,12 @@ class _Download:
     def _end_at_range(self, response: Response) -> None:
         match = _UNSATISFIED.fullmatch(response.header("Content-Range"))
         if match is None or int(match[1]) != self.received:
-            raise self._changed_error("no bytes", f"those from {self.received} on")
+            raise self._changed_error("no bytes", f"the bytes from {self.received} on")
         self.is_complete = True
         self._length = self.received
 
     def _changed_error(self, got: str, expected: str) -> IntegrityError:
-        return IntegrityError(self.request.subject, got, f"{expected}: it changed meanwhile")
+        return IntegrityError(self.request.subject, got, f"{expected}: the file changed during the download")
 
 
 def _limit_size(pieces: Iterator[bytes], limit: int, subject: str) -> Iterator[bytes]:
@@ -204,5 +205,5 @@ def _limit_size(pieces: Iterator[bytes], limit: int, subject: str) -> Iterator[b
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise FormatError(subject, f"more than {limit} bytes", "at most that many")
+            raise FormatError(subject, f"more than {limit} bytes", "a smaller file")
         yield piece

@@ -1,6 +1,6 @@
-"""Reads the network settings of the environment: proxies, certificate authorities, and credentials for hosts.
+"""Read the network settings of the environment: proxies, certificate authorities, and credentials for hosts.
 
-Invariant: a setting that cannot be read or used raises an error that names it; it is never ignored.
+A setting that cannot be read or used is never ignored: it raises an error that names it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def find_proxy(origin: Origin) -> Proxy | None:
     if "://" not in url:
         url = f"http://{url}"
     parts = try_split_url(url)
-    # A path, query or fragment is a sign of a password that is not escaped: ``http://http:/user:password@host`` has the
-    # host "http".
+    # A path, query or fragment suggests a password that is not escaped: the host of ``http://http:/user:password@host``
+    # is "http".
     has_more = parts is not None and ("@" in parts.path or parts.query or parts.fragment)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or has_more:
         raise proxy_error(url, origin.scheme)
@@ -60,9 +60,9 @@ def proxy_error(url: str, scheme: str) -> InvalidArgument:
     """Return the error for a proxy ``url`` that cannot be used for requests of ``scheme``."""
     return InvalidArgument(
         f"proxy {redact_url(url)}",
-        "no HTTP proxy",
-        "http://HOST:8080",
-        hint=f"{scheme}_proxy or all_proxy names it; no_proxy names hosts to connect to directly",
+        "an unsupported proxy",
+        "an HTTP proxy such as http://HOST:8080",
+        hint=f"change {scheme}_proxy or all_proxy, or name hosts for direct connections in no_proxy",
     )
 
 
@@ -79,7 +79,7 @@ def find_ca_bundle() -> Path | None:
                 check_file(path, str(path), "certificate authorities")
             if not os.access(path, os.R_OK):
                 raise Unavailable(
-                    path, "no file that can be read", "certificate authorities", hint=f"{variable} names it"
+                    path, "no readable file", "certificate authorities", hint=f"the name comes from {variable}"
                 )
             return path
     return None
@@ -121,18 +121,18 @@ def read_credentials(host: str) -> tuple[str, str] | None:
     configured = os.environ.get("NETRC")
     path = configured or os.path.expanduser("~/.netrc")
     try:
-        check_file(path, path, "a netrc")
+        check_file(path, path, "a netrc file")
         found = netrc.netrc(path).authenticators(host)
     except FileNotFoundError as error:
         if configured:
-            raise Unavailable(path, "nothing there", "a netrc", hint="NETRC names it") from error
+            raise Unavailable(path, "nothing there", "a netrc file", hint="the name comes from NETRC") from error
         return None
     except netrc.NetrcParseError as error:
-        # The message of the error repeats a part of the file, which may be a password.
-        raise Unavailable(f"{path} line {error.lineno}", "what netrc does not know", "a netrc") from None
+        # The error message quotes a part of the file, which may be a password.
+        raise Unavailable(f"{path} line {error.lineno}", "invalid syntax", "a netrc file") from None
     except (OSError, UnicodeDecodeError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or "bytes that are no UTF-8"
-        raise Unavailable(path, got, "a netrc") from None
+        got = (error.strerror if isinstance(error, OSError) else None) or "invalid UTF-8"
+        raise Unavailable(path, got, "a netrc file") from None
     if found is None:
         return None
     login, _, password = found

@@ -1,6 +1,7 @@
-"""Reads and writes a binary cache in a folder.
+"""Read and write a binary cache in a folder.
 
-Invariant: no name leads out of the folder. A file is replaced atomically: readers see the old or the complete new one.
+Invariant: no name leads out of the folder. A file is replaced atomically: readers see the old file or the complete new
+file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class FileTransport:
         if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
             raise InvalidArgument(f"cache {redact_url(url)}", "no folder", "file:///FOLDER")
         if "\0" in path:
-            raise InvalidArgument(f"cache {redact_url(url)}", "a NUL in it", "file:///FOLDER")
+            raise InvalidArgument(f"cache {redact_url(url)}", "a NUL character", "file:///FOLDER")
         self._folder = "/" + path.strip("/")
         self.label: str = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
 
@@ -66,7 +67,7 @@ class FileTransport:
                     if size > limit:
                         if remaining:
                             yield piece[:remaining]  # as `Downloader.stream` does, whose pieces may be smaller
-                        raise FormatError(path, f"more than {limit} bytes", "at most that many")
+                        raise FormatError(path, f"more than {limit} bytes", "a smaller file")
                     yield piece
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(path, "nothing there", "the file") from error
@@ -92,7 +93,7 @@ class FileTransport:
     def upload(self, name: str, file: Path) -> None:
         """Copy ``file`` to the file ``name``. Raises `Unavailable` if ``file`` cannot be read, and `OutputError`."""
         path, pieces = self._resolve(name), read_pieces(file, _COPY_SIZE)
-        first = next(pieces, b"")  # before anything is created
+        first = next(pieces, b"")  # read the first piece before anything is created
         self._write_pieces(path, chain((first,), pieces))
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class FileTransport:
 
     def _check_regular(self, status: os.stat_result, path: str) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise Unavailable(path, "no file but something else", "a file")
+            raise Unavailable(path, "a folder or special file", "a regular file")
 
     def _write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
         folder = os.path.dirname(path)
@@ -122,7 +123,7 @@ class FileTransport:
 
 
 def read_pieces(file: Path, size: int) -> Iterator[bytes]:
-    """Yield ``file`` in pieces of ``size`` bytes, the last may be smaller; raise `Unavailable` if it cannot be read."""
+    """Yield ``file`` in pieces of ``size`` bytes or less. Raises `Unavailable` if the file cannot be read."""
     try:
         with file.open("rb") as opened:
             while piece := opened.read(size):
@@ -132,4 +133,4 @@ def read_pieces(file: Path, size: int) -> Iterator[bytes]:
 
 
 def _unavailable_error(path: str, error: OSError) -> Unavailable:
-    return Unavailable(path, error, "to read it")
+    return Unavailable(path, error, "a readable file")

@@ -1,6 +1,6 @@
-"""Reads a binary cache over HTTP.
+"""Read a binary cache over HTTP.
 
-Invariant: credentials are sent only to the origin (scheme, host and port) that they are for.
+Invariant: credentials are sent only to the origin (scheme, host and port) that they belong to.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class HttpTransport:
 
     @contextlib.contextmanager
     def _open(self, request: Request) -> Iterator[Response]:
-        """Send ``request``, follow redirects, and open the response for the block; discard what is not read of it."""
+        """Send ``request``, follow redirects, and open the response for the block; discard its unread content."""
         url = request.url
         for _ in range(_MAX_REDIRECTS + 1):
             headers = request.headers | {"User-Agent": f"lamina/{__version__}"}

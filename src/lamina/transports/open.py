@@ -1,6 +1,6 @@
-"""Opens the transport for the URL of a binary cache.
+"""Open the transport for the URL of a binary cache.
 
-Invariant: a URL that cannot be used is refused before any request is sent.
+A URL that cannot be used is refused before any request is sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # each is imported when a URL needs it
 
 _READABLE = "file:///FOLDER, http://HOST, https://HOST or s3://BUCKET"
 _WRITABLE = "file:///FOLDER or s3://BUCKET"
-# Stores that need Nix itself, here or on another machine (Nix manual, "Store Types").
+# Schemes of stores that require Nix itself, on this or another machine (Nix manual, "Store Types").
 _NIX_STORES = {"auto", "daemon", "dummy", "local", "local-overlay", "mounted-ssh-ng", "ssh", "ssh-ng", "unix"}
 
 
@@ -52,11 +52,11 @@ def open_writable(url: str) -> FileTransport | S3Transport:
         from lamina.transports.s3 import S3Transport
 
         return S3Transport(url, current_policy())
-    raise InvalidArgument(f"cache {redact_url(url)}", f"{scheme}://, which is only read", _WRITABLE)
+    raise InvalidArgument(f"cache {redact_url(url)}", f"{scheme}://, which is read-only", _WRITABLE)
 
 
 def is_nix_store(url: str) -> bool:
-    """Tell whether ``url`` names a store that only Nix can open, such as ``daemon``, ``local?root=/x`` or ``ssh://``."""
+    """Return whether ``url`` names a store that only Nix can open, such as ``daemon`` or ``local?root=/x``."""
     scheme, separator, _ = url.partition(":")
     return url.partition("?")[0] in _NIX_STORES or (bool(separator) and scheme.lower() in _NIX_STORES)
 

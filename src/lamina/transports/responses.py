@@ -1,8 +1,7 @@
-"""Interprets the response of a web server: its status, its redirects and its content.
+"""Interpret the response of a web server: its status, its redirects and its content.
 
-Invariant: content that ends before the length that the server announced raises `TransientError`.
-
-The meaning of each status is that of RFC 9110, as Nix interprets it (Nix source, filetransfer.cc).
+Each status has its meaning from RFC 9110, as Nix interprets it (Nix source, filetransfer.cc). Content that is shorter
+than the length that the server announced raises `TransientError`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _ABSENT = {404, 410}
 _PERMANENT = {501, 505, 511}
 _TRANSIENT = {408, 425, 429}
 _MAX_DRAINED = 1 << 16
-# Names of content codings (RFC 9110, 8.4.1) → names of the decoders.
+# Maps names of content codings (RFC 9110, 8.4.1) to names of decoders.
 _CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "br": "br", "zstd": "zstd"}
 _MAX_CODINGS = 2
 
@@ -65,9 +64,9 @@ class Response:
     def is_absent(self) -> bool:
         """Whether the status says that the file does not exist.
 
-        For an absent file, a bucket that may not be listed responds with 403, and so do servers in front of one (Nix
-        source, HttpBinaryCacheStore::fileExists). A 403 that asks for credentials has the header ``WWW-Authenticate``
-        (RFC 9110, 11.6.1) and does not count as absent.
+        For an absent file, a bucket whose listing is forbidden responds with 403, and so do servers in front of such a
+        bucket (Nix source, HttpBinaryCacheStore::fileExists). A 403 that asks for credentials has the header
+        ``WWW-Authenticate`` (RFC 9110, 11.6.1) and does not count as absent.
         """
         return self.status in _ABSENT or (self.status == 403 and not self.header("WWW-Authenticate"))
 
@@ -89,7 +88,7 @@ class Response:
 
     @property
     def length(self) -> int | None:
-        """The length of the content in bytes as it is sent, or None if it is unknown."""
+        """The number of bytes that are sent as content, or None if it is unknown."""
         text = self.header("Content-Length")
         if not re.fullmatch("[0-9]{1,18}", text) or self.header("Transfer-Encoding"):
             return None
@@ -102,10 +101,10 @@ class Response:
         return self.length
 
     def raise_for_status(self) -> None:
-        """Raise the error that the status stands for, if any.
+        """Raise the error that the status represents, if any.
 
-        There is no error for the file itself, for its absence, for the result of a request for a range, and for a
-        HEAD request that the server does not support: callers handle these.
+        The following are not errors here, because callers handle them: the file itself, its absence, the result of a
+        range request, and a HEAD request that the server does not support.
 
         Raises:
             TransientError: the request may succeed later.

@@ -1,9 +1,9 @@
-"""Defines how long to wait for a server, how often to repeat a request, and how many connections to use.
+"""Define how long to wait for a server, how often to repeat a request, and how many connections to use.
 
-Invariant: every wait has a limit: for a connection, for the next bytes, and for the next attempt.
+Every wait has a limit: for a connection, for the next bytes, and for the next attempt.
 
-Attempts are counted here rather than by a library, because a download goes on where it was cut: the next attempt asks
-for the rest, and the count starts again after enough bytes. The retries of urllib3 and stamina repeat the whole call.
+This module counts attempts itself, because a download continues where it was cut: the next attempt requests the rest,
+and the count starts again after enough bytes. The retries of urllib3 and stamina repeat the whole call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lamina.errors import Error, Unavailable, Unreachable
 
 NETWORK_HINT = "check the network and the spelling of the host; --offline uses only what is on this machine"
 """The hint for a server that does not answer."""
-# The most connections to one server at a time; Nix's default is 25 (nix.conf, http-connections).
+# The maximum number of connections to one server at a time; Nix's default is 25 (nix.conf, http-connections).
 MAX_CONNECTIONS = 64
 
 
@@ -32,14 +32,14 @@ class RetryPolicy:
     """
 
     connect_timeout: float = 10.0
-    """The time for a connection and its handshake."""
+    """The maximum time for a connection and its handshake."""
     read_timeout: float = 30.0
-    """The time for the next byte."""
+    """The maximum time until the next byte."""
     rate_window: float = 60.0
-    """The time for the next ``min_bytes`` bytes."""
+    """The maximum time for the next ``min_bytes`` bytes."""
     min_bytes: int = 1 << 15
     attempts: int = 5
-    """The most attempts in a row that receive less than ``min_bytes`` bytes each."""
+    """The maximum number of consecutive attempts that receive less than ``min_bytes`` bytes each."""
     initial_delay: float = 0.25
     """The delay before the second attempt; it doubles with each attempt, up to ``max_delay``."""
     max_delay: float = 30.0
@@ -50,8 +50,8 @@ class RetryPolicy:
     def compute_delay(self, attempt: int, retry_after: float = 0.0) -> float:
         """Return how long to pause before ``attempt``, which is 2 for the first repetition.
 
-        The pause is at least ``retry_after`` seconds, for which the server asked, but at most ``max_delay``. Up to half
-        of the delay is random, so that clients that were refused together do not all come back at the same time.
+        The pause is at least the ``retry_after`` seconds that the server asked for, and at most ``max_delay``. Up to
+        half of the delay is random, so that clients that were refused together do not retry at the same time.
         """
         full_delay = min(self.initial_delay * 2.0 ** min(attempt - 2, 60), self.max_delay)
         return max(full_delay * (1 - self.jitter() / 2), min(retry_after, self.max_delay))
@@ -78,8 +78,8 @@ def use_policy(policy: RetryPolicy) -> Iterator[None]:
 class TransientError(Exception):
     """A failure that may not happen again when the request is repeated.
 
-    The text is what was received instead of the file, as it follows "got" in a message. ``retry_after`` is the number
-    of seconds that the server asks to wait; ``is_unreachable`` means that there was no response at all.
+    The text describes what was received instead of the file; it follows "got" in a message. ``retry_after`` is the
+    number of seconds that the server asks to wait. ``is_unreachable`` means that there was no response at all.
     """
 
     def __init__(self, got: str, retry_after: float = 0.0, *, is_unreachable: bool = False) -> None:
@@ -94,8 +94,8 @@ class RetryState:
     Args:
         policy: how often to repeat the request.
         subject: the name of the file in messages.
-        expected: what the error says was expected.
-        kind: the class of the error that ends the attempts.
+        expected: the expected result in the error message.
+        kind: the class of the error that is raised after the last attempt.
 
     """
 

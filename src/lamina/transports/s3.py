@@ -1,7 +1,7 @@
-"""Reads and writes a binary cache in a bucket of S3, or of a server with the same protocol.
+"""Read and write a binary cache in a bucket of S3, or of a server with the same protocol.
 
-Invariant: requests are sent only to the bucket's own server, because their headers hold secrets, so redirects are not
-followed. An object is replaced atomically: readers see the old or the complete new one.
+Redirects are not followed, because the headers of requests contain secrets that only the bucket's own server may get.
+An object is replaced atomically: readers see the old object or the complete new one.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _MAX_PARTS = 9000
 _PARALLEL_PARTS = 4
 _MAX_DOCUMENT = 1 << 16
 _CREDENTIALS_HINT = (
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY hold keys; profile=NAME in the URL's query names a profile"
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with profile=NAME in the URL's query"
 )
-# S3 also responds with these codes if a key is absent and the client may not list the bucket (Nix source,
+# S3 also responds with these codes if an object is absent and the client may not list the bucket (Nix source,
 # S3BinaryCacheStore).
 _HIDDEN_CODES = {"", "AccessDenied"}
 _REFUSED_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _TRANSIENT_CODES = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
-_READING, _WRITING = "the object", "to write it"
+_READING, _WRITING = "the object", "to write the object"
 _TYPES = {
     ".narinfo": "text/x-nix-narinfo",
     ".ls": "application/json",
@@ -158,7 +158,7 @@ class S3Transport:
                 raise error.convert(OutputError) from None
 
     def _status_error(self, response: Response, code: str, kind: type[Error], expected: str) -> Error | TransientError:
-        """Return the error for a response; of the response, it shows only the status and S3's error code."""
+        """Return the error for a response. Its message contains only the status and S3's error code."""
         status, subject = response.status, response.subject
         got = f"HTTP {status} ({code})" if code else f"HTTP {status}"
         if code == "NoSuchBucket":
@@ -168,7 +168,7 @@ class S3Transport:
             named = region if re.fullmatch("[a-z0-9-]{1,32}", region) else "REGION"
             location = response.header("Location")
             got = f"a redirect to {redact_url(location)}" if location else "a redirect to another region"
-            return kind(subject, got, expected, hint=f"the URL says where the bucket is: region={named} in its query")
+            return kind(subject, got, expected, hint=f"add the bucket's region to the URL's query: region={named}")
         if response.is_transient or code in _TRANSIENT_CODES:
             return TransientError(got, response.retry_after)
         is_refused = status in (401, 403) or code in _REFUSED_CODES
@@ -182,7 +182,7 @@ class S3Transport:
         _, document = self._put(replace(request, url=f"{request.url}?uploads="))
         match = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", document)
         if not match:
-            raise OutputError(request.subject, "no UploadId", "to write it")
+            raise OutputError(request.subject, "no UploadId", _WRITING)
         query = f"uploadId={quote(match[1].decode('utf-8', 'replace'), safe='-_.~')}"
         try:
             etags = self._send_parts(replace(request, method="PUT", headers={}), query, pieces)
@@ -215,7 +215,7 @@ def _choose_part_size(file: Path) -> int:
     try:
         return max(_PART_SIZE, file.stat().st_size // _MAX_PARTS)
     except OSError as error:
-        raise Unavailable(file, error, "to read it") from error
+        raise Unavailable(file, error, "a readable file") from error
 
 
 def _read_document(response: Response) -> bytes:

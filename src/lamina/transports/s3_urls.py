@@ -1,4 +1,4 @@
-"""Parses the URL of a cache in an S3 bucket, and builds the URLs of its objects.
+"""Parse the URL of a cache in an S3 bucket, and build the URLs of its objects.
 
 The form of the URL is Nix's: ``s3://BUCKET/PREFIX?endpoint=…&region=…&scheme=http&profile=…`` (Nix manual, "S3 Binary
 Cache Store").
@@ -24,8 +24,8 @@ DEFAULT_REGION = "us-east-1"
 class BucketUrl:
     """The location of a cache in a bucket.
 
-    ``endpoint`` is ``""`` for Amazon's own. ``style`` says whether the bucket is named in the URL's path or its host
-    name: ``path``, ``virtual`` or ``auto``.
+    ``endpoint`` is ``""`` for Amazon's own endpoint. ``style`` says whether the bucket's name is in the URL's path or
+    in its host name: ``path``, ``virtual`` or ``auto``.
     """
 
     bucket: str
@@ -71,7 +71,7 @@ class BucketUrl:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def build_root_url(self, endpoint: str, region: str) -> str:
-        """Return the URL to which the bucket's keys are appended; ``endpoint`` is ``""`` for Amazon's own."""
+        """Return the URL to which the bucket's keys are appended. An empty ``endpoint`` means Amazon's own."""
         is_virtual = self.style == "virtual" or (self.style == "auto" and not endpoint and "." not in self.bucket)
         ending = ".cn" if region.startswith("cn-") else ""
         scheme, _, host = (endpoint or f"https://s3.{region}.amazonaws.com{ending}").partition("://")
@@ -97,5 +97,5 @@ def check_endpoint(url: str, name: str) -> str:
     except InvalidArgument:
         raise InvalidArgument(name, f"the endpoint {redact_url(url)}", "HOST:8080 or http://HOST:8080") from None
     if strip_credentials(url) != url or redact_url(url) != url:
-        raise InvalidArgument(name, f"the endpoint {redact_url(url)} with more to it", "http://HOST:8080")
+        raise InvalidArgument(name, f"the endpoint {redact_url(url)} with a path or query", "http://HOST:8080")
     return url

@@ -1,4 +1,4 @@
-"""Parses the URLs of caches and of the files in them, and removes credentials from URLs.
+"""Parse the URLs of caches and of the files in them, and remove credentials from URLs.
 
 Invariant: the result of `redact_url` contains no user, password, query or fragment, even if the URL is invalid.
 """
@@ -14,7 +14,7 @@ from lamina.messages.redaction import clean_url, short_repr
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = re.compile("https?://", re.IGNORECASE)
-# Settings that Nix reads from a cache's URL for itself (Nix manual, "Store Types"); they are not sent to the server.
+# Settings that Nix reads from a cache's URL (Nix manual, "Store Types"). They are not sent to the server.
 SETTINGS = frozenset(
     {
         "compression",
@@ -68,11 +68,9 @@ def split_url(url: str) -> SplitResult:
     if parts is None:
         raise InvalidArgument(f"cache {redact_url(url)}", "no valid host and port", "a URL", hint=_escaping_hint(url))
     if not url.isprintable() or " " in url:
-        raise InvalidArgument(f"cache {redact_url(url)}", "a space or control character", "a URL")
+        raise InvalidArgument(f"cache {redact_url(url)}", "a space or control character", "a valid URL")
     if "#" in url:
-        raise InvalidArgument(
-            f"cache {redact_url(url)}", "a # in it", "a URL without a fragment", hint=_escaping_hint(url)
-        )
+        raise InvalidArgument(f"cache {redact_url(url)}", "a '#'", "a URL without a fragment", hint=_escaping_hint(url))
     return parts
 
 
@@ -98,13 +96,13 @@ class Origin:
         """
         parts = try_split_url(url)
         if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise InvalidArgument(f"URL {redact_url(url)}", "no host and port of HTTP", "http:// or https://")
+            raise InvalidArgument(f"URL {redact_url(url)}", "no HTTP host and port", "http:// or https://")
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
 
 @dataclass(frozen=True, slots=True)
 class CacheUrl:
-    """The URL of a cache that is reached over HTTP."""
+    """The URL of a cache that is accessed over HTTP."""
 
     label: str
     """The URL without credentials and query, for messages."""
@@ -157,7 +155,7 @@ class CacheUrl:
         except InvalidArgument:
             raise FormatError(self.label, f"{redact_url(text)} for a file", "a URL") from None
         if origin.scheme != self.origin.scheme:
-            expected = f"{self.origin.scheme}://, as the cache has it"
+            expected = f"{self.origin.scheme}://, the scheme of the cache"
             raise FormatError(self.label, f"the URL {redact_url(text)} for a file", expected)
         return text
 
@@ -177,7 +175,7 @@ def check_file_name(subject: str, name: str) -> str:
     Raises `FormatError` if it contains NUL, or an empty, ``.`` or ``..`` component, which may lead elsewhere.
     """
     if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise FormatError(subject, f"the name {short_repr(name)} for a file", "one below it")
+        raise FormatError(subject, f"the name {short_repr(name)} for a file", "a name inside the cache")
     return name
 
 

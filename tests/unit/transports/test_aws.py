@@ -155,7 +155,7 @@ def test_a_named_profile_must_exist(home: Path, monkeypatch: pytest.MonkeyPatch,
     if variable:
         monkeypatch.setenv(variable, "x")
     error = catch_error(InvalidArgument, lambda: make_transport("127.0.0.1:1", more="" if variable else "&profile=x"))
-    assert str(error) == f"profile 'x': got none of that name, expected one in {home}/.aws/credentials"
+    assert str(error) == f"profile 'x': got no such profile, expected a profile in {home}/.aws/credentials"
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION"])

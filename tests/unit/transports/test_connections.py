@@ -64,7 +64,7 @@ def test_a_url_of_another_scheme_is_unavailable_without_its_password() -> None:
         (OSError("Tunnel connection failed: 403 Forbidden"), Unreachable, "HTTP 403 from the proxy"),
         (OSError("Tunnel connection failed: 407 Proxy"), Unavailable, "HTTP 407 from the proxy"),
         (OSError("Tunnel connection failed: 502 Bad"), TransientError, "HTTP 502 from the proxy"),
-        (exceptions.LocationParseError("http://user:hunter2@"), Unavailable, "expected an answer in HTTP"),
+        (exceptions.LocationParseError("http://user:hunter2@"), Unavailable, "expected an HTTP response"),
     ],
 )
 def test_an_error_of_another_library_is_translated(raised: Exception, kind: type[Exception], message: str) -> None:

@@ -274,7 +274,7 @@ def test_a_file_that_never_ends_is_cut_at_its_limit(verb: Callable[..., object],
 
     with raw_server(talk) as url:
         error = catch_error(FormatError, verb, url, limit=1 << 18)
-    assert "expected at most" in str(error)
+    assert re.search(r"expected (at most \d+|a smaller file)$", str(error))
 
 
 def test_a_length_above_the_limit_is_refused_at_once() -> None:
@@ -606,7 +606,10 @@ def test_a_server_without_ranges_sends_the_whole_file_again() -> None:
 def test_a_file_whose_length_changed_meanwhile_is_an_integrity_error() -> None:
     with serve(cut_once({"ETag": ETAG}, lambda handler: handler.answer(content=CONTENT + b"!"))) as web:
         error = catch_error(IntegrityError, stream_file, web.url)
-    assert f"got {len(CONTENT) + 1} bytes, expected {len(CONTENT)} as before: it changed meanwhile" in str(error)
+    assert (
+        f"got {len(CONTENT) + 1} bytes, expected {len(CONTENT)} as before: the file changed during the download"
+        in str(error)
+    )
 
 
 def test_a_file_that_became_shorter_than_what_was_received_is_an_integrity_error() -> None:
@@ -618,7 +621,7 @@ def test_a_file_that_became_shorter_than_what_was_received_is_an_integrity_error
 
     with serve(cut_once({}, shorter)) as web:
         error = catch_error(IntegrityError, stream_file, web.url)
-    assert "got 999 bytes, expected the 1000 of before" in str(error)
+    assert "got 999 bytes, expected 1000 as before" in str(error)
 
 
 def test_a_range_of_a_file_of_another_length_is_an_integrity_error() -> None:
@@ -986,7 +989,7 @@ def test_a_broken_netrc_is_named_and_not_shown(home: Path, content: bytes) -> No
 def test_a_configured_netrc_must_exist(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(home / "none"))
     error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1", RetryPolicy())
-    assert str(error) == f"{home}/none: got nothing there, expected a netrc"
+    assert str(error) == f"{home}/none: got nothing there, expected a netrc file"
 
 
 # --- proxies
@@ -1043,7 +1046,7 @@ def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     for url in (f"socks5h://user:{SECRET}@127.0.0.1:1080", f"http://user:{SECRET}@:99999", "http://"):
         monkeypatch.setenv("http_proxy", url)
         error = catch_error(InvalidArgument, read, "http://cache.example")
-        assert "got no HTTP proxy" in str(error)
+        assert "got an unsupported proxy" in str(error)
         assert "http_proxy" in error.hint
 
 
@@ -1177,7 +1180,7 @@ def test_a_certificate_for_another_host_is_refused(authority: Authority, monkeyp
 def test_a_configured_ca_bundle_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     error = catch_error(Unavailable, read, "https://127.0.0.1:1")
-    assert error.hint == "SSL_CERT_FILE names it"
+    assert error.hint == "the name comes from SSL_CERT_FILE"
     (tmp_path / "none").write_text("nothing")
     error = catch_error(Unavailable, read, "https://127.0.0.1:1")
     assert "expected certificates in PEM" in str(error)

@@ -36,7 +36,7 @@ def test_some_caches_are_written(url: str, monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_cache_over_http_is_read_only() -> None:
     with pytest.raises(
-        InvalidArgument, match=r"^cache https://host/x: got https://, which is only read, expected file://"
+        InvalidArgument, match=r"^cache https://host/x: got https://, which is read-only, expected file://"
     ):
         open_writable("https://user:hunter2@host/x?token=hunter2")
 

@@ -144,7 +144,7 @@ def test_an_object_above_its_limit_is_refused(moto: str, keys: None) -> None:
     bucket.write("large", b"12345")
     for work in (lambda: bucket.read("large", 4), lambda: next(bucket.stream("large", 4))):
         error = catch_error(FormatError, work)
-        assert re.fullmatch(r"s3://cache/prefix/large: got .*bytes, expected at most (4|that many)", str(error))
+        assert re.fullmatch(r"s3://cache/prefix/large: got .*bytes, expected (at most 4|a smaller file)", str(error))
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a//b", "/a", "a/", "a\0"])
@@ -164,7 +164,7 @@ def test_a_missing_bucket_is_not_an_absent_object(moto: str, keys: None) -> None
     error = catch_error(Unavailable, lambda: make_transport(moto, "nothing").read("x", 1))
     assert str(error) == "s3://nothing/x: got no such bucket, expected the object"
     error = catch_error(OutputError, lambda: make_transport(moto, "nothing").write("x", b""))
-    assert str(error) == "s3://nothing/x: got no such bucket, expected to write it"
+    assert str(error) == "s3://nothing/x: got no such bucket, expected to write the object"
 
 
 def test_a_public_bucket_is_read_without_credentials(moto: str) -> None:
@@ -333,7 +333,7 @@ def test_a_redirect_is_not_followed(token: None, tmp_path: Path, verb: str, stat
                 "write": lambda: bucket.write("x", b"x"),
                 "upload": lambda: bucket.upload("x", tmp_path / "file"),
             }
-            with pytest.raises((Unavailable, OutputError), match=r"expected (the object|to write it)"):
+            with pytest.raises((Unavailable, OutputError), match=r"expected (the object|to write the object)"):
                 work[verb]()
             assert {*server.seen[0][2]} > SECRET_HEADERS
         assert other.seen == []
