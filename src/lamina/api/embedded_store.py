@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def parse_store_folder(value: StrPath) -> Path:
-    """Return the folder that the argument names; raise `InvalidArgument` for None and for what is not a path."""
+    """Return the folder that the argument names; raise `InvalidArgument` if it is None or not a path."""
     folder = parse_path("embedded_store", value)
     if folder is None:
         raise InvalidArgument("embedded_store", "None", "the name of a folder")

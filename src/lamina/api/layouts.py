@@ -18,7 +18,7 @@ def prune_layout(
     """Remove images from an OCI layout, and the blobs that no image refers to any more.
 
     An image stays if it matches one of ``keep`` or is among the last of its name; without both, all images stay, and
-    only blobs that nothing refers to are removed. What is attached to an image that stays, such as a signature, stays.
+    only blobs that nothing refers to are removed. Signatures and other artifacts of an image that stays are kept.
 
     Args:
         layout: the folder of the layout.

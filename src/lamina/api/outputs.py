@@ -24,7 +24,7 @@ def open_output(
 
     Args:
         output: a file, or anything with a binary ``write``.
-        compressor: ``none``, ``gz`` or ``zstd``. By default a file's extension says it, and nothing else is compressed.
+        compressor: ``none``, ``gz`` or ``zstd``. By default the one that fits a file's extension.
         jobs: the number of processors to compress with. By default all that this process may use.
 
     Yields:

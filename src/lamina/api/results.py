@@ -11,7 +11,7 @@ _MAX_SHOWN = 3
 
 
 class ListResult(tuple[_T, ...]):  # noqa: SLOT001 - a tuple can have no slots
-    """A tuple of what a function returns, in order, with the ``warnings`` that came up."""
+    """A tuple of results, in order, with ``warnings`` about the work."""
 
     warnings: tuple[str, ...]
 

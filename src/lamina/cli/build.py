@@ -66,7 +66,7 @@ def command(output: str, compressor: str | None, image: ImageOptions, report: Re
 
 
 def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str], report: ReportOptions) -> None:
-    """Build the images of a spec file, and print each as an IMAGE that other verbs take."""
+    """Build the images of a spec file, and print each in the form of an IMAGE that other verbs accept."""
     from lamina.system.output import is_layout
 
     documents: list[dict[str, Any]] = []

@@ -45,7 +45,7 @@ def option(*names: str, section: Section = "", completion: str | Sequence[str] =
     Args:
         names: what users write, such as ``-o`` and ``--output``.
         section: its section of the help.
-        completion: what a shell offers for its value, as `lamina.inputs.declarations.Flag` has it.
+        completion: the values that a shell offers, in the form of `lamina.inputs.declarations.Flag`.
         attributes: those of `click.option`.
 
     """

@@ -15,18 +15,18 @@ _KINDS = {"file": "file", "folder": "dir"}
 
 
 def make_completer(completion: str | Sequence[str]) -> Completer | None:
-    """Return click's callback for ``completion``.
+    """Return click's callback that offers the values that ``completion`` describes.
 
     Args:
-        completion: ``file`` or ``folder`` for the names of files or folders; or a list of texts, which may follow
-            others with commas between them. Where none of them fits, files are offered. Empty for nothing.
+        completion: ``file`` or ``folder`` for the names of files or folders; or a list of words, of which a value may
+            have several, with commas between them. If no word matches, files are offered. Empty to offer nothing.
 
     """
     if not completion:
         return None
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Return what ``incomplete`` can become."""
+        """Return the values that begin with ``incomplete``."""
         from click.shell_completion import CompletionItem
 
         if isinstance(completion, str):

@@ -1,6 +1,6 @@
 """Turn the end of a run, whatever it is, into an exit code and a message.
 
-Every exception is caught here. A traceback is printed under ``--debug`` alone, neither an error nor a signal leaves a
+Every exception is caught here. A traceback is printed only under ``--debug``. Neither an error nor a signal leaves a
 partial file behind, and a stderr that cannot be written to does not change the exit code.
 """
 
@@ -114,7 +114,7 @@ def _wrap_best_effort(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 def _flush_or_discard(stream: TextIO | None) -> None:
-    """Flush ``stream``, or discard its buffer where that fails.
+    """Flush ``stream``, or discard its buffer if that fails.
 
     The interpreter would try again at exit, and print a message about it.
     """

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class CommandGroup(click.Group):
-    """A group whose help lists its commands without the commands themselves.
+    """A group whose help lists its commands without importing them.
 
     Args:
-        noun: What the help and the errors call a command, such as ``verb``.
+        noun: The word for a command in the help and in errors, such as ``verb``.
         summaries: Name → its line in the group's help, in the order of the help.
         examples: Command lines for the help.
     """

@@ -24,7 +24,7 @@ def main() -> None:
 def _print_version() -> bool:
     """Print the version and return whether that worked.
 
-    If it did not, the caller takes the usual way through click, which reports the cause.
+    If it did not work, the caller uses click, which reports the cause.
     """
     try:
         sys.stdout.write(f"lamina {lamina.__version__}\n")

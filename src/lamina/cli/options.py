@@ -30,7 +30,7 @@ def group_options(keyword: str, make: Callable[..., object], *options: Decorator
 
     Args:
         keyword: the command's parameter for the object.
-        make: makes the object of the values, by keyword.
+        make: takes the values as keyword arguments, and returns the object.
         options: click's decorators, in the order of the help.
 
     """

@@ -28,7 +28,7 @@ _DEFAULT_MOMENT = "1970-01-01T00:00:01Z"
 
 
 class StoreArguments(TypedDict, total=False):
-    """Where store paths come from, and whose signatures are trusted; every function with stores takes these."""
+    """Where store paths come from, and whose signatures are trusted. All functions that read stores take these."""
 
     store: Annotated[
         "StrPath | StoreLike | Sequence[StrPath]",

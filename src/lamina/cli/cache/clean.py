@@ -18,10 +18,10 @@ from lamina.messages.sizes import format_size
 @layer_cache_option
 @result_options
 def command(layer_cache: str, *, report: ReportOptions) -> None:
-    """Delete the layer cache, what earlier versions of lamina left beside it, and the lists of channels.
+    """Delete the layer cache, the files of earlier versions of lamina beside it, and the lists of channels.
 
     With another --layer-cache than the default one, the lists of channels are kept. Files of other programs are never
-    deleted. Each deleted file is printed on a line, after its size.
+    deleted. Prints each deleted file, one per line, after its size.
     """
     is_default = layer_cache == get_default_layer_cache()
     result = lamina.clean_cache(

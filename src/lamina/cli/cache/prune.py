@@ -31,8 +31,8 @@ from lamina.messages.sizes import format_size
 def command(layer_cache: str, max_size: str, older_than: int | None, *, report: ReportOptions) -> None:
     """Delete the least recently used entries of the layer cache until its file is no larger than --max-size.
 
-    Every image does this by itself, above 256 MiB. Prune also deletes what earlier versions of lamina left beside the
-    file, and the file itself if any of it is damaged.
+    Every build does this at 256 MiB. Prune also deletes files of earlier versions of lamina beside the layer cache, and
+    the layer cache itself if any part of it is damaged.
     """
     result = lamina.prune_layer_cache(layer_cache=layer_cache, max_size=max_size, older_than=older_than)
     warn(result.warnings, report)

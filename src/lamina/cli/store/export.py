@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Write each ROOT and everything it needs as one stream that nix-store --import and lamina store import read.
 
-    An export has no signatures: who imports it trusts who made it. With --json the paths are on stderr, or on stdout if
-    there is a FILE.
+    An export has no signatures, so import only exports of people whom you trust. With --json the paths go to stderr, or
+    to stdout if there is a FILE.
     """
     with open_output(output) as target:
         paths = lamina.export_paths(

@@ -42,8 +42,8 @@ from lamina.messages.sizes import format_size
 def command(roots: tuple[str, ...], store: StoreOptions, jobs: int | None, report: ReportOptions) -> None:
     """Fetch each ROOT and everything it needs into the embedded store.
 
-    Prints the store paths, one a line, references first. What is there already is not fetched again, and every other
-    path is checked before it counts.
+    Prints the store paths, one per line, references first. Paths that are in the store are not fetched again. Every
+    other path is checked before it is valid.
     """
     with open_progress(report) as progress:
         fetched = lamina.fetch_paths(roots, embedded_store=store.folder, jobs=jobs, progress=progress, **store.sources)

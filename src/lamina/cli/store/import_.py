@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 def command(file: str, to: str | None, store: str | None, report: ReportOptions) -> None:
     """Import the store paths of an export of nix-store --export or lamina store export, and print each that is valid.
 
-    Each path is hashed, and all it refers to must be in the store or come before it. An export has no signatures: its
-    word is taken. If it breaks off, the whole paths before that stay.
+    Each path is hashed, and everything that it refers to must be in the store or come before it. An export has no
+    signatures, so its references are accepted without a check. If the export is cut off, the complete paths before that
+    stay.
     """
     if to is not None and store is not None:
         raise InvalidArgument("--store", "it and --to", "only one of them: it is the old name of the other")

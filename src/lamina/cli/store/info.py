@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 @option("--full", section="output", is_flag=True, help="Print whole hashes, signatures and store paths.")
 @result_options
 def command(roots: tuple[str, ...], store: str | None, report: ReportOptions, *, full: bool) -> None:
-    """Show what the embedded store knows of each ROOT.
+    """Show size, closure size, references and signatures of each ROOT in the embedded store.
 
-    Without --full, hashes are cut short, and a reference is called by its name.
+    Without --full, hashes are shortened, and references are shown by name.
     """
     folder = resolve_store_folder(store)
     stored_paths = lamina.describe_paths(roots, embedded_store=folder)

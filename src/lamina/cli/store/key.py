@@ -35,13 +35,13 @@ def command() -> None:
     completion="file",
     required=True,
     metavar="FILE",
-    help="The file to write the secret key to; it must not be there yet.",
+    help="The file to write the secret key to. It must not exist yet.",
 )
 @result_options
 def generate(name: str, output: str, report: ReportOptions) -> None:
     """Make a key called NAME: write the secret key to FILE, which only you can read, and print the public key.
 
-    The public key is what --trusted-key, and trusted-public-keys in nix.conf, take.
+    Give the public key to --trusted-key, or to trusted-public-keys in nix.conf.
     """
     if output == "-":
         raise InvalidArgument("output", "-", "a file, because the public key goes to stdout")

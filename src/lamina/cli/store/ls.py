@@ -51,7 +51,7 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool
     """List the valid paths of the embedded store.
 
     On a terminal, a table has the name, the size and the first digits of the hash of each path. Elsewhere, whole store
-    paths are printed, one a line.
+    paths are printed, one per line.
     """
     folder = find_store_folder(store)
     if folder is None and names:

@@ -61,9 +61,9 @@ def command(
 ) -> None:
     """Copy each ROOT and everything it needs to a binary cache, for lamina and Nix to fetch from.
 
-    What is there is not sent again, but signed if it lacks the signature of --key. The cache can be used at any moment,
-    because a path is published after all it refers to. Each path is printed on stderr as it is sent, and a summary at
-    the end.
+    A path that is in the cache is not sent again, but signed if it lacks the signature of --key. The cache can be used
+    at any moment, because a path is published after everything that it refers to. Prints each path on stderr when it is
+    sent, and a summary at the end.
     """
 
     def print_path(path: StorePath) -> None:

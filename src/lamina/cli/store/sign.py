@@ -39,8 +39,8 @@ def command(
 ) -> None:
     """Sign each ROOT in the embedded store, and print its path.
 
-    Whoever trusts the public key can then take the paths from the store's folder, or from where they are pushed to. A
-    signature by a key of the same name is replaced.
+    People who trust the public key can then use the paths from the store's folder, or from a cache that they are pushed
+    to. A signature by a key of the same name is replaced.
     """
     folder = resolve_store_folder(store)
     result = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)

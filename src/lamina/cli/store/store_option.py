@@ -126,7 +126,7 @@ def split_stores(stores: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     The folder to work in is the one that is an embedded store, or could become one: it is empty or does not exist.
 
     Raises:
-        InvalidArgument: Two values are such folders, or a value looks like a secret.
+        InvalidArgument: Two values are such folders, or one looks like a secret.
     """
     folders = [store for store in stores if _is_embedded_store(store)]
     if len(folders) > 1:
