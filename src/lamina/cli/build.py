@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import BuiltImageDocument, dump_build, dump_built_image
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import open_stdout, print_stdout
-from lamina.cli.reporting import dump_image, open_progress, print_image_summary, print_json, show_script_output, warn
+from lamina.cli.reporting import open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.core.callbacks import ignore
 from lamina.errors import Error, InvalidArgument, error_context
 
@@ -60,7 +61,8 @@ def command(output: str, compressor: str | None, image: ImageOptions, report: Re
     ((name, arguments),) = images.items()
     written, warnings = _build(arguments, outputs[name], report)
     if report.as_json:
-        print_json(dump_image(written, warnings), to_stderr=output == "-")
+        document = dump_built_image(written, warnings, name or None)
+        print_json(dump_build([document]), to_stderr=output == "-")
     elif output != "-":
         print_stdout(outputs[name])
 
@@ -69,20 +71,18 @@ def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str],
     """Build the images of a spec file, and print each in the form of an IMAGE that other verbs accept."""
     from lamina.system.output import is_layout
 
-    documents: list[dict[str, Any]] = []
-    warnings: list[str] = []
+    documents: list[BuiltImageDocument] = []
     claims: dict[tuple[str, str, str | None], str] = {}
     for table, arguments in images.items():
         output = outputs[table]
         with error_context(f"image {table}", Error):
-            written, image_warnings = _build(arguments, output, report, partial(_claim_name, claims, table, output))
-        warnings += [f"image {table}: {warning}" for warning in image_warnings]
+            written, warnings = _build(arguments, output, report, partial(_claim_name, claims, table, output))
         if report.as_json:
-            documents.append({"table": table, "file": output, **dump_image(written, image_warnings)})
+            documents.append(dump_built_image(written, warnings, table))
         else:
             print_stdout(f"{output}#{written.repo_tag}" if is_layout(output) else output)
     if report.as_json:
-        print_json({"images": documents, "warnings": warnings})
+        print_json(dump_build(documents))
 
 
 def _claim_name(

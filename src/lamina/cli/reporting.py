@@ -17,7 +17,6 @@ from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.cli.options import ReportOptions
-    from lamina.core.names import Digest, StorePath
     from lamina.core.progress import Progress
     from lamina.images.image import BuildResult
 
@@ -133,7 +132,7 @@ def show_script_output(text: str, report: ReportOptions) -> None:
 def print_json(document: Mapping[str, Any], *, to_stderr: bool = False) -> None:
     """Print a result as JSON, with the version of the format as its first key.
 
-    Every document has a key ``warnings``; their text is cleaned of secrets, like that of printed warnings.
+    Secrets in its warnings, and in those of its parts, are hidden as in printed warnings.
 
     Args:
         document: The other keys of the result.
@@ -141,33 +140,19 @@ def print_json(document: Mapping[str, Any], *, to_stderr: bool = False) -> None:
     """
     import json
 
-    warnings = [clean(text) for text in document.get("warnings", ())]
-    text = json.dumps({"version": JSON_VERSION, **document, "warnings": warnings}, indent=2)
+    cleaned = {"warnings": [], **_clean_warnings(document)}
+    warnings = cleaned.pop("warnings")
+    text = json.dumps({"version": JSON_VERSION, **cleaned, "warnings": warnings}, indent=2)
     if to_stderr:
         print(text, file=sys.stderr)
     else:
         print_stdout(text)
 
 
-def dump_image(image: BuildResult, warnings: Iterable[str]) -> dict[str, Any]:
-    """Return the result of ``--json`` for an image that was written."""
-    return {
-        "id": image.id,
-        "repo_tags": [image.repo_tag],
-        "platform": image.platform,
-        "file": image.file,
-        "layers": [
-            dump_layer(layer.diff_id, blob.digest, blob.size, layer.paths)
-            for layer, blob in zip(image.layers, image.blobs, strict=True)
-        ],
-        "blobs_written": image.blobs_written,
-        "blobs_reused": image.blobs_reused,
-        "bytes_written": image.bytes_written,
-        "seconds": round(image.seconds, 3),
-        "warnings": list(warnings),
-    }
-
-
-def dump_layer(diff_id: Digest, digest: Digest, size: int, paths: Iterable[StorePath]) -> dict[str, Any]:
-    """Return a layer as the documents of ``--json`` have it; ``digest`` and ``size`` are those of its blob."""
-    return {"diff_id": str(diff_id), "digest": str(digest), "size": size, "paths": list(map(str, paths))}
+def _clean_warnings(value: Any, *, is_warning: bool = False) -> Any:
+    """Return a part of a document with the secrets in each list ``warnings`` hidden."""
+    if isinstance(value, Mapping):
+        return {key: _clean_warnings(item, is_warning=key == "warnings") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean_warnings(item, is_warning=is_warning) for item in value]
+    return clean(value) if is_warning and isinstance(value, str) else value

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_build, dump_built_image
 from lamina.cli.image_options import ImageOptions, find_image_option, image_options
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_stdout
-from lamina.cli.reporting import dump_image, open_progress, print_image_summary, print_json, show_script_output, warn
+from lamina.cli.reporting import open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -41,7 +42,7 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
         warn(stream.warnings[reported:], report)
     print_image_summary(written, report)
     if report.as_json:
-        print_json(dump_image(written, stream.warnings), to_stderr=True)
+        print_json(dump_build([dump_built_image(written, stream.warnings)]), to_stderr=True)
 
 
 def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions) -> lamina.Stream:

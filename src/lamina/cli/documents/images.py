@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from lamina.cli.documents import DEPRECATED, Document
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lamina.api.results import ListResult
     from lamina.builder.prepare import PlanResult
     from lamina.core.names import Digest, StorePath
+    from lamina.images.image import BuildResult
     from lamina.images.readers.source_image import SourceImage
     from lamina.layering import LayerPlan
 
@@ -53,6 +54,24 @@ class ImageDocument(TypedDict):
     platform: Annotated[str, "The platform, such as linux/amd64; empty if the image does not state it."]
     size: Annotated[int, "The sum in bytes of the sizes of its layers' blobs."]
     layers: Annotated[list[LayerDocument], "The layers, the lowest first."]
+
+
+class BuiltImageDocument(ImageDocument):
+    """An image that was written."""
+
+    table: Annotated[str | None, "The table of the spec file that describes the image; null without --spec."]
+    file: _File
+    blobs_written: Annotated[int, "How many layers' blobs were written."]
+    blobs_reused: Annotated[int, "How many layers' blobs were in the OCI layout before."]
+    bytes_written: Annotated[int, "The size in bytes of the file; for an OCI layout, of the blobs that were written."]
+    seconds: Annotated[float, "How long it took to prepare and to write the image, in seconds."]
+    warnings: Annotated[list[str], "What the user should know about this image; each warning is one line."]
+
+
+class BuildDocument(BuiltImageDocument):
+    """The images that were written; the keys of the first one stand at the top level too, with all warnings."""
+
+    images: Annotated[list[BuiltImageDocument], "All images, the first one included."]
 
 
 class SourceImageDocument(ImageDocument):
@@ -113,6 +132,37 @@ def _dump_planned_layer(layer: LayerPlan) -> PlannedLayerDocument:
         "nar_sizes": [size for _, size in layer.nars],
         "nar_size": layer.nar_size,
         "reason": layer.reason,
+    }
+
+
+def dump_build(images: Sequence[BuiltImageDocument]) -> BuildDocument:
+    """Return the document of ``lamina build`` and ``lamina stream``."""
+    warnings = [
+        f"image {image['table']}: {warning}" if len(images) > 1 else warning
+        for image in images
+        for warning in image["warnings"]
+    ]
+    return {**images[0], "images": list(images), "warnings": warnings}
+
+
+def dump_built_image(image: BuildResult, warnings: Iterable[str], table: str | None = None) -> BuiltImageDocument:
+    """Return the part of a document that describes an image which was written."""
+    return {
+        "id": image.id,
+        "repo_tags": [image.repo_tag],
+        "platform": image.platform,
+        "size": sum(blob.size for blob in image.blobs),
+        "layers": [
+            dump_layer(layer.diff_id, blob.digest, blob.size, layer.paths)
+            for layer, blob in zip(image.layers, image.blobs, strict=True)
+        ],
+        "table": table,
+        "file": image.file,
+        "blobs_written": image.blobs_written,
+        "blobs_reused": image.blobs_reused,
+        "bytes_written": image.bytes_written,
+        "seconds": round(image.seconds, 3),
+        "warnings": list(warnings),
     }
 
 

@@ -1,0 +1,71 @@
+"""The documents of images."""
+
+from typing import Any
+
+from tests.support.factories import closure
+
+from lamina.builder.prepare import PlanResult
+from lamina.cli.documents.images import dump_build, dump_built_image, dump_plan, name_file
+from lamina.core.names import Digest, ImageReference
+from lamina.images.image import BuildResult
+from lamina.layering.auto import auto
+from lamina.layers.layer import Layer
+from lamina.system.transfer import BlobInfo
+
+MIB = 1 << 20
+DIFF_ID, BLOB = Digest(bytes([1] * 32)), Digest(bytes([2] * 32))
+
+
+def make_result(file: str | None) -> BuildResult:
+    """Return an image of 100 layers of 9 MiB, compressed to 2 MiB, of which three were not there."""
+    return BuildResult(
+        Digest(bytes([3] * 32)),
+        ImageReference("hello", "1.4"),
+        (Layer(DIFF_ID, 9 * MIB, ()),) * 100,
+        "linux/amd64",
+        (BlobInfo(BLOB, 2 * MIB),) * 100,
+        3,
+        6 * MIB,
+        file,
+        0.94,
+    )
+
+
+def test_the_document_of_an_image_has_what_was_written() -> None:
+    document: dict[str, Any] = {**dump_built_image(make_result("images/"), ["careful"], "web")}
+    layers = document.pop("layers")
+    assert layers[0] == {"diff_id": str(DIFF_ID), "digest": str(BLOB), "size": 2 * MIB, "paths": []}
+    assert document == {
+        "id": "sha256:" + "03" * 32,
+        "repo_tags": ["hello:1.4"],
+        "platform": "linux/amd64",
+        "size": 200 * MIB,
+        "table": "web",
+        "file": "images/",
+        "blobs_written": 3,
+        "blobs_reused": 97,
+        "bytes_written": 6 * MIB,
+        "seconds": 0.94,
+        "warnings": ["careful"],
+    }
+
+
+def test_the_keys_of_the_first_image_stand_at_the_top_level_with_all_warnings() -> None:
+    first = dump_built_image(make_result("a.tar"), ["careful"], "web")
+    second = dump_built_image(make_result("b.tar"), ["slow"], "worker")
+    assert dump_build([first]) == {**first, "images": [first]}
+    assert dump_build([first, second]) == {
+        **first,
+        "images": [first, second],
+        "warnings": ["image web: careful", "image worker: slow"],
+    }
+
+
+def test_a_plan_has_its_sums() -> None:
+    document = dump_plan(PlanResult(auto(closure("A→B  C", A=5, B=3, C=1), 2, ()), ("odd",)))
+    assert (document["layer_count"], document["path_count"], document["closure_size"]) == (2, 3, 9)
+    assert [(layer["nar_size"], layer["nar_sizes"]) for layer in document["layers"]] == [(1, [1]), (8, [5, 3])]
+
+
+def test_the_file_of_stdout_is_null() -> None:
+    assert (name_file("-"), name_file("x.tar")) == (None, "x.tar")
