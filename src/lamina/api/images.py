@@ -36,7 +36,7 @@ from lamina.stores.cached import CachedStore
 from lamina.stores.store import StoreLike
 from lamina.system.cleanup import close_with
 from lamina.system.cpus import cpu_count
-from lamina.system.output import Writable, is_layout
+from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
@@ -176,15 +176,16 @@ class Stream:
         """Write an executable file that streams the image on any machine that has this Python and the store paths.
 
         Raises:
-            InvalidArgument: a store is not a folder on this machine.
+            InvalidArgument: a store is not a folder on this machine, or ``output`` is a folder.
             OutputError: ``output`` could not be written.
 
         """
         from lamina.images.writers.stream_script import write_script
 
         self._check_open()
+        file = parse_output_file(output)
         self._fetch_missing()
-        write_script(self.draft, list_script_folders(self._spec), Path(output))
+        write_script(self.draft, list_script_folders(self._spec), file)
 
     def _check_open(self) -> None:
         if not self.close.alive:
@@ -393,7 +394,7 @@ def merge_images(
 
     if isinstance(images, (str, os.PathLike)):
         raise InvalidArgument("images", short_repr(images), "a list of image files")
-    check_extension(output, compressor)
+    _check_file(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))
     with open_output(output, compressor=compressor) as out:
@@ -435,7 +436,7 @@ def export_image(
     from lamina.images.readers import select
     from lamina.images.readers.open import open_images
 
-    check_extension(output, compressor)
+    _check_file(output, compressor)
     file, name_in_file = select.split_name(image)
     chosen_name = name if name is not None else name_in_file
     _refuse_as_output(output, file)
@@ -458,6 +459,13 @@ def check_extension(output: object, compressor: str | None) -> None:
     """
     if compressor is None and isinstance(output, (str, os.PathLike)) and not is_layout(output):
         choose_compressor(os.path.basename(os.fspath(output)))
+
+
+def _check_file(output: object, compressor: str | None) -> None:
+    """Raise `InvalidArgument` for an output that is a folder, or whose extension names an unknown compression."""
+    if isinstance(output, (str, os.PathLike)):
+        parse_output_file(output)
+    check_extension(output, compressor)
 
 
 def _refuse_as_output(output: object, image: Path) -> None:

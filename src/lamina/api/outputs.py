@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from lamina.compression.compressors import choose_compressor, find_compressor
 from lamina.inputs.arguments import StrPath
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
-from lamina.system.output import CountingOutput, Writable, atomic_write, make_writer
+from lamina.system.output import CountingOutput, Writable, atomic_write, make_writer, parse_output_file
 
 
 @contextlib.contextmanager
@@ -46,7 +45,7 @@ def open_counted_output(
     """Open ``output`` as `open_output` does; the second value counts the bytes that reach it, compressed."""
     with contextlib.ExitStack() as stack:
         if isinstance(output, (str, os.PathLike)):
-            path = Path(output)
+            path = parse_output_file(output)
             make = find_compressor(compressor or choose_compressor(path.name))
             out = stack.enter_context(atomic_write(path))
         else:

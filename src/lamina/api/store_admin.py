@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,8 +41,9 @@ from lamina.stores.open import is_cache_folder, is_remote
 from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
 from lamina.system.cpus import cpu_count
+from lamina.system.fd_writer import Output
 from lamina.system.keyfile import read_key, write_key
-from lamina.system.output import Writable, atomic_write, make_writer
+from lamina.system.output import Writable, atomic_write, make_writer, parse_output_file
 from lamina.transports.open import check_url, open_transport, open_writable
 
 
@@ -172,12 +173,13 @@ def export_paths(
     texts, spec = _parse_roots(roots, all_paths=all_paths), StoreSpec.parse(sources)
     warnings: list[str] = []
     folder = parse_store_folder(embedded_store)
-    with _open_closure(texts, spec, folder, warnings) as (store, closure):
-        if isinstance(output, (str, os.PathLike)):
-            with atomic_write(Path(output)) as out:
-                write_export(store, closure, out.write)
-        else:
-            write_export(store, closure, make_writer(output, str(getattr(output, "name", "output"))).write)
+    opened: AbstractContextManager[Output]
+    if isinstance(output, (str, os.PathLike)):
+        opened = atomic_write(parse_output_file(output))
+    else:
+        opened = nullcontext(make_writer(output, str(getattr(output, "name", "output"))))
+    with _open_closure(texts, spec, folder, warnings) as (store, closure), opened as out:
+        write_export(store, closure, out.write)
         return ListResult((info.path for info in closure.bottom_up), warnings)
 
 
@@ -350,12 +352,13 @@ def generate_key(name: str, file: StrPath) -> PublicKey:
         The public key.
 
     Raises:
-        InvalidArgument: the name is wrong.
+        InvalidArgument: the name is wrong, or ``file`` is a folder.
         OutputError: ``file`` exists or could not be written.
 
     """
+    path = parse_output_file(file)
     key = SecretKey.generate(name)
-    write_key(key, Path(file))
+    write_key(key, path)
     return key.public
 
 

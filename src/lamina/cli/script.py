@@ -24,8 +24,11 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     The script holds the plan, the config and the finished customisation layer, and takes -t NAME:TAG. It needs this
     Python and the store paths, but not lamina. Prints FILE.
     """
-    if output == "-" or output.endswith("/"):
+    from lamina.system.output import parse_output_file
+
+    if output == "-":
         raise InvalidArgument("output", output, "the name of a file")
+    parse_output_file(output)
     with lamina.stream_layered_image(**image.make_arguments()) as stream:
         show_script_output(stream.script_output, report)
         warn(stream.warnings, report)

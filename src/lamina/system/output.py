@@ -95,6 +95,19 @@ class CountingOutput(Output):
         return count
 
 
+def parse_output_file(output: str | os.PathLike[str]) -> Path:
+    """Return the file to write; raise `InvalidArgument` if the name means a folder, as `is_layout` does."""
+    text = os.fspath(output)
+    if is_layout(text):
+        raise InvalidArgument(
+            "output",
+            f"{short_repr(text)}, a folder",
+            "the name of a file",
+            hint=f"such as {os.path.join(text, 'NAME')}",
+        )
+    return Path(text)
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Output]:
     """Write the file ``path``, which appears when the block ends without an error.

@@ -19,7 +19,7 @@ from tests.support.fake_nix_store import as_nobody, in_mount_namespace, public_f
 
 from lamina.errors import InvalidArgument, OutputError
 from lamina.messages.redaction import cut
-from lamina.system.output import atomic_write, make_writer
+from lamina.system.output import atomic_write, make_writer, parse_output_file
 
 
 def save(path: Path, data: bytes, mode: int = 0o666, error: BaseException | None = None) -> None:
@@ -130,6 +130,13 @@ def test_a_folder_is_refused(folder: Path) -> None:
     for path in (folder, folder / "link", Path(), Path("/")):
         with pytest.raises(InvalidArgument, match="got a folder, expected the name of a file"):
             save(path, b"x")
+
+
+def test_a_name_that_ends_in_a_slash_is_refused_like_a_folder(folder: Path) -> None:
+    assert parse_output_file("x.tar") == Path("x.tar")
+    for name in ("new/", str(folder), folder):
+        with pytest.raises(InvalidArgument, match=r"^output: got '.*', a folder, expected the name of a file$"):
+            parse_output_file(name)
 
 
 def test_a_name_with_a_nul_is_invalid(folder: Path) -> None:

@@ -360,7 +360,7 @@ def test_the_file_is_the_same_every_time_and_a_zip_archive_behind_a_line(store: 
 def test_a_script_that_cannot_be_written_leaves_nothing(store: FakeStore, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"missing/script: got No such file or directory"):
         stream(store).script(tmp_path / "missing/script")
-    with pytest.raises(InvalidArgument, match="got a folder, expected the name of a file"):
+    with pytest.raises(InvalidArgument, match="a folder, expected the name of a file"):
         stream(store).script(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["root"]
 
@@ -372,11 +372,11 @@ def test_the_command_writes_the_file_and_prints_its_name(store: FakeStore, tmp_p
     assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"{tmp_path}/script\n", "")
     assert start(tmp_path / "script").stdout == call("stream", *flags).stdout
     ran = run("script", *flags, "--json", "-o", tmp_path / "script")
-    assert json.loads(ran.stdout) == {"version": 1, "script": f"{tmp_path}/script", "layers": 5, "warnings": []}
+    document = json.loads(ran.stdout)
+    assert (document["file"], document["layer_count"]) == (f"{tmp_path}/script", 5)
 
 
-@pytest.mark.parametrize("output", ["-", "folder/"])
-def test_a_script_goes_to_a_file(store: FakeStore, output: str) -> None:
-    ran = run("script", "hello", "--store", store.root, "-o", output)
+def test_a_script_goes_to_a_file(store: FakeStore) -> None:
+    ran = run("script", "hello", "--store", store.root, "-o", "-")
     assert (ran.code, ran.stdout) == (2, b"")
-    assert ran.error == f"output: got {output}, expected the name of a file"
+    assert ran.error == "output: got -, expected the name of a file"
