@@ -326,7 +326,6 @@ WRONG: list[dict[str, Any]] = [
     {"contents": ["./a\0b"]},
     {"closure": 5},
     {"closure": ["/etc/passwd"]},
-    {"config": None},
     {"config": []},
     {"config": "x"},
     {"config": {"Cmd": "/bin/hello"}},
@@ -445,7 +444,7 @@ def test_a_failing_script_is_a_script_error_with_its_output(store: FakeStore) ->
 def test_an_image_without_a_root_needs_a_name(store: FakeStore) -> None:
     with pytest.raises(InvalidArgument, match="name: got none, expected one") as caught:
         make_stream(store, contents=[], tree=[lamina.Dir("/x")])
-    assert caught.value.hint == "give one with --name"
+    assert caught.value.hint == "give the image a name with --name"
 
 
 @pytest.mark.parametrize("arguments", [{}, {"name": "x"}, {"name": "x", "config": {"Env": ["A=1"]}, "max_layers": 9}])
@@ -508,7 +507,7 @@ def test_a_package_whose_name_is_no_image_name_needs_another(store: FakeStore) -
     store.add("lib++-1.0", {"x": b""})
     with pytest.raises(InvalidArgument, match=r"image name: got 'lib\+\+', expected") as caught:
         make_stream(store, contents=["lib++"])
-    assert caught.value.hint == "give one with --name"
+    assert caught.value.hint == "give the image a name with --name"
     assert image_id(make_stream(store, contents=["lib++"], name="lib"))
 
 
