@@ -122,3 +122,21 @@ def test_the_main_job_is_the_same_in_the_readme_and_on_the_page_about_the_librar
     assert [block for block in LIBRARY if "Closure" in block] == re.findall(
         r"```python\n((?:(?!```).)*Closure.*?)```", readme, re.DOTALL
     )
+
+
+def _mask(text: str) -> list[str]:
+    """Return the lines of ``text`` without what differs from run to run and from machine to machine."""
+    return re.sub(r"sha256:\w+  linux/\w+|[0-9.]+ m?s$", "…", text, flags=re.MULTILINE).splitlines()
+
+
+def test_the_readme_shows_what_a_build_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    (block,) = re.findall(r"```console\n(\$ lamina build .*?)```", readme, re.DOTALL)
+    command, *shown = _mask(block)
+    example_store(tmp_path / "machine")
+    monkeypatch.setattr(opening, "MACHINE", tmp_path / "machine")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(group, shlex.split(command.removeprefix("$ lamina ")), catch_exceptions=False)
+    printed = _mask(result.output)
+    assert [line for line in printed if line in shown] == [line for line in shown if line != "…"]
+    assert len(printed) == 9
