@@ -104,7 +104,8 @@ def default_hint(hint: str, *kinds: type[Error]) -> Iterator[None]:
 
 def output_error(name: object, error: OSError) -> OutputError:
     """Return the error for an output called ``name`` that could not be written."""
-    return OutputError(name, error, "to write the result there")
+    hint = "create its folder first" if isinstance(error, FileNotFoundError) else ""
+    return OutputError(name, error, "to write the result there", hint=hint)
 
 
 class InvalidArgument(Error):

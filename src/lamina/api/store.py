@@ -21,7 +21,7 @@ from lamina.errors import Error, NotFound, default_hint
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
 from lamina.inputs.parsers import parse_jobs, parse_texts
-from lamina.inputs.roots import CHANNEL_HINT, LIST_HINT, MISSING_PATH_HINT, resolve_root
+from lamina.inputs.roots import CHANNEL_HINT, LIST_HINT, MISSING_PATH_HINT, explain_name, resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_store_access
 from lamina.messages.sizes import format_size
@@ -302,7 +302,8 @@ def _open_sources(
 def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:
     found = target.find(text) if "/" not in text else target.query([resolve_root(target, text).path]).keys()
     if not found:
-        raise NotFound(text, f"no such valid path in {target.folder}", "one", hint=LIST_HINT)
+        hint = explain_name(target, text) if "/" not in text else ""
+        raise NotFound(text, f"no such valid path in {target.folder}", "one", hint=hint or LIST_HINT)
     return found
 
 

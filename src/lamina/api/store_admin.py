@@ -133,7 +133,7 @@ def collect_garbage(
         OutputError: a file could not be removed. All other errors come before anything is removed.
 
     """
-    texts = _parse_roots(roots, all_paths=all_paths)
+    texts = _parse_roots(roots, all_paths=all_paths, hint="name what to keep; --all keeps nothing")
     with EmbeddedStore(parse_store_folder(embedded_store)) as target:
         if dry_run:
             return find_garbage(target, resolve_gc_roots(target, texts))
@@ -379,13 +379,15 @@ def public_key(file: StrPath) -> PublicKey:
     return read_key(Path(file)).public
 
 
-def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, ...]:
+def _parse_roots(
+    roots: str | Iterable[str], *, all_paths: bool, hint: str = "--all takes every path in the store"
+) -> tuple[str, ...]:
     """Return ``roots`` as a tuple, which is empty for all paths."""
     texts = parse_texts("contents", roots)
     if not texts and not all_paths:
-        raise InvalidArgument("roots", "none", "at least one", hint="--all means every path in the store")
+        raise InvalidArgument("ROOT", "none", "at least one", hint=hint)
     if texts and all_paths:
-        raise InvalidArgument("roots", f"{texts[0]} and all paths", "either roots or all paths")
+        raise InvalidArgument("ROOT", f"{texts[0]} and all paths", "one of the two")
     return texts
 
 
@@ -401,8 +403,9 @@ def _open_closure(
         open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
     )
     with opened as store:
+        paths = _resolve_roots(roots, store, folder, CHANNEL_HINT)
         with default_hint(MISSING_PATH_HINT, NotFound):
-            closure = resolve_closure(_resolve_roots(roots, store, folder, CHANNEL_HINT), store)
+            closure = resolve_closure(paths, store)
         store.prefetch(info.path for info in closure.bottom_up)
         yield store, closure
 

@@ -221,7 +221,7 @@ def _check_not_empty(spec: Spec) -> None:
             "none",
             "a store path or a package name, or a config that names a store path",
             hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1; an image without store "
-            "paths needs --name and files, such as those of --file and --with",
+            "paths needs --name and files, such as those of --file",
         )
 
 

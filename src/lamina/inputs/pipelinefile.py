@@ -32,7 +32,7 @@ def load(file: str) -> Pipeline:
 
     """
     subject = f"layering {file}"
-    document = read_json(file, subject, _EXPECTED, hint=f"what needs no file is {' or '.join(STRATEGIES)}")
+    document = read_json(file, subject, _EXPECTED, hint=f"{' and '.join(STRATEGIES)} need no file")
     pipeline = Pipeline.parse(document, subject)
     return resolve_links(pipeline, os.path.dirname(file))
 

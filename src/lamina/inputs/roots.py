@@ -74,7 +74,7 @@ def _resolve_name(store: Store, name: str, hint: str) -> StorePath:
         return found[0]
     if not found:
         got = "no valid path of that name in the store"
-        raise NotFound(short_repr(name), got, "one", hint=_explain_name(store, name) or hint)
+        raise NotFound(short_repr(name), got, "one", hint=explain_name(store, name) or hint)
     raise NotFound(
         short_repr(name),
         f"{len(found)} paths of that name",
@@ -83,7 +83,7 @@ def _resolve_name(store: Store, name: str, hint: str) -> StorePath:
     )
 
 
-def _explain_name(store: Store, name: str) -> str:
+def explain_name(store: Store, name: str) -> str:
     """Return a hint about what ``name`` may mean if it is not the name of a path; return an empty one otherwise."""
     if _is_base(name):
         return f"did you mean {STORE_DIR}/{name}?"
@@ -92,8 +92,8 @@ def _explain_name(store: Store, name: str) -> str:
     has_version = strip_version(name) != name
     names = store.names() if has_version else {strip_version(known) for known in store.names()}
     # A store may have a hundred thousand names, and comparing takes longer than leaving out most of them.
-    near = (known for known in names if known[:1] == name[:1] and abs(len(known) - len(name)) <= _MAX_DIFFERENCE)
-    return format_suggestion(name, near)
+    near = {known for known in names if known[:1] == name[:1] and abs(len(known) - len(name)) <= _MAX_DIFFERENCE}
+    return format_suggestion(name, near - {name})
 
 
 def _is_base(name: str) -> bool:

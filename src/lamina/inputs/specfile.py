@@ -152,7 +152,7 @@ def _argument_name(path: Path, key: str) -> str:
             path,
             f"argument {short_repr(key)}",
             "a spec file that does not turn the sandbox off",
-            hint="use --no-sandbox on the command line",
+            hint="only the command line can: lamina build --no-sandbox",
         )
     if name is None or name not in _ALLOWED:
         hint = format_suggestion(key, _SPELLINGS) or "lamina build --help lists the arguments, as options"

@@ -31,4 +31,5 @@ def resolve_store_link(text: str) -> str:
             return path
     if not os.path.lexists(path):
         raise NotFound(text, "nothing there", "a store path or a link to one")
-    raise InvalidArgument(text, f"a path outside {STORE_DIR}", "one in it")
+    hint = "lamina store add makes a store path of a file or folder"
+    raise InvalidArgument(text, f"a path outside {STORE_DIR}", "one in it", hint=hint)

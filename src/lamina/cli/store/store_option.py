@@ -173,7 +173,14 @@ def _is_embedded_store(store: str) -> bool:
     if is_remote(store) or not store:
         return False
     resolve_store_folder(store)
-    if not os.path.lexists(store) or is_cache_folder(store):
+    if not os.path.lexists(store):
+        from lamina.stores.unknown_locations import make_missing_error
+
+        error = make_missing_error(store)
+        if error.hint:  # it is meant to be something else than a new folder
+            raise error
+        return True
+    if is_cache_folder(store):
         return True
     from lamina.stores.embedded.store import may_become_store
 

@@ -42,5 +42,5 @@ class Trust:
             f"{narinfo.info.path} in {label}",
             got,
             f"one of {trusted}",
-            hint="--trusted-key NAME:BASE64 trusts a key, --no-verify-signatures whoever runs the cache",
+            hint="--trusted-key NAME:BASE64 trusts another key; --no-verify-signatures accepts any path of the cache",
         )

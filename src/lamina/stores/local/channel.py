@@ -120,7 +120,7 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     if cached and (cached.is_fresh or offline):
         return cached.to_channel(name, "")
     if offline:
-        raise Unavailable(f"list of {name}", "none that was kept", "one", hint="do without --offline once")
+        raise Unavailable(f"list of {name}", "none that was kept", "one", hint="run the command once without --offline")
     try:
         data = _fetch(url, opener, name)
         paths = _parse(data, name)

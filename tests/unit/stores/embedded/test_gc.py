@@ -82,7 +82,7 @@ def test_everything_is_removed_on_request(store: Path) -> None:
 
 def test_no_root_is_an_error(store: Path) -> None:
     ran = run_gc(store)
-    assert (ran.code, ran.error) == (2, "roots: got none, expected at least one")
+    assert (ran.code, ran.error) == (2, "ROOT: got none, expected at least one")
     assert "--all" in ran.stderr.splitlines()[-1]
     assert run_gc(store, "hello", "--all").code == 2
     assert len(names(store)) == CLOSURE
