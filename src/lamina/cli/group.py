@@ -15,6 +15,9 @@ import lamina
 from lamina.cli.lazy_group import LazyGroup
 from lamina.errors import output_error
 
+# click completes, instead of running a verb, while a shell sets this variable; the name follows from the program's.
+COMPLETION_VARIABLE = "_LAMINA_COMPLETE"
+
 # Verb → its line in ``lamina --help``. The module of the same name holds the verb as ``command``.
 VERBS = {
     "stream": "Stream an image to stdout, for docker load or podman load.",

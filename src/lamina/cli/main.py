@@ -36,12 +36,17 @@ def _print_version() -> bool:
 
 def _run(arguments: list[str]) -> None:
     import gc
+    import os
 
     gc.disable()  # imports make hardly any garbage; `LazyGroup` turns the collector on for the command
     import click
 
-    from lamina.cli.group import group
+    from lamina.cli.group import COMPLETION_VARIABLE, group
 
+    if COMPLETION_VARIABLE in os.environ:
+        from lamina.cli.completion import prepare_completion
+
+        prepare_completion()
     try:
         group.main(arguments, prog_name="lamina", standalone_mode=False)
     except click.Abort as error:
