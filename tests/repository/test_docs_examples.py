@@ -1,5 +1,6 @@
 """The commands and options in the docs exist, and the Python of the page about stores runs."""
 
+import inspect
 import itertools
 import re
 import shlex
@@ -114,7 +115,7 @@ def test_the_python_of_the_page_about_the_library_runs(
     printed = capsys.readouterr().out
     assert "6 of 6 paths fetched" in printed
     assert "no-such-package" in printed
-    assert len(LIBRARY) == 7
+    assert len(LIBRARY) == 8
 
 
 def test_the_main_job_is_the_same_in_the_readme_and_on_the_page_about_the_library() -> None:
@@ -140,3 +141,16 @@ def test_the_readme_shows_what_a_build_prints(tmp_path: Path, monkeypatch: pytes
     printed = _mask(result.output)
     assert [line for line in printed if line in shown] == [line for line in shown if line != "…"]
     assert len(printed) == 9
+
+
+def test_the_page_about_the_library_names_everything_that_reports_progress() -> None:
+    page = (REPOSITORY / "docs/library.md").read_text()
+    (listed,) = re.findall(r"All of these take `progress=`: (.*?)\.\n\n", page, re.DOTALL)
+    functions = {name: getattr(lamina, name) for name in dir(lamina)}
+    functions |= {f"Stream.{name}": one for name, one in vars(lamina.Stream).items() if not name.startswith("_")}
+    taking = {
+        name
+        for name, one in functions.items()
+        if inspect.isfunction(one) and "progress" in inspect.signature(one).parameters
+    }
+    assert {*re.findall(r"`([\w.]+)`", listed)} == taking

@@ -20,7 +20,8 @@ from lamina.api.outputs import open_counted_output, open_output
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
 from lamina.compression.compressors import choose_compressor
-from lamina.core.progress import Progress
+from lamina.core.names import StorePath
+from lamina.core.progress import FETCHED, Progress
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult, Draft, ImageWriter
@@ -33,6 +34,7 @@ from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
 from lamina.stores.cached import CachedStore
+from lamina.stores.path_progress import PathProgress
 from lamina.stores.store import StoreLike
 from lamina.system.cleanup import close_with
 from lamina.system.cpus import cpu_count
@@ -172,8 +174,12 @@ class Stream:
         with _open_layer_cache(spec.layer_cache, self._warnings) as layer_cache:
             yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
 
-    def script(self, output: StrPath) -> None:
+    def script(self, output: StrPath, *, progress: Progress | None = None) -> None:
         """Write an executable file that streams the image on any machine that has this Python and the store paths.
+
+        Args:
+            output: the file to write.
+            progress: receives the progress of downloading store paths.
 
         Raises:
             InvalidArgument: a store is not a folder on this machine, or ``output`` is a folder.
@@ -184,20 +190,27 @@ class Stream:
 
         self._check_open()
         file = parse_output_file(output)
-        self._fetch_missing()
+        self._fetch_missing(progress)
         write_script(self.draft, list_script_folders(self._spec), file)
 
     def _check_open(self) -> None:
         if not self.close.alive:
             raise InvalidArgument("stream", "a closed stream", "an open one", hint="write it before its block ends")
 
-    def _fetch_missing(self) -> None:
+    def _fetch_missing(self, progress: Progress | None) -> None:
         """Wait until the store paths that must be downloaded are here."""
         store = self.draft.store
-        paths = [path for plan in self.draft.plans for path in plan.paths]
-        store.prefetch(paths)
-        for path in paths:
+        sizes: dict[StorePath, int] = {}
+        for planned in self.draft.plans:
+            known = [size for _, size in planned.nars] or [0] * len(planned.paths)
+            sizes |= {path: size for path, size in zip(planned.paths, known, strict=True) if not store.is_local(path)}
+        reported = PathProgress(progress, f"Fetching {len(sizes)} store paths", sizes)
+        store.prefetch(sizes)
+        for path in sizes:
+            reported.start(path)
             store.location(path)
+            reported.finish(path, FETCHED)
+        reported.done()
 
 
 def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
@@ -329,7 +342,11 @@ def _open_layer_cache(file: str | None, warnings: list[str]) -> Iterator[LayerCa
 
 
 def inspect(
-    path: StrPath, *, platform: str | None = None, max_unpacked_size: int | str | None = None
+    path: StrPath,
+    *,
+    platform: str | None = None,
+    max_unpacked_size: int | str | None = None,
+    progress: Progress | None = None,
 ) -> ListResult[SourceImage]:
     """Return the images in an image file or an OCI layout; every digest is computed from its bytes.
 
@@ -338,6 +355,7 @@ def inspect(
         platform: return only the images for this platform, such as ``linux/arm64``; None for all.
         max_unpacked_size: the most bytes that the image may unpack to, as a number or a string such as ``4GiB``. By
             default 2 GiB, or a hundred times the length of a larger file.
+        progress: receives the progress of unpacking a compressed file, and of reading the layers of each image.
 
     Returns:
         The images, in the order of the file.
@@ -355,7 +373,7 @@ def inspect(
     from lamina.images.readers.open import open_images
 
     file, name = select.split_name(path)
-    selected = open_images(file, parse_size("max_unpacked_size", max_unpacked_size))
+    selected = open_images(file, parse_size("max_unpacked_size", max_unpacked_size), progress)
     if name is not None:
         selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
     if platform:

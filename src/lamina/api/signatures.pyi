@@ -445,6 +445,7 @@ def verify_store(
     *,
     embedded_store: StrPath,
     repair: bool = False,
+    progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
     verify_signatures: bool = True,
@@ -457,6 +458,7 @@ def verify_store(
     Args:
         embedded_store: the store's folder.
         repair: download damaged paths again. A path that no cache has stays as it is.
+        progress: receives the progress of hashing the paths.
         store: The binary caches that damaged paths are fetched from.
         trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
@@ -481,6 +483,7 @@ def export_paths(
     output: StrPath | Writable,
     embedded_store: StrPath,
     all_paths: bool = False,
+    progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
     verify_signatures: bool = True,
@@ -495,6 +498,7 @@ def export_paths(
         output: a file, written whole or not at all, or anything with a binary ``write``.
         embedded_store: the folder that the closure comes from.
         all_paths: write every path in ``embedded_store``; give no roots and no sources then.
+        progress: receives the progress of the work.
         store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
@@ -525,6 +529,7 @@ def push_paths(
     listings: bool = True,
     jobs: int | None = None,
     on_path: Callable[[StorePath], object] = ...,
+    progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
     verify_signatures: bool = True,
@@ -546,6 +551,7 @@ def push_paths(
         listings: write a listing of its files beside each NAR.
         jobs: the number of processors to use; None for all.
         on_path: is called with each path once it is in the cache.
+        progress: receives the progress of the work.
         store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.

@@ -16,7 +16,7 @@ from lamina.api.embedded_store import parse_store_folder
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.core.progress import Progress, ProgressItem, Work
+from lamina.core.progress import COPIED, FileProgress, Progress, ProgressItem, Work
 from lamina.errors import Error, NotFound, default_hint
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
@@ -28,7 +28,7 @@ from lamina.messages.sizes import format_size
 from lamina.stores.binary_cache.copying import CopyingStore
 from lamina.stores.binary_cache.fetch import Fetcher
 from lamina.stores.chained import ChainedStore
-from lamina.stores.embedded.add import AddedContent, NamedSource, add_content
+from lamina.stores.embedded.add import AddedContent, NamedSource, add_content, measure_source
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.stores.open import DEFAULT_CACHE, open_stores
@@ -135,6 +135,7 @@ def add_path(
     name: str | None = None,
     references: str | Sequence[str] = (),
     store: StrPath | StoreLike | Sequence[StrPath] = (),
+    progress: Progress | None = None,
 ) -> AddedPath:
     """Add a file or folder to the embedded store as a store path.
 
@@ -147,6 +148,7 @@ def add_path(
         name: the name of the store path; None for the name of ``source``.
         references: store paths and package names.
         store: other stores that references may come from, as in `stream_layered_image`.
+        progress: receives the progress of reading ``source``. It is read twice, so its size counts twice.
 
     Returns:
         The path's narinfo, with warnings.
@@ -168,7 +170,10 @@ def add_path(
         target = resources.enter_context(EmbeddedStore.open_or_create(parse_store_folder(embedded_store)))
         target.locks.hold_shared()
         others = resources.enter_context(_open_sources(spec, target, warnings))[0] if spec.store else None
-        content = AddedContent.read(named_source, {*target.hashes(), *(others.hashes() if others else ())})
+        size = measure_source(named_source) if progress else 0
+        reported = FileProgress(progress, f"Adding {named_source.name}", named_source.name, 2 * size)
+        hashes = {*target.hashes(), *(others.hashes() if others else ())}
+        content = AddedContent.read(named_source, hashes, reported.advance)
         paths = {resolve_root(target, text).path for text in roots}
         paths |= set(target.with_hashes(content.hashes))
         missing = content.hashes - {path.hash for path in paths}
@@ -178,7 +183,9 @@ def add_path(
             paths |= set(copied)
         for path in paths - target.query(paths).keys():
             raise NotFound(path, f"no such valid path in {target.folder}", "one, because --reference names it")
-        return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
+        narinfo = add_content(target, content, paths, reported.advance)
+        reported.finish(COPIED, size)
+        return AddedPath.of(narinfo, dict.fromkeys(warnings))
 
 
 def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> tuple[NarInfo, ...]:

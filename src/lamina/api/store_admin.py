@@ -22,6 +22,7 @@ from lamina.compression.nar import NarCompression
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
+from lamina.core.progress import COPIED, FileProgress, Progress
 from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, default_hint, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
@@ -58,6 +59,7 @@ def verify_store(
     *,
     embedded_store: StrPath,
     repair: bool = False,
+    progress: Progress | None = None,
     **sources: Unpack[StoreArguments],
 ) -> StoreCheck:
     """Hash every path in the embedded store again, and optionally repair damaged ones.
@@ -65,6 +67,7 @@ def verify_store(
     Args:
         embedded_store: the store's folder.
         repair: download damaged paths again. A path that no cache has stays as it is.
+        progress: receives the progress of hashing the paths.
         store: The binary caches that damaged paths are fetched from.
         **sources: those of `StoreArguments`.
 
@@ -80,7 +83,7 @@ def verify_store(
     spec = StoreSpec.parse(sources)
     with EmbeddedStore(parse_store_folder(embedded_store)) as target, ExitStack() as resources:
         urls = _cache_urls(spec, target) if repair else ()
-        checked = check_store(target)
+        checked = check_store(target, progress=progress)
         if not repair or not checked.damaged:
             return checked
         trust = make_trust(spec)
@@ -148,6 +151,7 @@ def export_paths(
     output: StrPath | Writable,
     embedded_store: StrPath,
     all_paths: bool = False,
+    progress: Progress | None = None,
     **sources: Unpack[StoreArguments],
 ) -> ListResult[StorePath]:
     """Write the closure of ``roots`` in the format of ``nix-store --export``.
@@ -157,6 +161,7 @@ def export_paths(
         output: a file, written whole or not at all, or anything with a binary ``write``.
         embedded_store: the folder that the closure comes from.
         all_paths: write every path in ``embedded_store``; give no roots and no sources then.
+        progress: receives the progress of the work.
         store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         **sources: those of `StoreArguments`.
 
@@ -179,13 +184,17 @@ def export_paths(
     else:
         opened = nullcontext(make_writer(output, str(getattr(output, "name", "output"))))
     with _open_closure(texts, spec, folder, warnings) as (store, closure), opened as out:
-        write_export(store, closure, out.write)
+        write_export(store, closure, out.write, progress)
         return ListResult((info.path for info in closure.bottom_up), warnings)
 
 
 @takes_old_arguments(tell="on_path")
 def import_paths(
-    source: StrPath | Readable, *, embedded_store: StrPath, on_path: Callable[[ImportedPath], object] = ignore
+    source: StrPath | Readable,
+    *,
+    embedded_store: StrPath,
+    on_path: Callable[[ImportedPath], object] = ignore,
+    progress: Progress | None = None,
 ) -> ListResult[ImportedPath]:
     """Import a stream that ``nix-store --export`` wrote into the embedded store, in one pass.
 
@@ -196,6 +205,7 @@ def import_paths(
         source: a file, or anything with a binary ``read``.
         embedded_store: the store's folder, which is created if it is missing.
         on_path: is called with each path once it is valid.
+        progress: receives the progress of reading ``source``. The size is 0 unless ``source`` is the name of a file.
 
     Returns:
         The imported paths, in the order of the stream.
@@ -209,29 +219,42 @@ def import_paths(
     """
     folder = parse_store_folder(embedded_store)
     if not isinstance(source, (str, os.PathLike)):
-        return _import_stream(folder, source, str(getattr(source, "name", "input")), on_path)
+        name = str(getattr(source, "name", "input"))
+        return _import_stream(folder, source, on_path, name, FileProgress(progress, f"Importing {name}", name, 0))
     try:
         opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
     except (OSError, ValueError) as error:
         raise InputError(source, error, "an export") from error
     with opened:
-        return _import_stream(folder, opened, os.fspath(source), on_path)
+        name, size = os.fspath(source), os.fstat(opened.fileno()).st_size
+        return _import_stream(folder, opened, on_path, name, FileProgress(progress, f"Importing {name}", name, size))
 
 
 def _import_stream(
-    folder: Path, source: Readable, name: str, on_path: Callable[[ImportedPath], object]
+    folder: Path,
+    source: Readable,
+    on_path: Callable[[ImportedPath], object],
+    name: str,
+    progress: FileProgress,
 ) -> ListResult[ImportedPath]:
+    read_bytes = 0
+
     def read(size: int) -> bytes:
+        nonlocal read_bytes
         try:
-            return source.read(size)
+            data = source.read(size)
         except OSError as error:
             raise InputError(name, error, "to read an export") from error
+        read_bytes += len(data)
+        progress.advance(len(data))
+        return data
 
     imported_paths = []
     with EmbeddedStore.open_or_create(folder) as target, error_context(name, FormatError):
         for imported in read_export(target, read):
             on_path(imported)
             imported_paths.append(imported)
+    progress.finish(COPIED, read_bytes)
     return ListResult(imported_paths)
 
 
@@ -247,6 +270,7 @@ def push_paths(
     listings: bool = True,
     jobs: int | None = None,
     on_path: Callable[[StorePath], object] = ignore,
+    progress: Progress | None = None,
     **sources: Unpack[StoreArguments],
 ) -> PushResult:
     """Copy the closure of ``roots`` to a binary cache, except paths that are there already.
@@ -263,6 +287,7 @@ def push_paths(
         listings: write a listing of its files beside each NAR.
         jobs: the number of processors to use; None for all.
         on_path: is called with each path once it is in the cache.
+        progress: receives the progress of the work.
         store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         **sources: those of `StoreArguments`.
 
@@ -292,7 +317,7 @@ def push_paths(
         closing(open_writable(to)) as target,
         _open_closure(texts, spec, folder, warnings) as (store, closure),
     ):
-        return replace(push(store, closure, target, options), warnings=tuple(warnings))
+        return replace(push(store, closure, target, options, progress), warnings=tuple(warnings))
 
 
 @takes_old_arguments(everything="all_paths")

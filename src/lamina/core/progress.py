@@ -57,6 +57,19 @@ class StorePathSubject:
         return f"copying path '{self._path}'..."
 
 
+class FileSubject:
+    """A file as the subject of an item: an image, a blob, an export, or what becomes a store path."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def headline(self, number: int) -> str:
+        """Return a line about the file."""
+        return f"reading '{self.name}'..."
+
+
 class ProgressItem:
     """One part of the work: a layer of an image, or a store path. Items are equal only to themselves.
 
@@ -90,7 +103,7 @@ class Work:
     Attributes:
         title: what comes of it for people, such as ``hello:1.4``.
         items: its parts, in order.
-        unit: what one item is: ``layer`` or ``path``.
+        unit: what one item is: ``layer``, ``path`` or ``file``.
         headline: the line of nixpkgs' builder that announces the work; empty if there is none.
 
     """
@@ -155,3 +168,29 @@ class Progress:
 
     def done(self) -> None:
         """Report that the work is done."""
+
+
+class FileProgress:
+    """Reports work on one file to ``progress``.
+
+    Args:
+        progress: Receives the progress; None for nothing.
+        title: What is done, for people.
+        name: The name of the file.
+        size: The number of bytes that will be read; 0 if it is unknown.
+    """
+
+    def __init__(self, progress: Progress | None, title: str, name: str, size: int) -> None:
+        self._progress = progress or Progress()
+        self._item = ProgressItem(1, size, FileSubject(name))
+        self._progress.begin(Work(title, (self._item,), "file"))
+        self._progress.start(self._item)
+
+    def advance(self, size: int) -> None:
+        """Report that ``size`` more bytes have been read."""
+        self._progress.advance(self._item, size)
+
+    def finish(self, outcome: str, size: int) -> None:
+        """Report that the work is done, how, and the size in bytes of what came of it."""
+        self._progress.finish(self._item, outcome, size)
+        self._progress.done()

@@ -38,8 +38,10 @@ def check_nar_hash(info: PathInfo, actual: BlobInfo) -> None:
         raise IntegrityError(info.path, f"a NAR of {actual.size} bytes", info.nar_size, hint=REPAIR_HINT)
 
 
-def check_nar(narinfo: NarInfo, extent: Extent) -> None:
+def check_nar(narinfo: NarInfo, extent: Extent, on_bytes: Callable[[memoryview], object] = ignore) -> None:
     """Read the NAR at ``extent`` and check its size, hash and structure against ``narinfo``.
+
+    Each part of the NAR is passed to ``on_bytes``.
 
     The content address is checked too if nothing else vouches for the path.
     Raises `IntegrityError`, `FormatError`, `Unavailable`.
@@ -47,7 +49,12 @@ def check_nar(narinfo: NarInfo, extent: Extent) -> None:
     # A signature vouches for the NAR hash, and so for the content.
     unsigned = replace(narinfo, address="") if narinfo.signatures else narinfo
     content_check = ContentCheck(unsigned, narinfo.info.path, is_vouched=ignore)
-    writer = HashingWriter(content_check.feed)
+
+    def feed(data: memoryview) -> None:
+        content_check.feed(data)
+        on_bytes(data)
+
+    writer = HashingWriter(feed)
     copy((extent,), writer)
     check_nar_hash(narinfo.info, writer.blob_info)
     content_check.finish()

@@ -136,8 +136,11 @@ def transfer(pieces: Iterable[Piece], write: Write, buffers: TransferBuffers | N
     return BlobInfo(digest, size)
 
 
-def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> BlobInfo:
-    """Hash ``pieces``, and copy them to ``buffer``, which must have room for all. Raises what `fill` raises."""
+def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None, on_bytes: OnBytes = ignore) -> BlobInfo:
+    """Hash ``pieces``, and copy them to ``buffer``, which must have room for all.
+
+    ``on_bytes`` is called with the size of each portion that was hashed. Raises what `fill` raises.
+    """
     digest = hashlib.sha256()
     window = memoryview(bytearray(_CHUNK_SIZE)) if buffer is None else buffer[:_CHUNK_SIZE]
     hashed = 0
@@ -146,6 +149,7 @@ def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> Bl
         nonlocal hashed
         digest.update(view)
         hashed += len(view)
+        on_bytes(len(view))
         return window if buffer is None else buffer[hashed : hashed + _CHUNK_SIZE]
 
     size = fill(pieces, window, next_buffer)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Extent
+from lamina.core.progress import INTACT, REUSED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
 from lamina.formats.json_toml import parse_json
 from lamina.formats.platform import Platform
@@ -24,7 +26,7 @@ from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceL
 from lamina.images.readers.unpack import Unpacker
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader, read_head
-from lamina.system.transfer import BlobInfo, hash_pieces
+from lamina.system.transfer import BlobInfo, OnBytes, hash_pieces
 
 # The longest document that containerd reads, in bytes.
 _MAX_DOCUMENT_SIZE = 20 << 20
@@ -58,8 +60,9 @@ class JsonDocument:
 class Blobs:
     """Reads images from ``members`` and checks them; ``unpacker`` decompresses what is compressed."""
 
-    def __init__(self, members: Members, unpacker: Unpacker) -> None:
+    def __init__(self, members: Members, unpacker: Unpacker, progress: Progress | None = None) -> None:
         self._members = members
+        self._progress = progress or Progress()
         self._unpacker = unpacker
         self._contents_by_blob: dict[Extent, _BlobContent] = {}
         self._store_paths_by_blob: dict[Extent, tuple[StorePath, ...]] = {}
@@ -136,33 +139,41 @@ class Blobs:
         diff_ids = [parse_digest(text) for text in parse_strings(f"{config_name}: diff_ids", rootfs.get("diff_ids"))]
         if len(diff_ids) != len(blobs):
             raise IntegrityError("rootfs", f"{len(diff_ids)} diff IDs", f"{len(blobs)}, one for each layer")
-        layers = tuple(map(self._read_layer, count(1), layer_names, blobs, diff_ids))
+        items = tuple(map(ProgressItem, count(1), (blob.length for blob in blobs), map(FileSubject, layer_names)))
+        self._progress.begin(Work(repo_tags[0] if repo_tags else config_name, items))
+        layers = tuple(map(self._read_layer, items, layer_names, blobs, diff_ids))
+        self._progress.done()
         return SourceImage(config.digest, repo_tags, config.text, config.value, layers, index_platform=index_platform)
 
-    def _read_layer(self, number: int, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
+    def _read_layer(self, item: ProgressItem, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
+        is_known = blob in self._contents_by_blob
         try:
-            content = self._contents_by_blob[blob] = self._contents_by_blob.get(blob) or self._read_content(blob)
+            if not is_known:
+                self._progress.start(item)
+                self._contents_by_blob[blob] = self._read_content(blob, partial(self._progress.advance, item))
+            content = self._contents_by_blob[blob]
             name_match = _NAMED_BLOB.fullmatch(name)
             if name_match and name_match[1] != content.blob.digest.hex:
                 raise IntegrityError(got=content.blob.digest, expected="the digest in its name")
             if content.uncompressed.digest != diff_id:
-                raise IntegrityError(f"layer {number}", content.uncompressed.digest, diff_id)
+                raise IntegrityError(f"layer {item.number}", content.uncompressed.digest, diff_id)
             if blob not in self._store_paths_by_blob:
                 self._store_paths_by_blob[blob] = self._find_store_paths(content.tar)
             paths = self._store_paths_by_blob[blob]
         except (FormatError, IntegrityError) as error:
             error.add_context(name)
             raise
+        self._progress.finish(item, REUSED if is_known else INTACT, blob.length)
         return SourceLayer(
             name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._unpacker.workspace
         )
 
-    def _read_content(self, blob: Extent) -> _BlobContent:
+    def _read_content(self, blob: Extent, on_bytes: OnBytes) -> _BlobContent:
         if detect_compression(read_head(blob, MAGIC_SIZE)) == "none":
-            blob_info = hash_pieces([blob])
+            blob_info = hash_pieces([blob], on_bytes=on_bytes)
             return _BlobContent(blob_info, blob_info, blob)
         with open_reader(blob) as read:
-            unpacked = self._unpacker.unpack(_ExtentStream(blob, read))
+            unpacked = self._unpacker.unpack(_ExtentStream(blob, read, on_bytes))
         return _BlobContent(unpacked.outer, unpacked.inner, unpacked.content)
 
     def _find_store_paths(self, tar: Extent) -> tuple[StorePath, ...]:
@@ -197,11 +208,15 @@ class _BlobContent:
 
 
 class _ExtentStream:
-    """An extent as a stream of bytes; ``file`` is the file that the extent is a part of."""
+    """An extent as a stream of bytes; ``file`` is the file that the extent is a part of.
 
-    def __init__(self, blob: Extent, read: Read) -> None:
+    ``on_bytes`` is called with the size of each portion that was read.
+    """
+
+    def __init__(self, blob: Extent, read: Read, on_bytes: OnBytes) -> None:
         self.file = blob.file
         self._read = read
+        self._on_bytes = on_bytes
         self._offset = 0
 
     def readinto(self, buffer: Any, /) -> int:
@@ -209,6 +224,7 @@ class _ExtentStream:
         data = self._read(self._offset, len(buffer))
         buffer[: len(data)] = data
         self._offset += len(data)
+        self._on_bytes(len(data))
         return len(data)
 
 

@@ -6,11 +6,14 @@ read in place; nothing of it is copied.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
+from lamina.core.progress import COPIED, FileProgress, Progress
 from lamina.errors import FormatError, InputError, IntegrityError, Unavailable
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
@@ -23,13 +26,16 @@ from lamina.images.readers.source_image import SourceImage, deduplicate
 from lamina.images.readers.unpack import Unpacker, get_extent
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import read_head
+from lamina.system.transfer import OnBytes
 
 # The file by which a folder of skopeo's transport ``dir:`` is recognised, and its beginning (containers/image,
 # directory).
 _DIRECTORY_VERSION, _DIRECTORY_MARK = "version", b"Directory Transport Version"
 
 
-def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
+def open_images(
+    path: Path, max_unpacked: int | None = None, progress: Progress | None = None
+) -> tuple[SourceImage, ...]:
     """Return all images in the file or folder at ``path``.
 
     ``path`` is a docker-archive or an OCI layout in a tar, uncompressed or compressed with gzip, zstd or xz, or a
@@ -42,6 +48,7 @@ def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImag
     Args:
         path: the file or folder.
         max_unpacked: the most bytes that all unpacked data may take; None is the default of `Unpacker`.
+        progress: receives the progress: the unpacking of a compressed file, then the layers of each image.
 
     Raises:
         NotFound: the path does not exist, or is a folder without an image.
@@ -53,7 +60,7 @@ def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImag
     """
     unpacker = Unpacker(max_unpacked)
     try:
-        blobs = Blobs(_open_members(path, unpacker), unpacker)
+        blobs = Blobs(_open_members(path, unpacker, progress), unpacker, progress)
         return _read_images(blobs)
     except Unavailable as error:  # extents raise errors meant for stores
         raise error.convert(InputError).add_context(path) from error
@@ -73,7 +80,7 @@ def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
     return images
 
 
-def _open_members(path: Path, unpacker: Unpacker) -> Members:
+def _open_members(path: Path, unpacker: Unpacker, progress: Progress | None) -> Members:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -83,7 +90,10 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
             if detect_compression(read_head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
-            return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)
+            reported = FileProgress(progress, f"Unpacking {path.name}", path.name, os.fstat(file.fileno()).st_size)
+            content = unpacker.unpack(_ReportedFile(file, reported.advance), _require_tar_header).content
+            reported.finish(COPIED, content.length)
+            return ArchiveMembers(content)
     except OSError as error:
         raise InputError(path, error, "an image file") from error
     except ValueError as error:
@@ -91,6 +101,20 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
     except FormatError as error:
         error.expected += ", as in a docker-archive or an OCI layout"
         raise
+
+
+class _ReportedFile:
+    """A file of which ``on_bytes`` is called with the size of each portion that was read."""
+
+    def __init__(self, file: io.FileIO, on_bytes: OnBytes) -> None:
+        self._file = file
+        self._on_bytes = on_bytes
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Fill the beginning of ``buffer`` and return the number of bytes; 0 means the end."""
+        length = self._file.readinto(buffer)
+        self._on_bytes(length or 0)
+        return length
 
 
 def _open_folder(path: Path) -> Members:

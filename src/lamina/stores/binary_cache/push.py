@@ -23,6 +23,7 @@ from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
+from lamina.core.progress import REUSED, SENT, Progress
 from lamina.errors import FormatError, output_error
 from lamina.formats import nar_listing, narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
@@ -31,6 +32,7 @@ from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.messages.sizes import format_size
 from lamina.stores.nars import copy_nar, find_narinfo
+from lamina.stores.path_progress import PathProgress
 from lamina.stores.store import Store
 from lamina.stores.transport import WritableTransport
 from lamina.system.locations import list_location
@@ -84,8 +86,10 @@ class PushResult:
         return f"<PushResult: {counts}, {format_size(self.size)}>"
 
 
-def push(store: Store, closure: Closure, cache: WritableTransport, options: PushOptions) -> PushResult:
-    """Copy ``closure`` from ``store`` to ``cache``.
+def push(
+    store: Store, closure: Closure, cache: WritableTransport, options: PushOptions, progress: Progress | None = None
+) -> PushResult:
+    """Copy ``closure`` from ``store`` to ``cache``, and report it to ``progress``.
 
     Raises:
         IntegrityError: A path's NAR does not match its path info.
@@ -100,7 +104,9 @@ def push(store: Store, closure: Closure, cache: WritableTransport, options: Push
     ):
         infos = closure.bottom_up
         present = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
-        run = _Push(store, closure, cache, options, folder.path)
+        missing = {info.path: info.nar_size for info, found in present.items() if not found}
+        title = f"Sending {len(missing)} of {len(infos)} store paths"
+        run = _Push(store, closure, cache, options, folder.path, PathProgress(progress, title, missing))
         try:
             return run.push(
                 {info.path: found for info, found in present.items() if found}, compression_pool, network_pool
@@ -156,13 +162,20 @@ class _Push:
     """One push; compressed NARs are in ``folder`` until they are sent. ``stopping`` ends running compressions early."""
 
     def __init__(
-        self, store: Store, closure: Closure, cache: WritableTransport, options: PushOptions, folder: Path
+        self,
+        store: Store,
+        closure: Closure,
+        cache: WritableTransport,
+        options: PushOptions,
+        folder: Path,
+        progress: PathProgress,
     ) -> None:
         self._store = store
         self._closure = closure
         self._cache = cache
         self._options = options
         self._folder = folder
+        self._progress = progress
         self.stopping = Event()
 
     def push(
@@ -189,6 +202,7 @@ class _Push:
                     changed.append(path)
                 else:
                     done.append(path)
+                    self._progress.finish(path, SENT if nars[path].is_new else REUSED)
                     self._options.on_path(path)
                     order.done(path)
                     newly_complete = order.get_ready()
@@ -197,6 +211,7 @@ class _Push:
             for path in dict.fromkeys(changed):
                 if path in nars and path in complete:
                     running[network_pool.submit(partial(self._write_metadata, missing[path], nars[path]))] = path
+        self._progress.done()
         size = sum(sent.file.size for sent in nars.values() if sent.is_new)
         return PushResult(tuple(done), newly_signed, len(present) - len(newly_signed), size)
 
@@ -247,7 +262,7 @@ class _Push:
                             raise _StoppedError
                         compressor.write(data)
 
-                    copy_nar(self._store, info, write)
+                    copy_nar(self._store, info, self._progress.start(info.path, write))
         except OSError as error:
             raise output_error(str(self._folder), error) from error
         return writer.blob_info

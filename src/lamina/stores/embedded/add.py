@@ -16,7 +16,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import HASH_LENGTH, Digest, StorePath
+from lamina.core.nodes import Extent
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import InputError, IntegrityError, InvalidArgument, NotFound, StoreError
 from lamina.formats import nar
@@ -28,7 +30,7 @@ from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.integrity import check_incoming
 from lamina.system.fd_writer import FunctionOutput
-from lamina.system.transfer import copy
+from lamina.system.transfer import OnBytes, copy
 from lamina.system.walk import walk
 
 _ANY_HASH = "0" * HASH_LENGTH
@@ -84,8 +86,8 @@ class AddedContent:
     hashes: frozenset[str]
 
     @classmethod
-    def read(cls, named: NamedSource, hashes: Iterable[str]) -> AddedContent:
-        """Read the source once and search it for ``hashes``.
+    def read(cls, named: NamedSource, hashes: Iterable[str], on_bytes: OnBytes = ignore) -> AddedContent:
+        """Read the source once and search it for ``hashes``; call ``on_bytes`` with the size of each portion.
 
         Raises:
             FormatError: The source contains a socket, a device or a pipe.
@@ -94,19 +96,22 @@ class AddedContent:
         """
         scanner = HashScanner({*hashes, named.own_hash} - {""})
         try:
-            digest = _hash_source(named, scanner.feed)
+            digest = _hash_source(named, scanner.feed, on_bytes)
         except StoreError as error:  # `walk` raises errors meant for store paths
             raise error.convert(InputError) from error
         return cls(named, digest, named.own_hash in scanner.found, frozenset(scanner.found - {named.own_hash}))
 
 
-def add_content(store: EmbeddedStore, content: AddedContent, references: Collection[StorePath]) -> NarInfo:
+def add_content(
+    store: EmbeddedStore, content: AddedContent, references: Collection[StorePath], on_bytes: OnBytes = ignore
+) -> NarInfo:
     """Add ``content`` to ``store`` unless it is there already, and return its narinfo.
 
     Args:
         store: The store to add to.
         content: What was read from the source.
         references: The references other than the path itself; they are valid in ``store``.
+        on_bytes: Is called with the size of each portion that was read again; not if the path is there already.
 
     Raises:
         IntegrityError: The source is not what was read before.
@@ -121,7 +126,7 @@ def add_content(store: EmbeddedStore, content: AddedContent, references: Collect
         if narinfo and store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
             return narinfo
         with store.create_incoming() as incoming:
-            _write(content, path, incoming)
+            _write(content, path, incoming, on_bytes)
             nar = incoming.blob_info
             self_reference = (path,) if content.self_reference else ()
             info = PathInfo(path, nar.digest, nar.size, frozenset((*references, *self_reference)))
@@ -131,23 +136,32 @@ def add_content(store: EmbeddedStore, content: AddedContent, references: Collect
         return store.publish(narinfo)
 
 
-def _write(content: AddedContent, path: StorePath, incoming: IncomingFile) -> None:
+def _write(content: AddedContent, path: StorePath, incoming: IncomingFile, on_bytes: OnBytes) -> None:
     """Read the source again, and write it with the hash of ``path`` in place of its own hash."""
     named = content.named
     try:
         if content.self_reference:
             rewriter = Rewriter(named.own_hash.encode(), path.hash.encode())
-            digest = _hash_source(named, lambda data: incoming.write(rewriter.feed(data)))
+            digest = _hash_source(named, lambda data: incoming.write(rewriter.feed(data)), on_bytes)
             incoming.write(rewriter.close())
         else:
-            digest = _hash_source(named, incoming.write)
+            digest = _hash_source(named, incoming.write, on_bytes)
     except NotFound as error:
         raise IntegrityError(named.source, "nothing there", "what was there a moment ago") from error
     if digest != content.digest:
         raise IntegrityError(named.source, "other content than a moment ago", "the same")
 
 
-def _hash_source(named: NamedSource, write: Callable[[memoryview], object]) -> Digest:
+def measure_source(named: NamedSource) -> int:
+    """Return the size of the source's NAR in bytes, without reading a file. Raises what `AddedContent.read` raises."""
+    try:
+        pieces = nar.dump(walk(os.fsencode(named.source)))
+        return sum(piece.length if isinstance(piece, Extent) else len(piece) for piece in pieces)
+    except StoreError as error:
+        raise error.convert(InputError) from error
+
+
+def _hash_source(named: NamedSource, write: Callable[[memoryview], object], on_bytes: OnBytes) -> Digest:
     """Pass the NAR of the source to ``write``; return its hash, modulo the hash of the source itself."""
     modulo, plain = ModuloHash(named.own_hash or _ANY_HASH), hashlib.sha256()
     feed = modulo.feed if named.own_hash else plain.update
@@ -156,5 +170,5 @@ def _hash_source(named: NamedSource, write: Callable[[memoryview], object]) -> D
         feed(data)
         write(data)
 
-    copy(nar.dump(walk(os.fsencode(named.source))), FunctionOutput(feed_and_write))
+    copy(nar.dump(walk(os.fsencode(named.source))), FunctionOutput(feed_and_write), on_bytes)
     return Digest(modulo.digest() if named.own_hash else plain.digest())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lamina.core.closure import Closure
 from lamina.core.pathinfo import PathInfo
+from lamina.core.progress import COPIED, Progress
 from lamina.errors import NotFound
 from lamina.formats import nix_export
 from lamina.formats.content_address import ContentAddress
@@ -22,21 +23,26 @@ from lamina.formats.nix_export import END, NEXT, ExportedPath
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.nars import copy_nar, find_narinfo
+from lamina.stores.path_progress import PathProgress
 from lamina.stores.store import Store
 from lamina.system.transfer import Write
 
 
-def write_export(store: Store, closure: Closure, write: Write) -> None:
-    """Pass an export of ``closure`` in ``store``, references first, to ``write``.
+def write_export(store: Store, closure: Closure, write: Write, progress: Progress | None = None) -> None:
+    """Pass an export of ``closure`` in ``store``, references first, to ``write``, and report it to ``progress``.
 
     Raises `IntegrityError` for a path whose NAR does not match its path info; the export is incomplete then.
     """
+    sizes = {info.path: info.nar_size for info in closure.bottom_up}
+    reported = PathProgress(progress, f"Exporting {len(sizes)} store paths", sizes)
     for info in closure.bottom_up:
         write(memoryview(NEXT))
-        copy_nar(store, info, write)
+        copy_nar(store, info, reported.start(info.path, write))
         deriver = find_narinfo(store, info).deriver
         write(memoryview(ExportedPath(info.path, info.references, deriver).dump()))
+        reported.finish(info.path, COPIED)
     write(memoryview(END))
+    reported.done()
 
 
 @dataclass(frozen=True, slots=True)

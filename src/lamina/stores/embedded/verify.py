@@ -6,16 +6,19 @@ not checked again: that happened when the path was added, or the user turned the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import StorePath
+from lamina.core.progress import DAMAGED, INTACT, Progress
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
 from lamina.messages.sizes import format_size
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.stray_files import find_orphans, find_stray_files
 from lamina.stores.integrity import check_nar
+from lamina.stores.path_progress import PathProgress
 from lamina.system.cpus import cpu_count
 from lamina.system.threads import ThreadPool
 
@@ -68,12 +71,13 @@ class StoreCheck:
         return self.intact + len({damage.hash for damage in (*self.damaged, *self.mended)})
 
 
-def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
+def check_store(store: EmbeddedStore, threads: int = 0, progress: Progress | None = None) -> StoreCheck:
     """Hash the NAR of every path in ``store`` and check its references.
 
     Args:
         store: The store.
         threads: The number of threads, 0 for the number of processors.
+        progress: Receives the progress of the work.
 
     Raises:
         Unavailable: The store cannot be read.
@@ -81,8 +85,11 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
     store.locks.hold_shared()
     narinfos, damaged = _read_narinfos(store)
     valid = {narinfo.info.path for narinfo in narinfos}
+    sizes = {narinfo.info.path: narinfo.info.nar_size for narinfo in narinfos}
+    reported = PathProgress(progress, f"Verifying {len(sizes)} store paths", sizes)
     with ThreadPool(threads or cpu_count(), "lamina-check") as pool:
-        faults = pool.map(lambda narinfo: _find_fault(store, narinfo), narinfos)
+        faults = pool.map(lambda narinfo: _find_reported_fault(store, narinfo, reported), narinfos)
+    reported.done()
     damaged += [
         DamagedPath(narinfo.info.path.hash, fault) for narinfo, fault in zip(narinfos, faults, strict=True) if fault
     ]
@@ -151,11 +158,19 @@ def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPat
     return narinfos, damaged
 
 
-def _find_fault(store: EmbeddedStore, narinfo: NarInfo) -> str:
+def _find_reported_fault(store: EmbeddedStore, narinfo: NarInfo, progress: PathProgress) -> str:
+    """Return what is wrong with the NAR of a path, and report that to ``progress``."""
+    path = narinfo.info.path
+    fault = _find_fault(store, narinfo, progress.start(path))
+    progress.finish(path, DAMAGED if fault else INTACT)
+    return fault
+
+
+def _find_fault(store: EmbeddedStore, narinfo: NarInfo, on_bytes: Callable[[memoryview], object] = ignore) -> str:
     """Return what is wrong with the NAR of a path, or an empty text; references are not checked."""
     try:
         extent = store.nar_extent(narinfo)
-        check_nar(narinfo, extent)
+        check_nar(narinfo, extent, on_bytes)
     except _DAMAGE_ERRORS as error:
         return str(error.add_context(narinfo.info.path))
     return ""
