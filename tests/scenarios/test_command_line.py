@@ -388,6 +388,15 @@ def test_inspect_prints_the_name_the_platform_and_the_layers_of_an_archive(store
     assert layers[-1].endswith("  no store paths")
 
 
+def test_plan_and_inspect_call_a_layer_by_its_largest_path(store: FakeStore) -> None:
+    flags = ("hello", "--store", store.root, "--max-layers", "3")
+    planned = run("plan", *flags).stdout.decode().splitlines()[1:-1]
+    run("build", *flags, "-o", "x.tar")
+    inspected = run("inspect", "x.tar").stdout.decode().split("\n\n")[1].splitlines()[1:-1]
+    assert [re.split("  +", line)[-2] for line in planned] == [re.split("  +", line)[-1] for line in inspected]
+    assert any(line.endswith(" +2") for line in inspected)
+
+
 def test_inspect_prints_whole_digests_and_store_paths_if_asked(store: FakeStore) -> None:
     run("build", "hello", "--store", store.root, "--max-layers", "3", "-o", "x.tar")
     document = json.loads(run("inspect", "x.tar", "--json").stdout)

@@ -54,7 +54,7 @@ def _list_fields(image: SourceImage, *, full: bool) -> Iterator[tuple[str, str]]
 def _print_layers(layers: Sequence[SourceLayer], *, full: bool) -> None:
     columns = [Column("LAYER", is_number=True), Column("SIZE", is_number=True), Column("DIFF ID", style="dim")]
     if full:
-        columns.append(Column("DIGEST", style="dim"))
+        columns += [Column("DIGEST", style="dim"), Column("PATH SIZE", is_number=True)]
     columns.append(Column("PATH" if full else "PATHS", is_flexible=True))
     list_rows = _list_paths if full else _list_layer
     rows = (row for number, layer in enumerate(layers, 1) for row in list_rows(str(number), layer))
@@ -62,11 +62,14 @@ def _print_layers(layers: Sequence[SourceLayer], *, full: bool) -> None:
 
 
 def _list_layer(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
-    yield number, format_size(layer.size), shorten_digest(layer.diff_id), summarize_layer_paths(layer.paths)
+    paths = summarize_layer_paths(layer.paths, layer.path_sizes)
+    yield number, format_size(layer.size), shorten_digest(layer.diff_id), paths
 
 
 def _list_paths(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
-    first, *others = map(str, layer.paths or (NO_PATHS,))
-    yield number, format_size(layer.size), str(layer.diff_id), str(layer.digest), first
-    for path in others:
-        yield number, "", "", "", path
+    cells = [format_size(layer.size), str(layer.diff_id), str(layer.digest)]
+    if not layer.paths:
+        yield number, *cells, "", NO_PATHS
+    for path, size in zip(layer.paths, layer.path_sizes, strict=True):
+        yield number, *cells, format_size(size), str(path)
+        cells = ["", "", ""]

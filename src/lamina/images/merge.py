@@ -116,5 +116,5 @@ def write_merged(
 
 def _make_source(number: int, layer: SourceLayer) -> FinishedLayer:
     message = f"Adding layer {number} from {cut(layer.name)}"
-    name = summarize_layer_paths(layer.paths) if layer.paths else cut(layer.name)
+    name = summarize_layer_paths(layer.paths, layer.path_sizes) if layer.paths else cut(layer.name)
     return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.workspace, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -65,7 +66,7 @@ class Blobs:
         self._progress = progress or Progress()
         self._unpacker = unpacker
         self._contents_by_blob: dict[Extent, _BlobContent] = {}
-        self._store_paths_by_blob: dict[Extent, tuple[StorePath, ...]] = {}
+        self._store_paths_by_blob: dict[Extent, Mapping[StorePath, int]] = {}
         self._document_bytes = 0
         self._value_count = 0
         self._layer_count = 0
@@ -159,13 +160,21 @@ class Blobs:
                 raise IntegrityError(f"layer {item.number}", content.uncompressed.digest, diff_id)
             if blob not in self._store_paths_by_blob:
                 self._store_paths_by_blob[blob] = self._find_store_paths(content.tar)
-            paths = self._store_paths_by_blob[blob]
+            sizes = self._store_paths_by_blob[blob]
         except (FormatError, IntegrityError) as error:
             error.add_context(name)
             raise
         self._progress.finish(item, REUSED if is_known else INTACT, blob.length)
         return SourceLayer(
-            name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._unpacker.workspace
+            name,
+            diff_id,
+            content.blob.digest,
+            content.blob.size,
+            blob,
+            content.tar,
+            tuple(sizes),
+            tuple(sizes.values()),
+            self._unpacker.workspace,
         )
 
     def _read_content(self, blob: Extent, on_bytes: OnBytes) -> _BlobContent:
@@ -176,12 +185,12 @@ class Blobs:
             unpacked = self._unpacker.unpack(_ExtentStream(blob, read, on_bytes))
         return _BlobContent(unpacked.outer, unpacked.inner, unpacked.content)
 
-    def _find_store_paths(self, tar: Extent) -> tuple[StorePath, ...]:
-        """Return the store paths of which the layer ``tar`` has members, in the tar's order.
+    def _find_store_paths(self, tar: Extent) -> Mapping[StorePath, int]:
+        """Return the store paths of which the layer ``tar`` has members, in the tar's order, with their files' sizes.
 
         Raises `FormatError` for names that lead out of the root, and if there are too many members.
         """
-        bases: dict[bytes, None] = {}
+        sizes: dict[bytes, int] = {}
         with open_reader(tar) as read:
             for header in read_headers(read, tar.length):
                 self._member_count += 1
@@ -191,11 +200,11 @@ class Blobs:
                 if header.kind is EntryKind.LINK:
                     _check_name(header.target)
                 match = _STORE_MEMBER.match(header.name)
-                if match and match[1] not in bases:
-                    bases[match[1]] = None
-                    if len(bases) > _MAX_STORE_PATHS:
+                if match:
+                    sizes[match[1]] = sizes.get(match[1], 0) + header.size
+                    if len(sizes) > _MAX_STORE_PATHS:
                         raise FormatError(got=f"more than {_MAX_STORE_PATHS} names in {STORE_DIR}", expected="fewer")
-        return tuple(path for path in map(_try_parse_store_path, bases) if path)
+        return {path: size for base, size in sizes.items() if (path := _try_parse_store_path(base))}
 
 
 @dataclass(frozen=True, slots=True)

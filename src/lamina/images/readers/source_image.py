@@ -32,6 +32,7 @@ class SourceLayer:
         blob: where that file is.
         tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
         paths: the store paths of which the tar has members.
+        path_sizes: the size in bytes of the files of each of these paths in the tar, in the same order.
         workspace: the temporary folder that holds the tar; None if it is elsewhere.
     """
 
@@ -42,10 +43,11 @@ class SourceLayer:
     blob: Extent
     tar: Extent
     paths: tuple[StorePath, ...]
+    path_sizes: tuple[int, ...]
     workspace: TempDir | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        paths = summarize_layer_paths(self.paths)
+        paths = summarize_layer_paths(self.paths, self.path_sizes)
         return f"<SourceLayer {shorten_digest(self.digest)}: {paths}, {format_size(self.size)}>"
 
 

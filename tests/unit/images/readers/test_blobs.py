@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.image_files import config, layer, sha256, tar
+from tests.support.image_files import config, dump_layer, layer, sha256, tar
 
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, IntegrityError
@@ -34,6 +34,15 @@ def test_an_image_is_read_with_its_layers_and_their_store_paths(tmp_path: Path) 
     (only,) = found.layers
     assert (only.name, str(only.diff_id), only.size) == ("l", sha256(LAYER), len(LAYER))
     assert [path.base for path in only.paths] == [BASE]
+
+
+def test_the_files_of_each_store_path_are_measured(tmp_path: Path) -> None:
+    other = "1" * 32 + "-words"
+    made = dump_layer([(f"nix/store/{BASE}/a", b"123"), (f"nix/store/{other}/b", b"12"), (f"nix/store/{BASE}/c", b"1")])
+    found = open_blobs(tmp_path, {"config.json": config([made]), "l": made}).read_image("config.json", ["l"])
+    (only,) = found.layers
+    assert [path.base for path in only.paths] == [BASE, other]
+    assert only.path_sizes == (4, 2)
 
 
 def test_a_missing_member_is_named(tmp_path: Path) -> None:
