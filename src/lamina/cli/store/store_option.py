@@ -113,10 +113,15 @@ def choose_destination(to: str | None, sources: Sequence[str] = ()) -> str:
             )
         return resolve_store_folder(to, "to")
     for source in sources:
-        if _is_embedded_store(source):
-            reading = f"--store file://{os.path.abspath(source)} reads from it"
-            hint = f"--to {source} writes to it{f', {reading}' if os.path.lexists(source) else ''}"
-            raise InvalidArgument("store", f"{short_repr(source)} without --to", "a store to read from", hint=hint)
+        if not _is_embedded_store(source):
+            continue
+        writing = f"--to {source} writes to it"
+        if not is_cache_folder(source):
+            got = "an empty folder" if os.path.lexists(source) else "nothing there"
+            raise InvalidArgument(f"store {source}", got, "a store to read from", hint=writing)
+        reading = f"--store file://{os.path.abspath(source)} reads from it"
+        got = "an embedded store without --to"
+        raise InvalidArgument(f"store {source}", got, "a destination as well", hint=f"{writing}, {reading}")
     return get_default_embedded_store()
 
 

@@ -49,14 +49,24 @@ def test_a_destination_is_named_or_that_of_the_user(tmp_path: Path, home: Path) 
         choose_destination(URL)
 
 
-@pytest.mark.parametrize("name", ["new", "empty", "filled"])
-def test_a_source_that_was_a_destination_in_earlier_versions_is_refused_without_one(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("new", "got nothing there, expected a store to read from"),
+        ("empty", "got an empty folder, expected a store to read from"),
+        ("filled", "got an embedded store without --to, expected a destination as well"),
+    ],
+)
+def test_a_source_that_was_a_destination_in_earlier_versions_is_refused_without_one(
+    name: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     fetch_example(tmp_path / "filled")
     folder = tmp_path / name
-    with pytest.raises(InvalidArgument, match="without --to, expected a store to read from") as caught:
+    with pytest.raises(InvalidArgument) as caught:
         choose_destination(None, [URL, str(folder)])
-    reading = f", --store file://{folder} reads from it" if folder.exists() else ""
+    assert str(caught.value) == f"store {folder}: {message}"
+    reading = f", --store file://{folder} reads from it" if name == "filled" else ""
     assert caught.value.hint == f"--to {folder} writes to it{reading}"
 
 
