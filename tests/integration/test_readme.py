@@ -57,8 +57,13 @@ def _write_docker_command(folder: Path, engine: Engine) -> None:
     (folder / "bin/docker").chmod(0o755)
 
 
-@pytest.mark.parametrize("block", [block for block in _find_examples("README.md") if "lamina " in block])
-def test_the_shell_of_the_readme_works(block: str, folder: Path, own_docker: Engine) -> None:
+# The pages whose commands need only the files of `folder`.
+PAGES = ("README.md", "docs/arguments.md", "docs/image.md", "docs/layering.md", "docs/scripts.md")
+EXAMPLES = [block for page in PAGES for block in _find_examples(page) if "lamina " in block]
+
+
+@pytest.mark.parametrize("block", EXAMPLES)
+def test_the_shell_of_the_docs_works(block: str, folder: Path, own_docker: Engine) -> None:
     _write_docker_command(folder, own_docker)
     _run(block, folder)
     for name in own_docker.images():
