@@ -28,6 +28,9 @@ README = (REPOSITORY / "README.md").read_text()
 ROOMS = (REPOSITORY / "docs/design/0003-rooms.md").read_text()
 LAYERING = (REPOSITORY / "docs/layering.md").read_text()
 
+ERRORS = (REPOSITORY / "docs/errors.md").read_text()
+SOURCES = "\n".join(file.read_text() for file in PACKAGE.rglob("*.py"))
+
 
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
@@ -77,7 +80,7 @@ def test_the_readme_lists_every_command() -> None:
 
 
 def test_the_docs_list_every_family_of_errors_with_its_exit_code() -> None:
-    listed = re.findall(r"^\| (\d+) \| `(\w+)` \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
+    listed = re.findall(r"^\| (\d+) \| `(\w+)` \|", ERRORS, re.MULTILINE)
     families = {kind.__name__: kind.exit_code for kind in errors.Error.__subclasses__()}
     assert {name: int(code) for code, name in listed} == families
 
@@ -86,6 +89,21 @@ def _tables(text: str, head: str) -> list[list[list[str]]]:
     """Return the tables with the heading ``head``, as rows of cells."""
     found = re.findall(rf"^\| {head} .*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [[[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()] for table in found]
+
+
+def _list_messages(page: str) -> list[str]:
+    """Return the messages in the first column of the tables of what you see."""
+    cells = [row[0] for table in _tables(page, "you see") for row in table]
+    return [message for cell in cells for message in re.findall("`([^`]+)`", cell)]
+
+
+@pytest.mark.parametrize("message", _list_messages(ERRORS))
+def test_the_messages_that_the_docs_explain_are_those_of_lamina(message: str) -> None:
+    if not re.fullmatch(
+        r"HTTP \d+|No space left on device|Permission denied", message
+    ):  # those of servers and of Linux
+        parts = re.split(r"…|: got |, |expected ", message.replace("/nix/store", "{STORE_DIR}").rstrip("?"))
+        assert [part for part in parts if part.strip() not in SOURCES] == []
 
 
 def test_the_docs_list_every_operation_of_a_pipeline() -> None:

@@ -43,7 +43,8 @@ class GraphStore(Store):
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Raise `NotFound`: a graph has no contents."""
-        raise NotFound(path, f"a closure graph, {self._file}", "a store that has the contents")
+        hint = "name a store that has it after the graph: --store graph.json --store STORE"
+        raise NotFound(path, f"a closure graph, {self._file}", "a store that has the contents", hint=hint)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
