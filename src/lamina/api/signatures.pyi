@@ -71,60 +71,60 @@ def stream_layered_image(
     The scripts run now. Store paths are read only when the image is written.
 
     Args:
-        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
             several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
-        contents: What the image is made of: store paths, folders inside store paths, links to store paths, or package
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
-        closure: Store paths that are added with their closures, without links at the image's root.
-        from_image: The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
-        max_unpacked_size: The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
-        max_layers: The most layers that the image may have, with those of the base image and the customisation layer.
-        layering: How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
             name of a JSON file that holds one.
-        include_store_paths: Whether the image holds the store paths. Without them, the links at its root dangle.
-        config: The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
-        name: The image's name. By default the package name of the first item of ``contents``.
-        tag: The image's tag. By default the first 32 hex digits of the image ID.
-        architecture: The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+        name: the image's name. By default the package name of the first item of ``contents``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
-        created: The date of the image: ISO 8601, a `datetime`, or ``now``.
-        mtime: The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
-        uid: The number of the user who owns all files in store layers.
-        gid: The number of the group that owns all files in store layers.
-        uname: The name of the user who owns all files in store layers.
-        gname: The name of the group that owns all files in store layers.
-        extra_commands: A Bash script that runs in the folder that becomes the image's root. It uses relative paths.
-        inherit: Keys of the base image's container config that are taken over, beside ``Env``.
-        fake_root_commands: A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+        created: the date of the image: ISO 8601, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
             it can change owners.
-        enable_fakechroot: Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
-        include_nix_db: Whether the image holds a Nix database in which all its store paths are valid.
-        time_limit: The most seconds that each script may take. By default there is no limit.
-        sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
             refused.
-        extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
-        add_user: Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
             ``/etc/group``, and each home folder is created for its user.
-        tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
-        compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
-        layer_compression: The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
-        jobs: The number of processors to use. By default all that this process may use.
-        layer_cache: The file that keeps what is learnt about layers, so that later images need not read them again. By
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
-        verify: Whether layers that the layer cache knows are read and hashed again, and compared.
-        search_path: The folders in which scripts look for programs, in the form of ``PATH``.
-        embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
 
     Returns:
         The image, ready to be streamed.
@@ -191,60 +191,60 @@ def build_layered_image(
         output: a file, written whole or not at all; or, if it ends in ``/`` or is a folder, an OCI layout, to which
             only the blobs that it lacks are written.
         progress: receives the progress of the work.
-        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
             several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
-        contents: What the image is made of: store paths, folders inside store paths, links to store paths, or package
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
-        closure: Store paths that are added with their closures, without links at the image's root.
-        from_image: The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
-        max_unpacked_size: The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
-        max_layers: The most layers that the image may have, with those of the base image and the customisation layer.
-        layering: How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
             name of a JSON file that holds one.
-        include_store_paths: Whether the image holds the store paths. Without them, the links at its root dangle.
-        config: The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
-        name: The image's name. By default the package name of the first item of ``contents``.
-        tag: The image's tag. By default the first 32 hex digits of the image ID.
-        architecture: The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+        name: the image's name. By default the package name of the first item of ``contents``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
-        created: The date of the image: ISO 8601, a `datetime`, or ``now``.
-        mtime: The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
-        uid: The number of the user who owns all files in store layers.
-        gid: The number of the group that owns all files in store layers.
-        uname: The name of the user who owns all files in store layers.
-        gname: The name of the group that owns all files in store layers.
-        extra_commands: A Bash script that runs in the folder that becomes the image's root. It uses relative paths.
-        inherit: Keys of the base image's container config that are taken over, beside ``Env``.
-        fake_root_commands: A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+        created: the date of the image: ISO 8601, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
             it can change owners.
-        enable_fakechroot: Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
-        include_nix_db: Whether the image holds a Nix database in which all its store paths are valid.
-        time_limit: The most seconds that each script may take. By default there is no limit.
-        sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
             refused.
-        extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
-        add_user: Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
             ``/etc/group``, and each home folder is created for its user.
-        tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
-        compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
-        layer_compression: The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
-        jobs: The number of processors to use. By default all that this process may use.
-        layer_cache: The file that keeps what is learnt about layers, so that later images need not read them again. By
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
-        verify: Whether layers that the layer cache knows are read and hashed again, and compared.
-        search_path: The folders in which scripts look for programs, in the form of ``PATH``.
-        embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
 
     Returns:
         The image, with the digests of its layers, and what writing it took.
@@ -299,60 +299,60 @@ def plan_layered_image(
     """Return which store path would go to which layer, without opening a store path or running a script.
 
     Args:
-        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
             several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
-        contents: What the image is made of: store paths, folders inside store paths, links to store paths, or package
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
-        closure: Store paths that are added with their closures, without links at the image's root.
-        from_image: The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
-        max_unpacked_size: The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
-        max_layers: The most layers that the image may have, with those of the base image and the customisation layer.
-        layering: How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
             name of a JSON file that holds one.
-        include_store_paths: Whether the image holds the store paths. Without them, the links at its root dangle.
-        config: The container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
-        name: The image's name. By default the package name of the first item of ``contents``.
-        tag: The image's tag. By default the first 32 hex digits of the image ID.
-        architecture: The image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+        name: the image's name. By default the package name of the first item of ``contents``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
-        created: The date of the image: ISO 8601, a `datetime`, or ``now``.
-        mtime: The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
-        uid: The number of the user who owns all files in store layers.
-        gid: The number of the group that owns all files in store layers.
-        uname: The name of the user who owns all files in store layers.
-        gname: The name of the group that owns all files in store layers.
-        extra_commands: A Bash script that runs in the folder that becomes the image's root. It uses relative paths.
-        inherit: Keys of the base image's container config that are taken over, beside ``Env``.
-        fake_root_commands: A Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+        created: the date of the image: ISO 8601, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
             it can change owners.
-        enable_fakechroot: Whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
-        include_nix_db: Whether the image holds a Nix database in which all its store paths are valid.
-        time_limit: The most seconds that each script may take. By default there is no limit.
-        sandbox: Whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
             refused.
-        extras: Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
-        add_user: Users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
             ``/etc/group``, and each home folder is created for its user.
-        tree: Entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
-        compressor: The compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
-        layer_compression: The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
-        jobs: The number of processors to use. By default all that this process may use.
-        layer_cache: The file that keeps what is learnt about layers, so that later images need not read them again. By
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
-        verify: Whether layers that the layer cache knows are read and hashed again, and compared.
-        search_path: The folders in which scripts look for programs, in the form of ``PATH``.
-        embedded_store: The folder that keeps the store paths that binary caches send. By default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
 
     Returns:
         The plan: the layers of store paths in image order, the layers of the base image, and warnings.
@@ -377,16 +377,16 @@ def open_store(
     Args:
         embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
         warnings: a list to which messages about the stores are added.
-        store: Where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
             several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
 
     Returns:
         A context manager, which gives the store. The store cannot be used after the block.
@@ -417,14 +417,14 @@ def fetch_paths(
         embedded_store: the store's folder, which is created if it is missing.
         jobs: the number of processors to use; None for all.
         progress: receives the progress of the work.
-        store: Where the paths come from, as in `stream_layered_image`. By default https://cache.nixos.org.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        store: where the paths come from, as in `stream_layered_image`. By default https://cache.nixos.org.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
 
     Returns:
         The closure, and which of its paths were fetched.
@@ -459,14 +459,14 @@ def verify_store(
         embedded_store: the store's folder.
         repair: download damaged paths again. A path that no cache has stays as it is.
         progress: receives the progress of hashing the paths.
-        store: The binary caches that damaged paths are fetched from.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        store: the binary caches that damaged paths are fetched from.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
 
     Returns:
         How many paths are valid and intact, and which are damaged or were repaired.
@@ -499,14 +499,14 @@ def export_paths(
         embedded_store: the folder that the closure comes from.
         all_paths: write every path in ``embedded_store``; give no roots and no sources then.
         progress: receives the progress of the work.
-        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        store: other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
 
     Returns:
         The paths in the order in which they were written, references first, with warnings about the stores.
@@ -552,14 +552,14 @@ def push_paths(
         jobs: the number of processors to use; None for all.
         on_path: is called with each path once it is in the cache.
         progress: receives the progress of the work.
-        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
-        trusted_keys: Public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+        store: other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
             cache.nixos.org.
-        verify_signatures: Whether a path from a binary cache must have the signature of a trusted key.
-        channel: Where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
             store paths.
-        channel_lists: The folder that keeps downloaded lists of channels. By default they are not kept.
-        offline: Whether the network is not used at all.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
 
     Returns:
         Which paths were sent, which were there and got new signatures, and the size of what was sent.

@@ -105,7 +105,7 @@ def fetch_paths(
         embedded_store: the store's folder, which is created if it is missing.
         jobs: the number of processors to use; None for all.
         progress: receives the progress of the work.
-        store: Where the paths come from, as in `stream_layered_image`. By default https://cache.nixos.org.
+        store: where the paths come from, as in `stream_layered_image`. By default https://cache.nixos.org.
         **sources: those of `StoreArguments`.
 
     Returns:

@@ -68,7 +68,7 @@ def verify_store(
         embedded_store: the store's folder.
         repair: download damaged paths again. A path that no cache has stays as it is.
         progress: receives the progress of hashing the paths.
-        store: The binary caches that damaged paths are fetched from.
+        store: the binary caches that damaged paths are fetched from.
         **sources: those of `StoreArguments`.
 
     Returns:
@@ -162,7 +162,7 @@ def export_paths(
         embedded_store: the folder that the closure comes from.
         all_paths: write every path in ``embedded_store``; give no roots and no sources then.
         progress: receives the progress of the work.
-        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        store: other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         **sources: those of `StoreArguments`.
 
     Returns:
@@ -288,7 +288,7 @@ def push_paths(
         jobs: the number of processors to use; None for all.
         on_path: is called with each path once it is in the cache.
         progress: receives the progress of the work.
-        store: Other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
+        store: other stores that the closure comes from, as in `stream_layered_image`. By default ``embedded_store``.
         **sources: those of `StoreArguments`.
 
     Returns:

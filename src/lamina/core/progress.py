@@ -63,7 +63,7 @@ class FileSubject:
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name: str = name
 
     def headline(self, number: int) -> str:
         """Return a line about the file."""

@@ -65,7 +65,8 @@ def _expand_docstring(text: str, names: list[str]) -> str:
 def _describe(name: str) -> Iterator[str]:
     """Yield the lines of an argument's entry; `textwrap` would take five times as long, in every command."""
     line = f"    {name}:"
-    for word in ARGUMENTS[name].description.split(" "):
+    first, *others = ARGUMENTS[name].description.split(" ")
+    for word in (first.lower(), *others):
         if len(line) + len(word) >= _WIDTH:
             yield line
             line = "       "
