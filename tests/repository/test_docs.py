@@ -172,6 +172,13 @@ def test_the_links_of_the_docs_have_targets() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_the_tables_of_the_docs_have_complete_rows() -> None:
+    for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]:
+        for table in re.findall(r"(?:^\|.*\n)+", page.read_text(), re.MULTILINE):
+            cells = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+            assert set(cells) == {cells[0]}, f"{page}: {table.splitlines()[0]}"
+
+
 def test_the_links_of_the_docs_have_headings() -> None:
     for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]:
         for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
