@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.cli_parameters import leaf_commands
 from tests.support.fake_nix_store import example, run
+from tests.support.json_schemas import check_document
 
 from lamina.cli.group import group
 
@@ -34,7 +35,7 @@ def _run(*arguments: str) -> tuple[int, Any]:
     ran = run(*arguments, "--json")
     assert ran.stdout == b""
     document = json.loads(ran.stderr)
-    assert document["version"] == 1
+    check_document("error", document)
     assert document["error"]["exit_code"] == ran.code
     return ran.code, document["error"]
 
