@@ -17,7 +17,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Node, Symlink
 from lamina.inputs.spec import Spec
-from lamina.rootfs import extras, users
+from lamina.rootfs import extras
 from lamina.rootfs.symlink_tree import build_symlink_tree
 from lamina.rootfs.tree import Tree
 from lamina.stores.store import Store
@@ -57,7 +57,8 @@ def customise(
     tree, warnings = build_symlink_tree(contents, store.nodes)
     content_links = frozenset(node for node, _ in tree if isinstance(node, Symlink))
     warnings += extras.add_extras(spec.extras, tree, closure, store, base.file)
-    users.add_users(spec.add_user, tree, store, base.file)
+    if spec.add_user:
+        _add_users(spec, tree, store, base)
     if spec.include_nix_db:
         registered, base_warnings = base.registrations
         warnings += (
@@ -69,9 +70,22 @@ def customise(
         result = _run_scripts(spec, tree)
         tree, workspace, output = result.tree, result.workspace, result.output
         warnings += result.warnings
-        users.restore_home_owners(spec.add_user, tree)
+        _restore_home_owners(spec, tree)
     add_declared_entries(spec, tree)
     return CustomisedRoot(tree, content_links, workspace, warnings, output)
+
+
+def _add_users(spec: Spec, tree: Tree, store: Store, base: BaseImage) -> None:
+    from lamina.rootfs.users import add_users
+
+    add_users(spec.add_user, tree, store, base.file)
+
+
+def _restore_home_owners(spec: Spec, tree: Tree) -> None:
+    if spec.add_user:
+        from lamina.rootfs.users import restore_home_owners
+
+        restore_home_owners(spec.add_user, tree)
 
 
 def _run_scripts(spec: Spec, tree: Tree) -> ScriptResult:

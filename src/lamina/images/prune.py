@@ -20,12 +20,13 @@ from lamina.errors import FormatError, InputError, InvalidArgument, OutputError,
 from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import INDEX, LAYOUT
 from lamina.formats.oci_selection import IndexEntry, find_attached, list_blobs, select_entries
+from lamina.images.layout_lock import lock_blobs
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_document
 from lamina.system.locks import FileLock
 from lamina.system.output import atomic_write
 
-BLOBS = "blobs"
+_BLOBS = "blobs"
 _ALGORITHMS = ("sha256", "sha512")
 _BLOB_NAME = re.compile("[0-9a-f]{64}|[0-9a-f]{128}")
 _MAX_DOCUMENT_SIZE = 20 << 20
@@ -80,15 +81,6 @@ class LayoutPruneResult:
     def size(self) -> int:
         """The size of the removed blobs, in bytes."""
         return sum(blob.size for blob in self.blobs)
-
-
-def lock_blobs(layout: Path, *, shared: bool) -> FileLock:
-    """Lock the blobs of a layout.
-
-    Those who write images share the lock for as long as they count on blobs that are there, and wait for it. Those who
-    remove blobs hold it alone; they do not wait, and raise `Unavailable` instead.
-    """
-    return FileLock(layout / BLOBS, str(layout), shared=shared, timeout=None if shared else 0)
 
 
 def prune(
@@ -164,7 +156,7 @@ def _parse_entries(index: Mapping[str, Any]) -> tuple[IndexEntry, ...]:
 
 def _blob_file(layout: Path, digest: str) -> Path:
     algorithm, _, name = digest.partition(":")
-    return layout / BLOBS / algorithm / name
+    return layout / _BLOBS / algorithm / name
 
 
 def _check_complete(kept: Collection[IndexEntry], manifests: _Manifests) -> None:
@@ -201,7 +193,7 @@ def _find_used(layout: Path, entries: Collection[IndexEntry]) -> frozenset[str]:
 
 def _list_unused(layout: Path, used: Collection[str]) -> Iterator[LayoutBlob]:
     for algorithm in _ALGORITHMS:
-        folder = layout / BLOBS / algorithm
+        folder = layout / _BLOBS / algorithm
         try:
             with os.scandir(folder) as found:
                 for file in found:

@@ -269,6 +269,8 @@ def _parse_entry(name: str, item: Any) -> DeclaredEntry:
 
 def parse_users(name: str, value: str | User | Sequence[str | User]) -> tuple[User, ...]:
     """Parse users, each as an object or as ``NAME:UID[:GID[:HOME]]``; or a single one."""
+    if isinstance(value, list | tuple) and not value:
+        return ()  # as in most images, which do without the module
     from lamina.rootfs.users import User
 
     items = [value] if isinstance(value, str | User) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
@@ -22,8 +22,10 @@ from lamina.layering import Pipeline
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
 from lamina.rootfs.entries import DeclaredEntry
-from lamina.rootfs.users import User
 from lamina.stores.store import Store
+
+if TYPE_CHECKING:  # most images add no user
+    from lamina.rootfs.users import User
 
 
 @dataclass(frozen=True, slots=True)

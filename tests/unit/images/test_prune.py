@@ -11,7 +11,8 @@ from tests.support.fake_nix_store import FakeStore, example, run
 
 import lamina
 from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, Unavailable
-from lamina.images.prune import lock_blobs, prune
+from lamina.images.layout_lock import lock_blobs
+from lamina.images.prune import prune
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,27 @@ def test_images_that_are_not_kept_are_removed_with_their_own_blobs(layout: Path)
 def test_the_last_tags_of_each_name_stay(layout: Path) -> None:
     assert [image.name for image in prune(layout, keep_last=1).removed] == ["hello:1"]
     assert names(layout) == ["hello:2", "words:1"]
+
+
+def test_an_interruption_leaves_a_whole_layout(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is replaced before the first blob goes, so the next run only has blobs left to remove."""
+    removed: list[Path] = []
+    unlink = Path.unlink
+
+    def interrupt(file: Path, **options: bool) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(file)
+        unlink(file, **options)
+
+    planned = prune(layout, ["words:1"], dry_run=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prune(layout, ["words:1"])
+    assert names(layout) == ["words:1"]
+    rest = prune(layout)
+    assert len(rest.blobs) == len(planned.blobs) - 1
 
 
 def test_a_dry_run_changes_nothing(layout: Path) -> None:

@@ -37,7 +37,7 @@ from lamina.formats.oci import (
     update_index,
 )
 from lamina.images.image import BuildResult, Draft
-from lamina.images.prune import lock_blobs
+from lamina.images.layout_lock import lock_blobs
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import list_items
