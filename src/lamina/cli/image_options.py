@@ -216,7 +216,7 @@ def image_options(*phases: Phase) -> Decorator:
             section="image",
             completion="file",
             metavar="FILE[#NAME]",
-            help="Take arguments from a table of a TOML or JSON file; other options replace them, and each ROOT is added. "
+            help="Take arguments from a table of a TOML or JSON file; other options replace them, each ROOT is added. "
             "#NAME may be left out if the file has one image.",
         ),
         *map(make_option, list_flags(*_NAMES[:_CONFIG], phases=phases)),
