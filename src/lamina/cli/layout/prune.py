@@ -34,7 +34,7 @@ def command(layout: str, keep: tuple[str, ...], keep_last: int | None, *, dry_ru
     """Remove images from an OCI layout, and the blobs that no image refers to any more.
 
     An image stays if a --keep matches it or --keep-last counts it. Without both options all images stay, and only blobs
-    are removed. Signatures and the like stay with their image. Prints each removed image, and how much space is free.
+    are removed. Signatures and the like stay with their image. Prints each removed image, and the space that is freed.
     While another process writes to the layout, nothing is removed.
     """
     result = lamina.prune_layout(layout, keep=keep, keep_last=keep_last, dry_run=dry_run)
