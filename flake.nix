@@ -1,7 +1,7 @@
 {
   description = "Layered container images from Nix store paths: nixpkgs' dockerTools, streamed in one pass";
 
-  # No inputs: whoever uses this has nixpkgs already, or something like it. docs/nix.md says what of it is needed.
+  # There are no inputs: users bring nixpkgs, or a set like it. docs/nix.md lists the attributes that are needed.
   outputs = { self }: {
     overlays.default = final: prev:
       let
@@ -12,7 +12,7 @@
         dockerTools = prev.dockerTools or { } // made.dockerTools;
       };
 
-    # lib.dockerTools pkgs, without an overlay.
+    # For use without an overlay: lib.dockerTools pkgs.
     lib = {
       dockerTools = pkgs: (import ./nix { inherit pkgs; }).dockerTools;
       lamina = pkgs: (import ./nix { inherit pkgs; }).lamina;

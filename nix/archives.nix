@@ -1,4 +1,4 @@
-# Image files that exist already: merged, flattened, fetched.
+# Functions for image files that exist already: mergeImages, exportImage and pullImage.
 { taken, derive, compressors }:
 let
   inherit (derive) describe lamina overridable shell;
@@ -6,12 +6,12 @@ let
   fileName = builtins.replaceStrings [ "/" ":" ] [ "-" "-" ];
 in
 {
-  # All of the images in one archive, compressed as the last of them is.
+  # All images in one archive, with the compression of the last one.
   mergeImages = images: lamina "merge-docker-images" "merge" {
     given = { inherit program; images = map (image: "${image}") images; };
   };
 
-  # The image's root as one flattened tar. The sizes of nixpkgs' virtual machine mean nothing here.
+  # The root file system of an image as one tar. `diskSize` is for nixpkgs' virtual machine and has no effect here.
   exportImage = overridable (
     { fromImage, fromImageName ? null, fromImageTag ? null, diskSize ? 1024, name ? fromImage.name }:
     lamina name "export" {

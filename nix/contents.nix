@@ -1,4 +1,4 @@
-# Small contents for images: a shell, env, certificate authorities, users.
+# Small contents for images: a shell, env, certificate authorities and users.
 { taken, derive }:
 let
   inherit (derive) overridable shell;
@@ -15,7 +15,7 @@ in
     ln -s ${taken.inside.coreutils}/bin/env $out/usr/bin/env
   '';
 
-  # Where programs of Debian, of Fedora, and those that follow neither look.
+  # The places where programs look: those of Debian, those of Fedora, and the one that other programs use.
   caCertificates = shell "ca-certificates" { } ''
     for place in etc/ssl/certs/ca-bundle.crt etc/ssl/certs/ca-certificates.crt etc/pki/tls/certs/ca-bundle.crt; do
       mkdir -p $out/''${place%/*}
@@ -23,7 +23,7 @@ in
     done
   '';
 
-  # root and nobody, and whom else `.override` brings.
+  # The users root and nobody, and those that `.override` adds.
   fakeNss = overridable
     ({ extraPasswdLines ? [ ], extraGroupLines ? [ ] }:
       let
@@ -46,7 +46,7 @@ in
       '')
     { };
 
-  # For fakeRootCommands with enableFakechroot: what useradd and groupadd need. Keeps what is there.
+  # The files that useradd and groupadd need, for fakeRootCommands with enableFakechroot. Existing files are kept.
   shadowSetup = ''
     export PATH=${taken.inside.shadow}/bin:$PATH
     mkdir -p /etc/pam.d

@@ -1,6 +1,6 @@
 # nixpkgs' dockerTools, made by lamina: `(import ./nix { inherit pkgs; }).dockerTools`. docs/nix.md says how to use it.
 #
-# Nothing here needs nixpkgs' library; what is taken of `pkgs` is listed in taken.nix and taken only where it is used.
+# Nothing here needs nixpkgs' library. taken.nix lists the attributes of `pkgs` that are used, each only where needed.
 { pkgs ? import <nixpkgs> { } }:
 let
   taken = import ./taken.nix pkgs;

@@ -1,4 +1,4 @@
-# The ways in which a derivation is made here: by a shell script, or by lamina's own Python.
+# The two ways to make a derivation: with a shell script, or with lamina's own Python modules.
 taken:
 let
   isSource = path: type:
@@ -12,13 +12,13 @@ in
 rec {
   binPath = packages: builtins.concatStringsSep ":" (map (package: "${package}/bin") packages);
 
-  # How lamina's Python is started with nothing but the standard library; what follows are arguments. Nix starts a
-  # builder without its path, so that Python does not know where it is and has to be told.
+  # `start` is a Python program that runs a module of lamina with the standard library. Nix starts a builder without its
+  # path, so Python does not know its own location; the program sets it.
   python = "${taken.python3}/bin/python3";
   start = module: ''import sys; sys.executable = sys.executable or "${python}"; sys.path.insert(0, "${source}"); import lamina.cli.start; from ${module} import main; main()'';
 
-  # The shell itself is the last to end, hence the exit: Nix kills a builder that lives on when its output is closed,
-  # and a program that the shell turns into closes its own a moment before it ends.
+  # The exit at the end keeps the shell from replacing itself with the last program. Nix kills a builder that is still
+  # alive when its output is closed, and a program closes its output a moment before it ends.
   shell = name: attributes: script: derivation ({
     inherit name;
     inherit (taken) system;
@@ -27,7 +27,8 @@ rec {
     preferLocalBuild = true;
   } // attributes);
 
-  # A file that may mention store paths, unlike that of builtins.toFile; no variable is as long as it may be.
+  # A file that may mention store paths, unlike one of builtins.toFile. passAsFile is used because the content may be
+  # longer than an environment variable can be.
   text = name: content: shell name { inherit content; passAsFile = [ "content" ]; } ''cp "$contentPath" $out'';
 
   executable = name: content: shell name { inherit content; passAsFile = [ "content" ]; } ''
@@ -35,11 +36,11 @@ rec {
     chmod 755 $out
   '';
 
-  # The sandbox of Nix's build confines scripts, so lamina makes none of its own inside it.
+  # The sandbox of the Nix build confines scripts, so lamina does not create another one inside it.
   sandbox = false;
 
-  # What lamina's verb makes of `given`, whose `arguments` are those of lamina's Python functions; a `graph` there is
-  # says what is to be known of the closure of these paths.
+  # The output of a verb of lamina.cli.nix_builder. `given.arguments` are arguments of lamina's Python functions. Nix
+  # passes the closure of the paths in `graph`, with sizes and references, to the builder.
   lamina = name: verb: { given, graph ? [ ] }: derivation ({
     inherit name given;
     inherit (taken) system;
@@ -49,13 +50,13 @@ rec {
     preferLocalBuild = true;
   } // (if graph == [ ] then { } else { exportReferencesGraph.graph = graph; }));
 
-  # nixpkgs' lib.makeOverridable, as far as images need it.
+  # The part of nixpkgs' lib.makeOverridable that images need.
   overridable = make: arguments: make arguments // {
     override = change:
       overridable make (arguments // (if builtins.isFunction change then change arguments else change));
   };
 
-  # `derivation` knows neither of these.
+  # Adds `meta` and `passthru`, which `derivation` does not support.
   describe = meta: passthru: made: made // passthru // { inherit meta passthru; };
 
   quote = word: "'${builtins.replaceStrings [ "'" ] [ "'\\''" ] (toString word)}'";

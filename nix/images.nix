@@ -1,16 +1,16 @@
-# Layered images, as a script that streams one or as a file.
+# Layered images: as a script that streams the image, or as a file.
 { taken, derive }:
 let
   inherit (derive) binPath describe executable lamina overridable sandbox shell text;
 
-  # `conf` as nixpkgs' streamer takes it: streamScript CONF [-t NAME:TAG].
+  # A program with the arguments of nixpkgs' streamer: streamScript CONF [-t NAME:TAG].
   streamScript = executable "stream" ''
     #!${taken.bash}/bin/bash
     exec ${derive.python} -I -B -c ${derive.quote (derive.start "lamina.cli.nix_builder")} stream "$@"
   '';
 in
 rec {
-  # By the name of a compressor: what it adds to a file's name, and the program of whoever has none in Python.
+  # For each compressor: the extension of a file, and the program that compresses if Python cannot.
   compressors = {
     none = { extension = ""; program = null; };
     gz = { extension = ".gz"; program = null; };
@@ -62,7 +62,7 @@ rec {
         os = "linux";
       });
 
-      # Mentions all that the root may come to mention, so that Nix says what is to be known of it.
+      # A file that mentions every path that the root may mention, so that Nix passes their closure to the builder.
       mentioned = text "${baseName}-mentioned" (builtins.toJSON {
         inherit baseJson roots extraCommands fakeRootCommands;
       });
@@ -107,7 +107,7 @@ rec {
 
       mainProgram = "stream-${baseName}";
 
-      # The same program twice: as the file that nixpkgs' function gives, and in a folder for those who look in bin/.
+      # The same program twice: as a file, as nixpkgs' function returns it, and in the bin/ of a folder.
       folder = shell "${mainProgram}-bin" { inherit mainProgram; content = launcher; passAsFile = [ "content" ]; } ''
         mkdir -p $out/bin
         cp "$contentPath" $out/bin/$mainProgram
@@ -130,8 +130,8 @@ rec {
       throw ("dockerTools.streamLayeredImage: enableFakechroot needs proot, which does not run on Darwin; use "
         + "fakeRootCommands without it, or build for or on Linux (https://github.com/NixOS/nixpkgs/issues/327311)")
     else
-      # In a string, and to nix-build, it is the file. `nix run` looks for bin/ below `outPath`, lib.getExe below `bin`;
-      # the file refers to that folder, so wherever the one is, the other is.
+      # In a string, and for nix-build, the value is the file. `nix run` looks for bin/ below `outPath`, and lib.getExe
+      # below `bin`. The file refers to that folder, so the folder is always present with the file.
       describe ({ inherit mainProgram; } // meta) (passthru // own) file // {
         bin = program;
         inherit (folder) outPath;
@@ -139,7 +139,7 @@ rec {
       }
   );
 
-  # The hash in a store path, as nixpkgs gives it to an image that has no tag.
+  # The hash in a store path, which is nixpkgs' default tag of an image.
   hashOf = path: builtins.head (builtins.match "([^-]*)-.*" (baseNameOf "${path}"));
 
   buildLayeredImage = overridable (
@@ -148,7 +148,7 @@ rec {
       stream = streamLayeredImage (builtins.removeAttrs arguments [ "compressor" "meta" ]);
       codec = compressorFor compressor name;
       image = archive "${baseNameOf name}.tar${codec.extension}" stream.conf compressor;
-      # It is not executable, whatever the stream is.
+      # The image is a file that is not executable, unlike the stream.
       passthru = builtins.removeAttrs stream.passthru [ "isExe" ] // { inherit stream; };
     in
     describe meta passthru image
@@ -158,7 +158,7 @@ rec {
     ${compressors.zstd.program} --quiet --decompress --stdout "$image" > $out
   '';
 
-  # The image of a conf.json as a file.
+  # The image file of a conf.json.
   archive = name: conf: compressor: lamina name "archive" {
     given = {
       inherit compressor conf;

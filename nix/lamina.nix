@@ -1,4 +1,4 @@
-# The command itself, for those who have a Python with packages.
+# The command `lamina`, which needs a Python with packages.
 { taken, derive }:
 let
   needed = import ./packages.nix {

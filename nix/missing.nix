@@ -1,4 +1,4 @@
-# What nixpkgs has and lamina does not make, and what to use instead.
+# Functions of nixpkgs that lamina does not have. Each is an error that says what to use instead.
 let
   instead = name: _: throw ''
     lamina has no dockerTools.${name}, which copies what it is given into one layer with the help of a virtual machine.

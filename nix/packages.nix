@@ -1,5 +1,5 @@
-# The Python packages that the command imports, under their names in nixpkgs' python3Packages: the dependencies of
-# pyproject.toml, each for the systems and Pythons that it is for there. A test holds the two lists to each other.
+# The Python packages that the command imports, with their names in nixpkgs' python3Packages. They are the dependencies
+# in pyproject.toml, with the same conditions on system and Python. A test compares the two lists.
 { system, pythonVersion }: packages:
 let
   optional = isNeeded: package: if isNeeded then [ package ] else [ ];

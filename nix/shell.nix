@@ -1,19 +1,19 @@
-# Images in which a derivation is built as in nix-shell: its inputs, its variables, and a shell.
+# Images with the environment of nix-shell for a derivation: its inputs, its variables and a shell.
 { taken, derive, contents, images }:
 let
   inherit (derive) describe executable overridable quote text;
   inherit (taken.inside) bashInteractive cacert;
 
-  # Where Nix builds in its sandbox.
+  # The folder in which Nix builds in its sandbox.
   buildFolder = "/build";
 
-  # A value as Nix hands it to a builder in a variable.
+  # The string that Nix passes to a builder for a value of an attribute.
   variable = value:
     if builtins.isList value then builtins.concatStringsSep " " (map variable value)
     else if builtins.isPath value || builtins.isAttrs value then "${value}"
     else toString value;
 
-  # What the derivation's builder sees in its environment: attributes, files for those in passAsFile, outputs.
+  # The environment of the derivation's builder: attributes, files for those in passAsFile, and outputs.
   variables = drv:
     let
       isLeftOut = name: drv.drvAttrs.__ignoreNulls or false && drv.drvAttrs.${name} == null;
@@ -23,7 +23,7 @@ let
       entry = name:
         if isFile name then { name = "${name}Path"; value = "${text "pass-as-file" (variable given.${name})}"; }
         else { inherit name; value = variable given.${name}; };
-      # The outputs are to be made in the container, not before it.
+      # Without context, because the outputs are built in the container and must not be built before.
       output = name: { inherit name; value = builtins.unsafeDiscardStringContext drv.${name}.outPath; };
     in
     builtins.listToAttrs (map entry (builtins.attrNames given) ++ map output (drv.outputs or [ "out" ]));
@@ -32,7 +32,7 @@ let
     let words = [ drv.drvAttrs.builder ] ++ drv.drvAttrs.args or [ ];
     in builtins.concatStringsSep " " (map (word: quote (variable word)) words);
 
-  # What bash reads first.
+  # The file that bash reads first.
   setup = { shell, searchPath, command }: text "nix-shell-rc" ''
     if [ -n "''${stdenv-}" ] && [ -e "$stdenv/setup" ]; then
       source "$stdenv/setup"
@@ -111,7 +111,7 @@ rec {
             extraGroupLines = [ "nixbld:!:${toString gid}:" ];
           })
         ];
-        # The user must be able to make outputs in the store, and to build.
+        # The user needs permission to create outputs in the store, and to write in the build folder.
         fakeRootCommands = ''
           mkdir -p ./nix/{store,var/nix} ./etc/nix .${buildFolder}
           chown -R ${owner} ./nix ./etc/nix .${buildFolder}

@@ -1,12 +1,12 @@
-# All that is taken of `pkgs`. Each is looked at only by what needs it, so a set without `proot` does for images that
-# do not ask for it.
+# The attributes of `pkgs` that are used. Each is evaluated only where it is needed, so a set without `proot` works for
+# images that do not need it.
 #
 #   always                 bash  coreutils  python3 (3.11 or newer, its standard library alone)
-#   where it is there      buildPackages (what runs while an image is made; else pkgs itself)
+#   if it exists           buildPackages (programs that run while an image is made; else pkgs itself)
 #                          stdenv.hostPlatform.system (else builtins.currentSystem)
 #                          stdenv.hostPlatform.go.GOARCH, go.GOARCH (else from the system), stdenv.hostPlatform.isDarwin
 #                          stdenv.initialPath (the programs that scripts find; else coreutils and bash)
-#   for what asks for it   fakeroot (fakeRootCommands, nix-shell images)  proot (enableFakechroot)
+#   for some images        fakeroot (fakeRootCommands, nix-shell images)  proot (enableFakechroot)
 #                          zstd (compressor, fromImage, mergeImages, exportImage)  skopeo, cacert (pullImage)
 #                          bashInteractive (binSh, nix-shell images)  coreutils (usrBinEnv)  cacert (caCertificates,
 #                          nix-shell images)  shadow, bash (shadowSetup)
@@ -31,12 +31,12 @@ let
   };
 in
 {
-  # What runs while an image is made, and when it is streamed. For a cross image that is not what runs in it.
+  # Programs that run while an image is made or streamed. For a cross image, other programs run in the container.
   inherit (building) python3 bash coreutils fakeroot proot zstd skopeo;
   inherit (platform building) system;
   searchPath = building.stdenv.initialPath or [ building.coreutils ] ++ [ building.bash ];
 
-  # What is put into an image.
+  # Packages that are put into an image.
   inside = {
     inherit (pkgs) bash bashInteractive coreutils cacert shadow;
   };
