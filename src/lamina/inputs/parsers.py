@@ -118,9 +118,9 @@ def parse_name(name: str, value: str | None) -> str | None:
 
     if value is None:
         return None
-    repository, colon, tag = parse_text(name, value).rpartition(":")
+    _, colon, tag = parse_text(name, value).rpartition(":")
     if colon and "/" not in tag:
-        raise InvalidArgument(name, short_repr(value), "a name without a tag", hint=_split_hint(repository, tag))
+        raise InvalidArgument(name, short_repr(value), "a name without a tag", hint=_make_name_hint(value))
     return parse_repository(value)
 
 
@@ -130,14 +130,20 @@ def parse_tag(name: str, value: str | None) -> str | None:
 
     if value is None:
         return None
-    repository, colon, tag = parse_text(name, value).rpartition(":")
-    if colon:
-        raise InvalidArgument(name, short_repr(value), "a tag without a name", hint=_split_hint(repository, tag))
+    if ":" in parse_text(name, value):
+        raise InvalidArgument(name, short_repr(value), "a tag without a name", hint=_make_name_hint(value))
     return names.parse_tag(value)
 
 
-def _split_hint(repository: str, tag: str) -> str:
-    return f"--name {repository} --tag {tag}" if repository and tag else ""
+def _make_name_hint(value: str) -> str:
+    """Return the options for the name and the tag in ``value``; nothing of a value that is no NAME:TAG is repeated."""
+    from lamina.core.names import ImageReference
+
+    try:
+        reference = ImageReference.parse(value)
+    except InvalidArgument:
+        return ""
+    return f"--name {reference.repository} --tag {reference.tag}"
 
 
 def parse_moment(name: str, value: str | datetime) -> datetime | None:

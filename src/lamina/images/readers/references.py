@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lamina.core.names import ImageReference
 from lamina.errors import InputError, InvalidArgument
+from lamina.messages.redaction import holds_secret
 
 _EXPECTED = "an image file or an OCI layout"
 # Transports that name a file or folder which lamina reads. ``NAME`` after a second colon chooses an image in it.
@@ -33,6 +34,8 @@ _MAX_LENGTH = 500
 def find_reference_error(text: str) -> InputError | None:
     """Return the error if ``text`` names an image that is not in a file or folder, with a hint that has what to do."""
     if not text or len(text) > _MAX_LENGTH or "\0" in text or os.path.lexists(text):
+        return None
+    if holds_secret(text):  # a part of it in the hint could not be recognised as one
         return None
     explained = _explain_transport(text) or _explain_name(text)
     return InputError(text, explained.got, _EXPECTED, hint=explained.hint) if explained else None

@@ -49,7 +49,18 @@ def test_a_reference_is_refused_with_what_to_do(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["none.tar", "none.tar.gz", "./debian", "images/none", "/images/none", "Hello World", "", "a\0b", "a" * 9999],
+    [
+        "none.tar",
+        "none.tar.gz",
+        "./debian",
+        "images/none",
+        "/images/none",
+        "Hello World",
+        "",
+        "a\0b",
+        "a" * 9999,
+        "oci:me:hunter2@host",
+    ],
 )
 def test_what_may_be_a_file_is_no_reference(text: str) -> None:
     assert find_reference_error(text) is None
