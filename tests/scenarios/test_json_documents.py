@@ -97,6 +97,17 @@ def test_a_schema_describes_every_key_and_allows_more(verb: str) -> None:
         assert "additionalProperties" not in described
 
 
+def test_every_number_has_a_unit() -> None:
+    """A count says "How many"; another number names its unit, or the key that it repeats."""
+    units = ("bytes", "seconds", "How many", "exit code", "Deprecated name of", "The same as")
+    for verb in (*RUNS, "error"):
+        schema = load_schema(verb)
+        for described in [schema, *schema["$defs"].values()]:
+            for key, value in described["properties"].items():
+                if value.get("type") in ("integer", "number"):
+                    assert any(unit in value["description"] for unit in units), (verb, key)
+
+
 def test_an_error_follows_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = run("inspect", "none.tar", "--json")
