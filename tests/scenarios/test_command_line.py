@@ -246,6 +246,11 @@ def test_plan_prints_a_line_for_each_layer(store: FakeStore) -> None:
     assert re.fullmatch(r"2 layers, 4 store paths, [0-9.]+ (B|KiB)", total)
 
 
+def test_the_plan_of_one_path_has_one_layer(store: FakeStore) -> None:
+    ran = run("plan", "words", "--store", store.root)
+    assert ran.stdout.decode().splitlines()[-1].startswith("1 layer, 1 store path, ")
+
+
 def test_a_full_plan_prints_a_line_for_each_path(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--max-layers", "3", "--full")
     heading, *lines, _ = ran.stdout.decode().splitlines()

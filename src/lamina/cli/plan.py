@@ -11,7 +11,7 @@ from lamina.cli.documents.images import dump_plan
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, warn
+from lamina.cli.reporting import format_count, print_json, warn
 from lamina.cli.tables import Column, print_table
 from lamina.core.labels import summarize_layer_paths
 from lamina.messages.sizes import format_size
@@ -43,7 +43,8 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
     _print_layers(planned.layers, full=full)
     total = sum(layer.nar_size for layer in planned.layers)
     paths = sum(len(layer.paths) for layer in planned.layers)
-    print_stdout(f"{len(planned.layers)} layers, {paths} store paths, {format_size(total)}")
+    layers = format_count(len(planned.layers), "layer")
+    print_stdout(f"{layers}, {format_count(paths, 'store path')}, {format_size(total)}")
 
 
 def _print_layers(layers: Sequence[LayerPlan], *, full: bool) -> None:

@@ -10,7 +10,7 @@ from lamina.cli.default_paths import get_default_channel_lists, get_default_laye
 from lamina.cli.documents.caches import dump_cache_clean
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json
+from lamina.cli.reporting import format_count, print_json
 from lamina.messages.sizes import format_size
 
 
@@ -31,5 +31,4 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
         print_json(dump_cache_clean(result))
         return
     print_files(result.files)
-    count = len(result.files)
-    print_stdout(f"{count} file{'' if count == 1 else 's'} deleted, {format_size(result.size)}")
+    print_stdout(f"{format_count(len(result.files), 'file')} deleted, {format_size(result.size)}")

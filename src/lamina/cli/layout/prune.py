@@ -12,7 +12,7 @@ from lamina.cli.completers import make_completer
 from lamina.cli.documents.layouts import dump_layout_prune
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import print_json
+from lamina.cli.reporting import format_count, print_json
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def command(layout: str, keep: tuple[str, ...], keep_last: int | None, *, dry_ru
 
 
 def _format_summary(result: LayoutPruneResult, *, dry_run: bool) -> str:
-    blobs = f"{_count(len(result.blobs), 'blob')} ({format_size(result.size)})"
+    blobs = f"{format_count(len(result.blobs), 'blob')} ({format_size(result.size)})"
     verb_phrase = "would be removed" if dry_run else "removed"
-    return f"{_count(len(result.removed), 'image')} and {blobs} {verb_phrase}, {_count(len(result.kept), 'image')} kept"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    kept = format_count(len(result.kept), "image")
+    return f"{format_count(len(result.removed), 'image')} and {blobs} {verb_phrase}, {kept} kept"

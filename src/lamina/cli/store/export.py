@@ -9,8 +9,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_export
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_output
-from lamina.cli.reporting import print_json, print_summary, warn
-from lamina.cli.store.path_reports import count_paths
+from lamina.cli.reporting import format_count, print_json, print_summary, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
 
 
@@ -43,6 +42,6 @@ def command(
             roots, output=target, embedded_store=store.folder, all_paths=all_paths, **store.sources
         )
     warn(paths.warnings, report)
-    print_summary((f"{count_paths(len(paths))} exported",), report)
+    print_summary((f"{format_count(len(paths), 'path')} exported",), report)
     if report.as_json:
         print_json(dump_store_export(output, paths, paths.warnings), to_stderr=output == "-")

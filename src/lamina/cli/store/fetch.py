@@ -9,8 +9,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_fetch
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import open_progress, print_json, print_summary, warn
-from lamina.cli.store.path_reports import count_paths
+from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, warn
 from lamina.cli.store.store_option import StoreOptions, destination_options
 from lamina.messages.sizes import format_size
 
@@ -54,5 +53,5 @@ def command(roots: tuple[str, ...], store: StoreOptions, jobs: int | None, repor
     for narinfo in fetched.paths:
         print_stdout(str(narinfo.info.path))
     size = sum(narinfo.info.nar_size for narinfo in fetched.paths if narinfo.info.path in fetched.new)
-    count = f"{len(fetched.new)} of {count_paths(len(fetched.paths))} fetched"
+    count = f"{len(fetched.new)} of {format_count(len(fetched.paths), 'path')} fetched"
     print_summary((store.folder, f"{count}, {format_size(size)}" if size else count), report)

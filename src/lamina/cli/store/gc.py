@@ -12,8 +12,7 @@ from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_garbage
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.path_reports import count_paths
+from lamina.cli.reporting import format_count, print_json, warn
 from lamina.cli.store.store_option import resolve_store_folder
 from lamina.messages.sizes import format_size
 
@@ -62,7 +61,7 @@ def command(
 
 
 def _format_summary(result: GCResult, *, dry_run: bool) -> str:
-    count = len(result.files)
-    others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
-    removed = f"{count_paths(len(result.paths))}{others}, {format_size(result.size)}"
-    return f"{removed} {'would be' if dry_run else ''} removed, {count_paths(result.kept)} kept".replace("  ", " ")
+    others = f" and {format_count(len(result.files), 'other file')}" if result.files else ""
+    removed = f"{format_count(len(result.paths), 'path')}{others}, {format_size(result.size)}"
+    verb_phrase = "would be removed" if dry_run else "removed"
+    return f"{removed} {verb_phrase}, {format_count(result.kept, 'path')} kept"

@@ -13,8 +13,7 @@ from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_import
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, print_summary, warn
-from lamina.cli.store.path_reports import count_paths
+from lamina.cli.reporting import format_count, print_json, print_summary, warn
 from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
@@ -54,4 +53,4 @@ def command(file: str, to: str | None, store: str | None, report: ReportOptions)
     if report.as_json:
         print_json(dump_import(folder, result, result.warnings))
     else:
-        print_summary((folder, count_paths(len(result)), f"{new} new"), report)
+        print_summary((folder, format_count(len(result), "path"), f"{new} new"), report)

@@ -11,8 +11,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_push
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.path_reports import count_paths
+from lamina.cli.reporting import format_count, print_json, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
 from lamina.messages.redaction import clean_url
 from lamina.messages.sizes import format_size
@@ -86,6 +85,6 @@ def command(
     if report.as_json:
         print_json(dump_store_push(clean_url(to), result))
         return
-    sent = f"{count_paths(len(result.sent))} sent ({format_size(result.size)})"
+    sent = f"{format_count(len(result.sent), 'path')} sent ({format_size(result.size)})"
     signed = f", {len(result.signed)} signed" if result.signed else ""
     print_stdout(f"{sent}{signed}, {result.present} already there")

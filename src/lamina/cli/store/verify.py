@@ -11,8 +11,7 @@ from lamina.cli.default_paths import get_default_layer_cache
 from lamina.cli.documents.caches import dump_verification
 from lamina.cli.options import ReportOptions, argument_options, list_flags, report_options
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
-from lamina.cli.reporting import open_progress, print_json, warn
-from lamina.cli.store.path_reports import count_paths
+from lamina.cli.reporting import format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
 from lamina.inputs.parsers import parse_layer_cache
@@ -112,7 +111,7 @@ def _print_store_check(check: StoreCheck, report: ReportOptions) -> None:
         print_stdout(escape_controls(damage.reason))
     repaired = f"{len(check.mended)} repaired, " if check.mended else ""
     print_stdout(
-        f"{count_paths(check.paths)}, {format_size(check.size)}: {check.intact} intact, {repaired}"
+        f"{format_count(check.paths, 'path')}, {format_size(check.size)}: {check.intact} intact, {repaired}"
         f"{len(check.damaged)} damaged; {check.orphans} unused NARs, {check.leftovers} leftover files"
     )
 
