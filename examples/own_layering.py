@@ -5,21 +5,21 @@ Usage: own_layering.py FILE ROOT... [--store WHERE] [--trusted-key NAME:BASE64]
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 
 import lamina
 
 LARGE = 1 << 20  # bytes
 
 
-def plan_by_size(closure: lamina.Closure, limit: int = LARGE) -> Iterator[lamina.LayerPlan]:
-    """Yield a layer with all store paths of at most ``limit`` bytes, then a layer for each larger one."""
-    small = [info for info in closure.bottom_up if info.nar_size <= limit]
+def plan_by_size(closure: lamina.Closure, max_layers: int) -> Iterator[lamina.LayerPlan]:
+    """Yield a layer with all small store paths, then a layer for each large one, ``max_layers`` at most."""
+    by_size = sorted(closure, key=lambda info: info.nar_size)
+    large = [info for info in by_size if info.nar_size > LARGE][1 - max_layers :] if max_layers > 1 else []
+    small = by_size[: len(by_size) - len(large)]
     if small:
         yield lamina.LayerPlan.of(small, "small paths")
-    for info in closure.bottom_up:
-        if info.nar_size > limit:
-            yield lamina.LayerPlan.of([info], "a large path")
+    for info in large:
+        yield lamina.LayerPlan.of([info], "a large path")
 
 
 def main() -> None:
@@ -30,16 +30,13 @@ def main() -> None:
     parser.add_argument("--store", action="append", default=[])
     parser.add_argument("--trusted-key", action="append", default=[])
     options = parser.parse_args()
-    with (
-        lamina.stream_layered_image(
-            contents=options.roots, store=options.store, trusted_keys=options.trusted_key
-        ) as stream,
-        lamina.open_output(options.file) as out,
-    ):
-        paths = [path for plan in stream.draft.plans for path in plan.paths]
-        closure = lamina.Closure.resolve(paths, stream.draft.store.query)
-        draft = replace(stream.draft, plans=tuple(plan_by_size(closure)))
-        image = lamina.DockerArchive(out).write(draft)
+    image = lamina.build_layered_image(
+        contents=options.roots,
+        store=options.store,
+        trusted_keys=options.trusted_key,
+        layering=plan_by_size,
+        output=options.file,
+    )
     print(image.repo_tag, image.id)
     for number, layer in enumerate(image.layers, 1):
         print(f"{number:3}  {layer.size:12,} bytes  {', '.join(path.name for path in layer.paths) or 'the root'}")

@@ -84,6 +84,7 @@ from lamina.inputs.arguments import StoreArguments as StoreArguments
 from lamina.inputs.arguments import StrPath as StrPath
 from lamina.layer_cache.cache import LayerCache as LayerCache
 from lamina.layer_cache.files import DeletedFile as DeletedFile
+from lamina.layering import LayeringFunction as LayeringFunction
 from lamina.layering import LayerPlan as LayerPlan
 from lamina.layering import Pipeline as Pipeline
 from lamina.layers.context import BuildContext as BuildContext

@@ -13,7 +13,7 @@ from lamina.core.names import StorePath
 from lamina.core.progress import Progress
 from lamina.images.image import BuildResult
 from lamina.inputs.arguments import StrPath
-from lamina.layering import Pipeline
+from lamina.layering import LayeringFunction, Pipeline
 from lamina.rootfs.entries import DeclaredEntry
 from lamina.rootfs.users import User
 from lamina.stores.binary_cache.push import PushResult
@@ -36,7 +36,7 @@ def stream_layered_image(
     from_image: StrPath | None = None,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -88,8 +88,8 @@ def stream_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
-            name of a JSON file that holds one.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -155,7 +155,7 @@ def build_layered_image(
     from_image: StrPath | None = None,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -208,8 +208,8 @@ def build_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
-            name of a JSON file that holds one.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -266,7 +266,7 @@ def plan_layered_image(
     from_image: StrPath | None = None,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -316,8 +316,8 @@ def plan_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or the
-            name of a JSON file that holds one.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.

@@ -17,7 +17,7 @@ from lamina.inputs.declarations import Argument, Flag, entries, list_arguments, 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from lamina.layering import Pipeline
+    from lamina.layering import LayeringFunction, Pipeline
     from lamina.rootfs.entries import DeclaredEntry
     from lamina.rootfs.users import User
     from lamina.stores.store import StoreLike
@@ -197,12 +197,12 @@ class ImageArguments(StoreArguments, total=False):
         ),
     ]
     layering: Annotated[
-        "StrPath | Sequence[Any] | Pipeline",
+        "StrPath | Sequence[Any] | Pipeline | LayeringFunction",
         Argument(
             parsers.parse_layering,
             "auto",
-            "How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, or "
-            "the name of a JSON file that holds one.",
+            "How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the name "
+            "of a JSON file that holds one, or in Python a function (`LayeringFunction`).",
             key="layeringPipeline",
             rebase=relative_paths.rebase_layering,
             section="layers",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lamina.compression.compressors import LayerCompression
     from lamina.formats.keys import PublicKey
     from lamina.inputs.arguments import StrPath
-    from lamina.layering import Pipeline
+    from lamina.layering import LayeringFunction, Pipeline
     from lamina.rootfs.entries import DeclaredEntry
     from lamina.rootfs.users import User
     from lamina.stores.store import Store, StoreLike
@@ -201,12 +201,14 @@ def _parse_words(name: str, value: str | Sequence[str], known: Iterable[str]) ->
     return words
 
 
-def parse_layering(name: str, value: StrPath | Sequence[Any] | Pipeline) -> str | Pipeline:
-    """Parse the name of a strategy or a pipeline; a file that holds a pipeline is read."""
+def parse_layering(
+    name: str, value: StrPath | Sequence[Any] | Pipeline | LayeringFunction
+) -> str | Pipeline | LayeringFunction:
+    """Parse the name of a strategy, a pipeline or a function; a file that holds a pipeline is read."""
     from lamina.inputs import pipelinefile
     from lamina.layering import STRATEGIES, Pipeline
 
-    if isinstance(value, Pipeline):
+    if isinstance(value, Pipeline) or callable(value):
         return value
     if isinstance(value, list | tuple):
         return pipelinefile.resolve_links(Pipeline.parse(value, name))

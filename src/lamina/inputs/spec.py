@@ -18,7 +18,7 @@ from lamina.formats.keys import PublicKey
 from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
-from lamina.layering import Pipeline
+from lamina.layering import LayeringFunction, Pipeline
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
 from lamina.rootfs.entries import DeclaredEntry
@@ -60,7 +60,7 @@ class Spec(StoreSpec):
     from_image: str | None
     max_unpacked_size: int | None
     max_layers: int
-    layering: str | Pipeline
+    layering: str | Pipeline | LayeringFunction
     include_store_paths: bool
     config: Mapping[str, Any]
     name: str | None

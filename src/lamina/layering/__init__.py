@@ -17,6 +17,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, PlanError
 from lamina.layering.auto import auto
+from lamina.layering.own import LayeringFunction, plan_with
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
@@ -32,7 +33,7 @@ def plan(
     closure: Closure,
     *,
     max_layers: int = DEFAULT_MAX_LAYERS,
-    strategy: str | Pipeline = DEFAULT_STRATEGY,
+    strategy: str | Pipeline | LayeringFunction = DEFAULT_STRATEGY,
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
     warn: Callable[[str], object] = ignore,
@@ -43,7 +44,7 @@ def plan(
         closure: the paths of the image.
         max_layers: the largest number of layers in the image, including those of the base image and the customisation
             layer. A pipeline ignores it and decides how many layers there are, as in dockerTools.
-        strategy: the name of a strategy, or a pipeline.
+        strategy: the name of a strategy, a pipeline, or a function that plans the layers.
         base_layers: the number of layers of the base image.
         ignored: paths that go into no layer.
         warn: called with a message about paths that a pipeline names but does not find.
@@ -54,18 +55,21 @@ def plan(
 
     Raises:
         PlanError: ``max_layers`` leaves no layer for store paths.
-        InvalidArgument: the strategy is unknown, or an operation of the pipeline cannot take its input.
+        InvalidArgument: the strategy is unknown, an operation of the pipeline cannot take its input, or the function
+            puts a path into no layer or into several.
     """
     if isinstance(strategy, Pipeline):
         return strategy(closure, max_layers, ignored, warn)
-    if strategy not in STRATEGIES:
+    if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers
     if not used < max_layers:
         base = f"{base_layers} of the base image, " if base_layers else ""
         expected = f"at least {used + 1} layers: {base}one for the image's root and one for store paths"
         raise PlanError("max layers", max_layers, expected, hint=f"--max-layers {used + 1} is the least")
-    return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
+    if isinstance(strategy, str):
+        return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
+    return plan_with(strategy, closure, max_layers - used, frozenset(ignored))
 
 
-__all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "Pipeline", "plan"]
+__all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "LayeringFunction", "Pipeline", "plan"]

@@ -23,6 +23,7 @@ NAMES = {
     **vars(arguments),
     "DeclaredEntry": DeclaredEntry,
     "LayerCompression": LayerCompression,
+    "LayeringFunction": layering.LayeringFunction,
     "Pipeline": layering.Pipeline,
     "PublicKey": PublicKey,
     "Store": Store,
