@@ -93,7 +93,7 @@ def test_a_closure_is_fetched_and_built(
 
 
 def test_an_error_ends_the_program_with_its_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match=r"got no signature but of lamina-example-1(.|\n)*--trusted-key"):
+    with pytest.raises(SystemExit, match=r"got only signatures of lamina-example-1(.|\n)*--trusted-key"):
         run("fetch_and_build.py", str(hello()), "hello.tar", "--cache", CACHE, monkeypatch=monkeypatch)
 
 

@@ -17,7 +17,7 @@ from lamina.system import locations
 
 
 class CachedStore(WrappedStore):
-    """Wraps ``store`` and takes the listings of paths with a location from ``layer_cache`` where that has them."""
+    """Wraps ``store`` and takes listings from ``layer_cache``, if it has them, for paths with a location."""
 
     def __init__(self, store: Store, layer_cache: LayerCache) -> None:
         super().__init__(store)

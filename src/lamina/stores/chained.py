@@ -1,7 +1,7 @@
 """Several stores as one: each path comes from the first store that has it.
 
-If a store fails for a path, for whatever reason, the next store is asked for that path, as Nix does. The path info and
-the contents of a path come from the same store, unless the path info is from a closure graph, which has no contents.
+If a store fails for a path for any reason, the next store is asked for that path, as in Nix. The path info and the
+contents of a path come from the same store, unless the path info is from a closure graph, which has no contents.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lamina.stores.store import Store
 from lamina.system.locations import Location
 
 _T = TypeVar("_T")
-# More failures of one store at a time are counted instead of listed.
+# If a store fails for more paths than this at a time, the others are counted instead of listed.
 _MAX_WARNINGS = 3
 
 
@@ -99,11 +99,11 @@ class ChainedStore(Store):
         return self._read_from_holder(path, lambda store: store.nodes(path))
 
     def location(self, path: StorePath) -> Location | None:
-        """Return the location of ``path``, None if its store has no locations; raises what `nodes` raises."""
+        """Return the location of ``path``, or None if its store has no locations. Raises what `nodes` raises."""
         return self._read_from_holder(path, lambda store: _find_location(store, path))
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Begin to download those of ``paths`` that are not on this machine, in that order."""
+        """Start downloading those of ``paths`` that are not on this machine, in that order."""
         wanted = tuple(paths)
         for store in self._stores:
             store.prefetch(wanted)
@@ -118,19 +118,19 @@ class ChainedStore(Store):
         Paths of the last store are not waited for. Raises what `query` raises.
 
         Returns:
-            Whether another store took over a path with a different path info, such as another NAR hash or other
-            references. Then `query` has new answers.
+            Whether another store now provides a path with a different path info, such as another NAR hash or other
+            references. `query` then has new answers.
         """
         changed, errors = self.fetch_with_fallback([info.path for info in infos])
         for path in sorted(errors):
-            if path in self._failures:  # a graph's path without contents is an error only once it is read
+            if path in self._failures:  # a path of a graph without contents is an error only when it is read
                 raise errors[path]
         return changed
 
     def fetch_with_fallback(
         self, paths: Sequence[StorePath], *, include_last_store: bool = False
     ) -> tuple[bool, dict[StorePath, Error]]:
-        """Do what `confirm_sources` does, with ``include_last_store`` also for paths of the last store.
+        """Do what `confirm_sources` does; with ``include_last_store``, also for paths of the last store.
 
         Returns:
             What `confirm_sources` returns, and the errors of the paths that no store could provide.
@@ -159,7 +159,7 @@ class ChainedStore(Store):
         return path in self._found and self._found[path].holder < len(self._stores) - 1
 
     def fall_back(self, faults: Mapping[StorePath, Error]) -> None:
-        """Take the paths of ``faults``, whose contents could not be used, from the next stores.
+        """Take the paths of ``faults``, whose contents could not be used, from the next stores that have them.
 
         Raises what `query` raises.
         """
@@ -210,7 +210,8 @@ class ChainedStore(Store):
         """Query ``paths`` in one store after the other until each is found."""
         for number in range(len(self._stores)):
             missing = [path for path in paths if path not in self._found and not self._has_failed(path, number)]
-            # If the last store fails for one path, the query fails, so the other answers are not waited for.
+            # If the last store fails for one path, the whole query fails, so there is no need to wait for other
+            # answers.
             is_last = number == len(self._stores) - 1
             for path, info in self._query_store(number, missing, stop_early=is_last).items():
                 self._found[path] = _ResolvedPath(info, number, number)
@@ -281,7 +282,7 @@ class ChainedStore(Store):
             error = IntegrityError(
                 f"{path} in {self._names[number]}",
                 f"NAR hash {info.nar_hash}",
-                f"{found.info.nar_hash} as the closure graph has it",
+                f"{found.info.nar_hash}, the hash in the closure graph",
             )
             self._record_failures(number, {path: error})
             return None
@@ -313,13 +314,13 @@ class ChainedStore(Store):
                 if errors:
                     raise errors[path] from error
                 if self._found[path].info != found.info:
-                    # The image was planned with the old path info, so a path with another one cannot replace it now.
+                    # The image was planned with the old path info, so a path with different info cannot be used now.
                     self._found[path] = found
                     raise
 
     def _read_from_any(self, path: StorePath, read: Callable[[Store], _T]) -> _T:
         """Return the result of ``read`` on the first store that has ``path``, which was never queried."""
-        missing = NotFound(path, "no store", "one to have its contents")
+        missing = NotFound(path, "no store that has its contents", "one")
         for store in self._stores:
             try:
                 return read(store)
@@ -359,7 +360,7 @@ class ChainedStore(Store):
             for number, name in enumerate(self._names)
             if number in recorded or self._stores[number].is_binary_cache
         ]
-        return combine_failures(path, failures) if failures else NotFound(path, "no store", "one to have its contents")
+        return combine_failures(path, failures) if failures else NotFound(path, "no store that has its contents", "one")
 
 
 def _find_location(store: Store, path: StorePath) -> Location | None:

@@ -9,15 +9,15 @@ from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, StoreError
 
 RECOVERABLE_ERRORS = (StoreError, FormatError, IntegrityError)
-"""Errors after which the next store is asked. A wrong argument or a full disk is not among them."""
+"""Errors after which the next store is asked. A wrong argument or a full disk does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFailure:
     """Why a store does not provide a path.
 
-    ``store`` is its name in messages; ``error`` is None if it does not have the path; ``contents_refused`` means that
-    the store had the path but its contents were refused.
+    ``store`` is the store's name in messages. ``error`` is None if the store does not have the path.
+    ``contents_refused`` means that the store has the path, but its contents were refused.
     """
 
     store: str
@@ -46,4 +46,4 @@ def combine_failures(path: StorePath, failures: Sequence[StoreFailure]) -> Error
     hint = next((error.hint for error in (*refusals, *errors) if error.hint), "")
     details = "; ".join(map(str, failures))
     kind = IntegrityError if refusals else NotFound
-    return kind(path, f"it from none of {len(failures)} stores", f"one that has it: {details}", hint=hint)
+    return kind(path, f"no usable copy in {len(failures)} stores", f"one: {details}", hint=hint)

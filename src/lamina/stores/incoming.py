@@ -1,8 +1,8 @@
 """Write files into a store atomically.
 
-Invariant: a file in a store is complete, because it is renamed into place after its last byte was written. Temporary
-files that a killed process leaves are in a folder of their own, and the next process removes them. A full disk raises
-an `OutputError` that names the folder.
+A file in a store is always complete, because it is renamed into place after its last byte was written. The temporary
+files of a killed process are in a separate folder, and the next process removes them. A full disk raises an
+`OutputError` that names the folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRIVATE = ".lamina"
 
 
 class IncomingFile:
-    """A file that is being written into the store at ``folder`` and hashed meanwhile.
+    """A file that is written into the store at ``folder``, and hashed while it is written.
 
     Used as a context manager; unless `commit` was called, the file is removed at the end of the block. Creating it
     raises `OutputError`.
@@ -82,4 +82,4 @@ def _translate_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"store {folder}", error, "to write there") from error
+        raise OutputError(f"store {folder}", error, "a writable store") from error

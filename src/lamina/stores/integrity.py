@@ -41,12 +41,10 @@ def check_nar_hash(info: PathInfo, actual: BlobInfo) -> None:
 def check_nar(narinfo: NarInfo, extent: Extent, on_bytes: Callable[[memoryview], object] = ignore) -> None:
     """Read the NAR at ``extent`` and check its size, hash and structure against ``narinfo``.
 
-    Each part of the NAR is passed to ``on_bytes``.
-
-    The content address is checked too if nothing else vouches for the path.
-    Raises `IntegrityError`, `FormatError`, `Unavailable`.
+    Each part of the NAR is passed to ``on_bytes``. The content address is also checked if it is the only reason to
+    trust the path. Raises `IntegrityError`, `FormatError`, `Unavailable`.
     """
-    # A signature vouches for the NAR hash, and so for the content.
+    # A signature covers the NAR hash, and therefore the content.
     unsigned = replace(narinfo, address="") if narinfo.signatures else narinfo
     content_check = ContentCheck(unsigned, narinfo.info.path, is_vouched=ignore)
 
@@ -64,14 +62,15 @@ def check_nar(narinfo: NarInfo, extent: Extent, on_bytes: Callable[[memoryview],
 class ContentCheck:
     """Checks the content address of a narinfo against the NAR that is passed to ``feed``.
 
-    Signatures do not cover the address. An address that does not result in the name of the path is ignored, and so is
-    a wrong one if something else vouches for the NAR hash; `finish` drops both. If only the address vouches for the
-    path, a wrong address is an error. An address that equals the NAR hash is checked with that.
+    Signatures do not cover the address. An address from which another path follows is ignored. A wrong address is also
+    ignored if the NAR hash is trusted for another reason; `finish` removes both from the narinfo. If the address is the
+    only reason to trust the path, a wrong address is an error. An address that equals the NAR hash needs no separate
+    check.
 
     Args:
         narinfo: The narinfo to check.
-        subject: What an error begins with.
-        is_vouched: Returns whether something else vouches for a narinfo.
+        subject: The start of an error message.
+        is_vouched: Returns whether the NAR hash of a narinfo is trusted for another reason than its address.
     """
 
     def __init__(self, narinfo: NarInfo, subject: object, is_vouched: Callable[[NarInfo], object]) -> None:
@@ -89,14 +88,14 @@ class ContentCheck:
     def finish(self) -> NarInfo:
         """Return the narinfo after the last byte, without its content address if that is wrong.
 
-        Raises `IntegrityError` if only a wrong address vouches for the path.
+        Raises `IntegrityError` if the address is wrong and there is no other reason to trust the path.
         """
         narinfo = self._narinfo
         if self._matches():
             return narinfo
         if not self._is_vouched(narinfo):
-            raise IntegrityError(self._subject, "other content", f"that of {narinfo.address}")
+            raise IntegrityError(self._subject, "other content", f"content that matches {narinfo.address}")
         return replace(narinfo, address="")
 
 
-REPAIR_HINT = "lamina store verify --repair --store URL mends what a binary cache has"
+REPAIR_HINT = "run lamina store verify --repair --store URL to fetch damaged paths again from a binary cache"

@@ -1,8 +1,8 @@
-"""Find the valid store paths that the paths in a text mean.
+"""Find the valid store paths for the paths that are mentioned in a text.
 
-A text does not say where the name of a store path ends. In ``-javaagent:/nix/store/HASH-agent.jar=9404`` the path is
-followed by ``=9404``, which a name could contain too. The hash alone identifies a store path, so a store is asked by
-hash where that is possible, as Nix's scanner does (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies").
+In a text, it is not clear where the name of a store path ends. In ``-javaagent:/nix/store/HASH-agent.jar=9404`` the
+path is followed by ``=9404``, which could also be part of a name. The hash alone identifies a store path, so stores are
+asked by hash where possible, as in Nix's scanner (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies").
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from lamina.system.transfer import HashingWriter, copy
 
 
 def find_narinfo(store: Store, info: PathInfo) -> NarInfo:
-    """Return the narinfo of a path, with its signatures, deriver and content address as far as ``store`` knows them.
+    """Return the narinfo of a path, with its signatures, deriver and content address if ``store`` knows them.
 
     Its URL, compression and file hash have no meaning here.
     """

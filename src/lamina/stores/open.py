@@ -1,6 +1,6 @@
 """Open the stores that a user names with ``--store``.
 
-Opening a store sends no request, except for the list of a channel; a binary cache is asked when it is queried.
+Opening a store sends no request, except for the list of a channel. A binary cache is first accessed by a query.
 """
 
 from __future__ import annotations

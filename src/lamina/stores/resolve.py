@@ -1,4 +1,4 @@
-"""Resolve a closure once it is certain which store every path comes from."""
+"""Resolve a closure, and confirm which store every path comes from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lamina.stores.store import Store
 
 
 def resolve_closure(roots: Iterable[StorePath], store: Store) -> Closure:
-    """Resolve ``roots``; repeat that whenever contents turn out to be bad and another store takes over.
+    """Resolve ``roots``, and repeat this if contents are bad and another store has to provide a path.
 
-    Two caches may have different builds of one path, with different references. So the path info that an image is
-    planned with and the contents that go into it must come from the same cache. Raises `NotFound`, `PlanError`, and
-    what ``store`` raises.
+    Two caches may have different builds of one path, with different references. The path info for the plan of an image
+    and the contents of the image must therefore come from the same cache. Raises `NotFound`, `PlanError`, and what
+    ``store`` raises.
     """
     root_paths = tuple(roots)
     while True:

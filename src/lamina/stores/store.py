@@ -1,7 +1,7 @@
 """The base class of stores, and the adapter for a caller's own objects.
 
-Every store has `Store.query` and `Store.nodes`. Everything else that a store may be able to do is a method with a
-default that is right for a store that cannot do it, so no code asks which kind of store it has.
+Every store has `Store.query` and `Store.nodes`. Each optional capability is a method whose default suits stores without
+the capability, so no code has to ask which kind of store it has.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lamina.stores.mention_lookup import match_by_hash, match_by_prefix
 from lamina.system.locations import Location
 
 PathResult = PathInfo | Error | None
-"""What a store answers for a path: its path info, the error if it failed, or None if it does not have the path."""
+"""A store's answer for a path: its path info, the error if the store failed, or None if it does not have the path."""
 
 
 class Store(ABC):
     """A source of store paths.
 
-    A subclass implements `query` and `nodes`. It overrides what else it can do: say where its paths are on this
-    machine, find paths by name or hash, download paths, return narinfos. Functions that take a store also accept an
-    object of any other class that has these two methods.
+    A subclass implements `query` and `nodes`. It overrides the methods for its other capabilities: say where its paths
+    are on this machine, find paths by name or hash, download paths, return narinfos. Functions that take a store also
+    accept an object of any other class that has `query` and `nodes`.
 
     Attributes:
         has_contents: Whether the store has the contents of its valid paths. A closure graph only has path infos.
@@ -101,7 +101,7 @@ class Store(ABC):
     # --- downloads
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:  # noqa: B027 - most stores have nothing to download
-        """Begin to download those of ``paths`` that are not local, in that order, in the background."""
+        """Start downloading those of ``paths`` that are not local, in that order, in the background."""
 
     def is_local(self, path: StorePath) -> bool:
         """Return whether ``path`` can be read without waiting for a download."""
@@ -134,7 +134,7 @@ def adapt_store(store: StoreLike) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class _AdaptedStore(Store):
-    """An object of the caller's as a `Store`."""
+    """A `Store` that calls an object of the caller."""
 
     store: StoreLike
 
@@ -146,7 +146,7 @@ class _AdaptedStore(Store):
 
 
 class WrappedStore(Store):
-    """Does what ``store`` does; a subclass changes some of it."""
+    """Passes every call on to ``store``. A subclass changes some of the methods."""
 
     __slots__ = ("_store",)
 
@@ -154,7 +154,7 @@ class WrappedStore(Store):
         self._store = store
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Return the path infos that the store has of ``paths``."""
+        """Return the path infos of those of ``paths`` that the store has."""
         return self._store.query(paths)
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
@@ -190,7 +190,7 @@ class WrappedStore(Store):
         return self._store.resolve_mentions(mentions)
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Begin to download ``paths`` in the store."""
+        """Start downloading ``paths`` in the store."""
         self._store.prefetch(paths)
 
     def is_local(self, path: StorePath) -> bool:

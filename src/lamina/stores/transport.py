@@ -1,4 +1,4 @@
-"""What stores need of a transport, which reads or writes the files of a binary cache or a channel.
+"""The interface that stores require of a transport, which reads or writes files of a binary cache or a channel.
 
 `lamina.transports.open` returns implementations for files, HTTP and S3.
 """

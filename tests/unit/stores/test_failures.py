@@ -25,7 +25,7 @@ def test_several_failures_are_one_error_that_names_each(
 ) -> None:
     error = combine_failures(path("A"), failures)
     assert type(error) is kind
-    assert str(error).startswith(f"{path('A')}: got it from none of {len(failures)} stores")
+    assert str(error).startswith(f"{path('A')}: got no usable copy in {len(failures)} stores")
     assert all(str(failure) in str(error) for failure in failures)
     assert error.hint == hint
 

@@ -44,7 +44,7 @@ def test_a_small_file_is_written_at_once_and_replaces_an_old_one(tmp_path: Path)
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match=f"store {tmp_path}/file: got .*expected to write there"):
+    with pytest.raises(OutputError, match=f"store {tmp_path}/file: got .*expected a writable store"):
         write_file(tmp_path / "file", "x", b"")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/inside").touch()

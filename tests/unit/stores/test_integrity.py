@@ -49,7 +49,7 @@ def test_a_right_address_is_kept(address: ContentAddress) -> None:
 def test_a_wrong_address_is_an_error_unless_the_path_is_vouched_for() -> None:
     narinfo, other = narinfo_of(FLAT), nar_of(b"ho\n")
     assert check(narinfo, other, is_vouched=True) == replace(narinfo, address="")
-    with pytest.raises(IntegrityError, match="the path: got other content, expected that of fixed:sha1:"):
+    with pytest.raises(IntegrityError, match="the path: got other content, expected content that matches fixed:sha1:"):
         check(narinfo, other, is_vouched=False)
 
 

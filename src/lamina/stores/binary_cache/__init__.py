@@ -1,1 +1,1 @@
-"""Binary caches as stores: fetching, verifying, pushing and repairing store paths."""
+"""Binary caches as stores: fetch, verify, push and repair store paths."""

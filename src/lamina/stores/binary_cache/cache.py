@@ -29,20 +29,20 @@ from lamina.system.threads import ThreadPool
 from lamina.transports.retry import MAX_CONNECTIONS
 
 _MAX_CACHE_INFO = 1 << 16
-# Several times the size of the largest closures. A hostile cache could invent references without end.
+# Several times the size of the largest closures. Without a limit, a hostile cache could invent references endlessly.
 _MAX_PATHS = 1 << 18
 # How much larger than the NAR a compressed file may be: size / _SLACK for incompressible data, plus headers.
 _SLACK, _OVERHEAD = 16, 1 << 16
 
 NarInfoResult = NarInfo | Error | None
-"""What a cache answers for a path: a narinfo, an error if that is unreadable or untrusted, None if it is missing."""
+"""A cache's answer for a path: a narinfo, an error if it is unreadable or untrusted, or None if it is missing."""
 
 
 class BinaryCache:
-    """A binary cache, reached through the transport that ``opener`` returns; ``trust`` decides which narinfos count.
+    """A binary cache, accessed through the transport that ``opener`` returns; ``trust`` decides which narinfos count.
 
-    Any number of threads may use it. The transport is opened at the first query. Once it turns out not to be a binary
-    cache, or its server does not answer, no further requests are sent.
+    Any number of threads may use it. The transport is opened at the first query. If it is not a binary cache, or its
+    server does not answer, no further requests are sent.
     """
 
     def __init__(self, opener: Callable[[], Transport], trust: Trust) -> None:
@@ -66,7 +66,7 @@ class BinaryCache:
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, NarInfoResult]]:
         """Query ``paths`` concurrently and yield the answer for each, in any order.
 
-        A narinfo with the same hash but another name counts as missing, as for Nix (libstore, queryPathInfo). Raises
+        As in Nix, a narinfo with the same hash but another name counts as missing (libstore, queryPathInfo). Raises
         what `query_hashes` raises.
         """
         paths_by_hash: dict[str, list[StorePath]] = {}
@@ -79,7 +79,7 @@ class BinaryCache:
     def query_hashes(self, hashes: Collection[str]) -> Iterator[tuple[str, NarInfoResult]]:
         """Query the paths that begin with ``hashes`` concurrently and yield the answer for each, in any order.
 
-        Raises `FormatError` once more paths were queried than any real closure has.
+        Raises `FormatError` if more paths were queried than any real closure has.
         """
         if not hashes:
             return
@@ -89,14 +89,14 @@ class BinaryCache:
             return
         self._query_count += len(hashes)
         if self._query_count > _MAX_PATHS:
-            raise FormatError(self.label, f"a closure of more than {_MAX_PATHS} paths", "an end of it")
+            raise FormatError(self.label, f"a closure of more than {_MAX_PATHS} paths", "a smaller closure")
         if len(hashes) == 1:
             yield from map(self._query_hash, hashes)
         else:
             yield from self._query_concurrently(hashes)
 
     def _query_concurrently(self, hashes: Collection[str]) -> Iterator[tuple[str, NarInfoResult]]:
-        """Yield each answer as it arrives; a caller that stops iterating does not wait for the rest."""
+        """Yield each answer as it arrives. A caller that stops iterating does not wait for the other answers."""
         pool = ThreadPool(min(MAX_CONNECTIONS, len(hashes)), "lamina-narinfo")
         results = SimpleQueue[Future[tuple[str, NarInfoResult]]]()
         try:
@@ -108,13 +108,13 @@ class BinaryCache:
             pool.close(timeout=0)
 
     def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
-        """Return whether a trusted key signed the NAR hash of ``narinfo``, which then holds without the address."""
+        """Return whether a trusted key signed the NAR hash of ``narinfo``. Its content address is then not needed."""
         return self._trust.trusts_nar_hash(narinfo)
 
     def stream_nar(self, narinfo: NarInfo) -> Generator[bytes]:
         """Yield the decompressed NAR of ``narinfo``, in pieces of at most 256 KiB.
 
-        The limit of the download follows from the NAR size, because signatures do not cover the size of the compressed
+        The download limit is derived from the NAR size, because signatures do not cover the size of the compressed
         file. The caller stops reading at the NAR size. Raises `NotFound`, `FormatError`, `Unavailable`.
         """
         if self._fault:
@@ -151,8 +151,8 @@ class BinaryCache:
                 self.label,
                 f"no {CACHE_INFO} there",
                 "a binary cache",
-                hint="a server may also hide it from requests without credentials: ~/.netrc or the URL holds those for "
-                "HTTP, AWS_ACCESS_KEY_ID or profile=NAME in the URL's query names those for S3",
+                hint="a server may also hide it from requests without credentials: for HTTP, put them into ~/.netrc or "
+                "the URL; for S3, set AWS_ACCESS_KEY_ID or profile=NAME in the URL's query",
             )
         check_cache_info(data, self.label)
 

@@ -22,7 +22,7 @@ _PIECE = 1 << 18
 
 
 class CopyingStore(WrappedStore):
-    """Wraps ``store`` and registers each queried path with ``fetcher``, unless another source did so already."""
+    """Wraps ``store`` and registers each queried path with ``fetcher``, unless another source has done so."""
 
     label = "the store that has it"
 
@@ -33,7 +33,7 @@ class CopyingStore(WrappedStore):
         self.fall_back: Callable[[Mapping[StorePath, Error]], None] = store.fall_back
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Return the path infos that the store has of ``paths``; raises what the store raises."""
+        """Return the path infos of those of ``paths`` that the store has. Raises what the store raises."""
         found = self._store.query(paths)
         for path, info in found.items():
             if not self._fetcher.is_registered(path) and not self._is_valid(path):

@@ -1,11 +1,12 @@
 """Fetch store paths from binary caches into the embedded store.
 
-Invariant: a NAR is placed in the store only after its hash, size and structure were found to match the narinfo, and
-also its content address if no signature vouches for the path. A path becomes valid after all its references. A failed
-fetch leaves the store unchanged, and the path may be fetched from another source.
+One thread downloads, decompresses, hashes and writes a NAR piece by piece, because all of these release the GIL. There
+are two more threads than processors, because some threads always wait for the network. After a failed fetch, the path
+may be fetched from another source.
 
-One thread downloads, decompresses, hashes and writes a NAR piece by piece, since all of these release the GIL. As many
-threads run as there are processors, and two more, because some always wait for the network.
+Invariant: a NAR is moved into the store only after its hash, size and structure were checked against the narinfo, and
+its content address too if no signature covers the path. A path becomes valid after all its references. A failed fetch
+leaves the store unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from lamina.system.threads import ThreadPool
 from lamina.system.transfer import HashingWriter
 
 _EXTRA_THREADS = 2
-# In seconds: enough for a thread to finish the piece that it is working on.
+# In seconds. This is enough for a thread to finish its current piece.
 _CLOSE_TIMEOUT = 0.5
 
 
@@ -53,8 +54,9 @@ class NarSource(Protocol):
 class Fetcher:
     """Fetches paths into ``store``, in the order in which they were requested.
 
-    ``workspace`` is the temporary folder of the store, if it is in one. ``received`` are the paths whose NARs this
-    fetcher received, without those that another process fetched. Its threads end when it is closed.
+    ``workspace`` is the temporary folder that contains the store, if there is one. ``received`` are the paths whose
+    NARs this fetcher received itself; another process may have fetched others. The threads end when the fetcher is
+    closed.
     """
 
     def __init__(self, store: EmbeddedStore, threads: int = 0, workspace: TempDir | None = None) -> None:
@@ -78,9 +80,9 @@ class Fetcher:
         self._progress, self._items = SerialProgress(progress), items
 
     def register(self, narinfo: NarInfo, source: NarSource) -> None:
-        """Register that ``narinfo`` can be fetched from ``source``; nothing is fetched yet.
+        """Register that ``narinfo`` can be fetched from ``source``, without fetching it yet.
 
-        An earlier registration of the path is replaced only if fetching it failed.
+        An earlier registration of the path is replaced only if that fetch failed.
         """
         path = narinfo.info.path
         with self._lock:
@@ -100,7 +102,7 @@ class Fetcher:
         return future is not None and future.done() and future.exception() is not None
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Queue those of ``paths`` that are registered, in that order, and start threads that fetch them."""
+        """Queue the registered paths among ``paths``, in that order, and start threads that fetch them."""
         with self._lock:
             for path in paths:
                 if path in self._sources and path not in self._futures:
@@ -108,7 +110,7 @@ class Fetcher:
                     self._submit(path, next(self._order))
 
     def is_local(self, path: StorePath) -> bool:
-        """Return whether `wait` would return at once."""
+        """Return whether `wait` would return immediately."""
         future = self._futures.get(path)
         return future.done() if future else path not in self._sources
 
@@ -133,7 +135,7 @@ class Fetcher:
         """Stop fetching and remove the files of incomplete NARs."""
         self._is_closed = True
         self._pool.close(_CLOSE_TIMEOUT)
-        # Threads that still wait for a server do not get to remove their files.
+        # Threads that still wait for a server cannot remove their files themselves.
         for incoming in tuple(self._incoming):
             incoming.drop()
 
@@ -156,7 +158,7 @@ class Fetcher:
             future.set_result(None)
 
     def _fetch(self, narinfo: NarInfo, source: NarSource) -> None:
-        self.store.locks.hold_shared()  # so that a NAR that is found here is not collected
+        self.store.locks.hold_shared()  # so that no garbage collection removes a NAR that is found here
         verified, outcome = self._find_received(narinfo, source), REUSED
         if verified is None:
             with self.store.locks.lock_path(narinfo.info.path):
@@ -171,10 +173,10 @@ class Fetcher:
         self._publisher.publish(verified)
 
     def _find_received(self, narinfo: NarInfo, source: NarSource) -> NarInfo | None:
-        """Return the verified narinfo if its NAR is in the store already, which is found by hashing it; else None.
+        """Return the verified narinfo if the store already has the intact NAR, which is hashed to check; else None.
 
         A NAR without a narinfo may be there, for example from a fetch that was interrupted. Raises `IntegrityError` if
-        the NAR does not match the content address of the path and nothing else vouches for the path.
+        the NAR does not match the content address and the path is trusted only because of that address.
         """
         if not self.store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
             return None
@@ -203,14 +205,14 @@ class Fetcher:
             self._progress.start(item)
         with closing(
             source.stream_nar(narinfo)
-        ) as pieces:  # else the connection stays open as long as the error exists
+        ) as pieces:  # otherwise the connection would stay open as long as the error object exists
             for piece in pieces:
                 size += len(piece)
                 if size > nar_size:
                     raise IntegrityError(
                         f"{narinfo.info.path} in {source.label}",
-                        "a NAR of more bytes",
-                        f"{nar_size}: it was not read on",
+                        f"a NAR of more than {nar_size} bytes",
+                        f"{nar_size} bytes",
                     )
                 incoming.write(piece)
                 content_check.feed(piece)
@@ -246,7 +248,7 @@ class _Publisher:
     def publish(self, narinfo: NarInfo) -> None:
         """Publish ``narinfo``, whose NAR was received, and referrers that waited for it. Raises `OutputError`.
 
-        A path whose references are not all valid yet is published together with the last of them.
+        A path is published once its last reference has become valid.
         """
         path = narinfo.info.path
         with self._lock:

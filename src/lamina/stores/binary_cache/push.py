@@ -1,10 +1,10 @@
 """Push a closure to a binary cache.
 
-Invariant: the cache is complete at any moment: a NAR is uploaded before its narinfo, and a path after its references.
-Paths that are present are not sent again, and every NAR is hashed while it is read, before its narinfo is written.
+Several NARs are read, compressed and sent at a time. Narinfos are small files, and sending them is mostly waiting for
+the network, so other threads send them. Paths that are present in the cache are not sent again.
 
-Several NARs are read, compressed and sent at a time. Narinfos are small files that only wait for the network, so they
-have threads of their own.
+Invariant: the cache is complete at any moment: a NAR is uploaded before its narinfo, and a path after its references.
+Every NAR is hashed while it is read, and checked before its narinfo is written.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo, HashingWriter
 
 _MAX_CACHE_INFO = 1 << 16
-# Threads that only wait for the network. More gain little: a closure is deep, and its levels are written one by one.
+# The number of threads that wait for the network. More threads hardly help, because the levels of a closure are written
+# one after the other.
 _NETWORK_THREADS = 32
 # In bytes. A larger NAR is compressed by several threads of the compression library.
 _LARGE = 32 << 20
@@ -50,10 +51,10 @@ _MAX_COMPRESSION_THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """How a closure is pushed.
+    """The settings of a push.
 
-    ``compression`` is that of the NARs; each of ``keys`` signs every narinfo; ``jobs`` is the number of NARs at a time;
-    ``listings`` adds the listing of each NAR; ``on_path`` is called with each path once it is in the cache.
+    ``compression`` is the compression of the NARs. Each of ``keys`` signs every narinfo. ``jobs`` is the number of NARs
+    at a time. ``listings`` adds the listing of each NAR. ``on_path`` is called with each path once it is in the cache.
     """
 
     compression: NarCompression
@@ -133,7 +134,7 @@ def _check_cache(cache: WritableTransport) -> None:
 
 
 def _find_present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
-    """Return the narinfo that the cache has of a path, None if it is missing, invalid or differs from ``info``."""
+    """Return the cache's narinfo of a path, or None if it is missing, invalid or different from ``info``."""
     data = cache.read(f"{info.path.hash}.narinfo", narinfo.MAX_SIZE)
     if data is None:
         return None
@@ -155,11 +156,11 @@ class _UploadedNar:
 
 
 class _StoppedError(Exception):
-    """Another upload failed, so this one is given up."""
+    """Another upload failed, so this one is abandoned."""
 
 
 class _Push:
-    """One push; compressed NARs are in ``folder`` until they are sent. ``stopping`` ends running compressions early."""
+    """One push. Compressed NARs are in ``folder`` until they are sent. ``stopping`` ends running compressions early."""
 
     def __init__(
         self,

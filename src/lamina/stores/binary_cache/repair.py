@@ -1,6 +1,6 @@
 """Repair damaged paths of the embedded store by fetching them from binary caches.
 
-Invariant: a damaged path stays as it is until a verified copy replaces it, and for good if no cache has it.
+Invariant: a damaged path is not changed until a verified copy replaces it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})"
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """The result of a repair: which damages are repaired, which remain, and warnings with the reasons of the caches."""
+    """The result of a repair: the repaired paths, the remaining damage, and warnings with the errors of the caches."""
 
     repaired: tuple[DamagedPath, ...]
     remaining: tuple[DamagedPath, ...]
@@ -39,7 +39,7 @@ class RepairResult:
 
 
 class _RepairTarget(EmbeddedStore):
-    """The store to fetch into: damaged paths count as invalid, and existing NARs are ignored and replaced."""
+    """The destination of the repair: damaged paths count as invalid, and existing NARs are ignored and replaced."""
 
     def __init__(self, folder: Path, damaged: Collection[str]) -> None:
         super().__init__(folder)
@@ -66,7 +66,7 @@ def repair_paths(
 
     Args:
         folder: The embedded store.
-        damaged: The damages to repair. If only the hash of a path is left, the caches are asked for its name.
+        damaged: The damage to repair. If only the hash of a path is known, the caches are asked for its name.
         caches: The caches, in the order in which they are asked. Their errors become warnings.
         trust: Decides whether the narinfo of an undamaged path in the store counts.
 
@@ -123,12 +123,12 @@ def _query_one(sources: ChainedStore, path: StorePath, errors: dict[StorePath, E
 def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
     try:
         return store.narinfo(path) is not None
-    except Error:  # it is damaged: it is among the paths to fetch, or no cache has it
+    except Error:  # the path is damaged; it will be fetched, unless no cache has it
         return True
 
 
 def _find_names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryCache]) -> dict[str, StorePath]:
-    """Find the full paths that begin with ``hashes``: in other narinfos, in the damaged ones, then in the caches."""
+    """Find the full paths for ``hashes``: first in other narinfos, then in the damaged narinfos, then in the caches."""
     found = {path.hash: path for path in iterate_paths(read_valid_narinfos(store)) if path.hash in hashes}
     for hash_part in hashes - found.keys():
         with contextlib.suppress(OSError):

@@ -25,7 +25,7 @@ from lamina.system import narfile
 
 
 class SubstitutingStore(Store):
-    """The paths of ``cache``, fetched by ``fetcher`` into its store; ``cache`` is None to work without the network."""
+    """The paths of ``cache``, which ``fetcher`` fetches into its store. ``cache`` is None for offline use."""
 
     is_binary_cache = True
 
@@ -90,8 +90,8 @@ class SubstitutingStore(Store):
     def _check_cycles(self, found: Iterable[StorePath], label: str) -> None:
         """Raise `IntegrityError` for a cycle, once all references of ``found`` were queried.
 
-        Nix makes no such paths, so the cache is at fault. Found here, a cycle is an error of the cache; found later, it
-        would look like an error of the plan.
+        Nix never creates a cycle, so it is an error of the cache. If it were detected later, it would look like an
+        error of the plan.
         """
         graph = self._graph
         if all(reference in graph for path in found for reference in graph[path]):
@@ -112,7 +112,7 @@ class SubstitutingStore(Store):
         if narinfo is None or not self._trust.accepts(narinfo):
             return None
         if not self._store.has_nar(narinfo):
-            raise IntegrityError(path, f"no whole NAR in {self._store.folder}", "one", hint=REPAIR_HINT)
+            raise IntegrityError(path, f"no complete NAR in {self._store.folder}", "one", hint=REPAIR_HINT)
         return narinfo
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
@@ -136,7 +136,7 @@ class SubstitutingStore(Store):
         return self._fetcher.narinfo(path) if path in self._registered else self._embedded_narinfo(path)
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Begin to fetch those of ``paths`` that come from the cache, in that order."""
+        """Start fetching those of ``paths`` that come from the cache, in that order."""
         self._fetcher.prefetch(paths)
 
     def is_local(self, path: StorePath) -> bool:
@@ -182,7 +182,7 @@ class SubstitutingStore(Store):
         except FormatError:
             if self._cache is None:
                 raise
-            return ()  # the cache is asked instead
+            return ()  # the cache will be asked instead
 
     def _embedded_narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the trusted narinfo in the embedded store, even if its NAR is missing; None if it is invalid."""

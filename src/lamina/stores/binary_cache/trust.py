@@ -26,7 +26,7 @@ class Trust:
         return self.allow_unsigned or has_matching_address(narinfo) or self.trusts_nar_hash(narinfo)
 
     def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
-        """Return whether a trusted key signed the NAR hash of ``narinfo``, which then holds without the address."""
+        """Return whether a trusted key signed the NAR hash of ``narinfo``. Its content address is then not needed."""
         return find_signer(narinfo.fingerprint, narinfo.signatures, self.keys) is not None
 
     def check(self, narinfo: NarInfo, label: str) -> None:
@@ -34,13 +34,13 @@ class Trust:
         if self.accepts(narinfo):
             return
         names = sorted({text.partition(":")[0] for text in narinfo.signatures})
-        got = f"no signature but of {', '.join(names)}" if names else "no signature"
-        trusted = ", ".join(key.name for key in self.keys) or "a key that is trusted"
+        got = f"only signatures of {', '.join(names)}" if names else "no signature"
+        trusted = ", ".join(key.name for key in self.keys) or "a trusted key"
         if {key.name for key in self.keys} & set(names):
             got = f"a signature of {', '.join(names)} that does not match"
         raise IntegrityError(
             f"{narinfo.info.path} in {label}",
             got,
-            f"one of {trusted}",
+            f"a signature of {trusted}",
             hint="--trusted-key NAME:BASE64 trusts another key; --no-verify-signatures accepts any path of the cache",
         )

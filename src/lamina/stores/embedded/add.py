@@ -1,11 +1,12 @@
 """Add a file or folder to the embedded store as a content-addressed store path.
 
-Invariant: the path is the one that Nix computes for that name, content and references. The source is read twice, and a
-source that changes between the two readings raises `IntegrityError`.
+The source is read twice, and a source that changes between the two readings raises `IntegrityError`.
 
-Without references the path is the one that ``nix-store --add`` prints. A source that is itself named HASH-NAME is a
-store path: where its content contains HASH, a reference to itself is meant, and the hash of the new path is written
-there (Nix source, make-content-addressed).
+Without references the path is the one that ``nix-store --add`` prints. A source named HASH-NAME is treated as a store
+path: if its content contains HASH, that is a reference to itself, and is replaced by the hash of the new path (Nix
+source, make-content-addressed).
+
+Invariant: the path is the one that Nix computes for the same name, content and references.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _ANY_HASH = "0" * HASH_LENGTH
 
 @dataclass(frozen=True, slots=True)
 class NamedSource:
-    """A source and the name of its store path; ``own_hash`` is the hash of a source named HASH-NAME, else empty."""
+    """A source and the name of its store path. ``own_hash`` is the hash of a source named HASH-NAME, or empty."""
 
     source: Path
     name: str
@@ -46,7 +47,7 @@ class NamedSource:
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str], name: str | None) -> NamedSource:
-        """Return the source at ``text``, named ``name``, or by its file name if that is None.
+        """Return the source at ``text`` with the name ``name``, or with its file name if ``name`` is None.
 
         Raises:
             InputError: There is no such file or folder.
@@ -68,15 +69,15 @@ def _check_name(name: str) -> str:
         return StorePath.parse_base(f"{_ANY_HASH}-{name}").name
     except InvalidArgument:
         raise InvalidArgument(
-            "name", short_repr(name), "up to 211 letters, digits and + - . _ ? =", hint="--name NAME is another one"
+            "name", short_repr(name), "up to 211 letters, digits and + - . _ ? =", hint="choose a name with --name NAME"
         ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class AddedContent:
-    """What a source contains.
+    """The content of a source.
 
-    ``digest`` is the hash of its NAR, modulo its own hash; ``self_reference`` says whether it contains its own hash;
+    ``digest`` is the hash of its NAR, modulo its own hash. ``self_reference`` says whether it contains its own hash.
     ``hashes`` are the other store path hashes that it contains.
     """
 
@@ -109,12 +110,12 @@ def add_content(
 
     Args:
         store: The store to add to.
-        content: What was read from the source.
-        references: The references other than the path itself; they are valid in ``store``.
-        on_bytes: Is called with the size of each portion that was read again; not if the path is there already.
+        content: The result of reading the source.
+        references: The references other than the path itself. They must be valid in ``store``.
+        on_bytes: Called with the size of each portion of the second reading; not called if the path is there already.
 
     Raises:
-        IntegrityError: The source is not what was read before.
+        IntegrityError: The source has changed since it was read.
         FormatError: The folders are nested more deeply than a NAR allows.
         OutputError: The store cannot be written.
     """
@@ -147,9 +148,9 @@ def _write(content: AddedContent, path: StorePath, incoming: IncomingFile, on_by
         else:
             digest = _hash_source(named, incoming.write, on_bytes)
     except NotFound as error:
-        raise IntegrityError(named.source, "nothing there", "what was there a moment ago") from error
+        raise IntegrityError(named.source, "nothing there", "the file or folder that was just read") from error
     if digest != content.digest:
-        raise IntegrityError(named.source, "other content than a moment ago", "the same")
+        raise IntegrityError(named.source, "content that changed while it was added", "unchanged content")
 
 
 def measure_source(named: NamedSource) -> int:

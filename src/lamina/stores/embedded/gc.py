@@ -1,7 +1,7 @@
-"""Garbage collection: remove paths from the embedded store that no root needs.
+"""Garbage collection: remove paths from the embedded store that no root depends on.
 
-Invariant: a path is removed before the paths that it refers to, and its narinfo before its NAR. So the store stays
-complete wherever the removal is interrupted.
+Invariant: a path is removed before the paths that it refers to, and its narinfo before its NAR. The store therefore
+stays complete if the removal is interrupted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def find_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult:
     """Find everything in ``store`` that ``roots`` do not reach, without removing it.
 
     Raises:
-        NotFound: A root, or a path that a root needs, is not valid.
+        NotFound: A root, or a path that a root depends on, is not valid.
         FormatError: The narinfo of one of them is invalid.
         Unavailable: The store cannot be read.
     """
@@ -74,7 +74,7 @@ def remove_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult
 
 
 class _GarbagePlan:
-    """What is removed from ``store`` if ``roots`` are kept."""
+    """The paths and files to remove from ``store`` if ``roots`` are kept."""
 
     def __init__(self, store: EmbeddedStore, roots: Iterable[StorePath]) -> None:
         self._store = store
@@ -112,7 +112,7 @@ class _GarbagePlan:
             nar = narinfo.file_name
             uses[nar] -= 1
             names = [f"{narinfo.info.path.hash}{_SUFFIX}", f"{narinfo.info.path.hash}{_LISTING}"]
-            # A file outside of nar/ that a narinfo names was not written by this store, so it is not removed.
+            # This store writes NARs only into nar/, so a file elsewhere that a narinfo names is not removed.
             is_last = not uses[nar] and nar.startswith(f"{NARS}/")
             yield narinfo, [*names, nar] if is_last else names
 

@@ -55,7 +55,7 @@ class Locks:
         """
         with self._lock("store.lock", timeout=timeout) as lock:
             if not lock.is_held:
-                raise OutputError(self._subject, "no lock on it", "to write there")
+                raise OutputError(self._subject, "no lock", "an exclusive lock for writing")
             with self._mutex:
                 was_shared, self._is_shared = self._is_shared, True
             try:
@@ -64,7 +64,7 @@ class Locks:
                 self._is_shared = was_shared
 
     def lock_path(self, path: StorePath) -> FileLock:
-        """Wait until no other process fetches ``path``, then keep others from it until the lock is released."""
+        """Wait until no other process fetches ``path``. No other process can fetch it until the lock is released."""
         return self._lock(f"fetching/{path.hash}.lock")
 
     def _lock(self, name: str, *, shared: bool = False, timeout: float | None = None) -> FileLock:

@@ -1,10 +1,9 @@
 """Write store paths in the format of ``nix-store --export``, and import them into the embedded store.
 
-Invariant: an imported path becomes valid only after its whole NAR was hashed and all its references are valid. If the
-stream breaks off, the paths that arrived completely stay, and nothing else. The format has no signatures, so the
-references in it are trusted as the producer wrote them.
+The format is described in `lamina.formats.nix_export`. It has no signatures, so the references in it are trusted.
 
-The format is described in `lamina.formats.nix_export`.
+Invariant: an imported path becomes valid only after its whole NAR was hashed and all its references are valid. If the
+stream ends early, only the paths that arrived completely stay.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[
 
     Args:
         store: The store to import into.
-        read: Returns up to as many bytes as it is asked for. Nothing behind the end of the export is read.
+        read: Returns up to the requested number of bytes. Nothing after the end of the export is read.
 
     Raises:
         FormatError: The stream is not an export.
@@ -108,6 +107,6 @@ def _check_references(store: EmbeddedStore, info: PathInfo) -> None:
             raise NotFound(
                 f"export of {info.path}",
                 f"a reference to {reference}",
-                "that in the store or before it",
+                "that path in the store or earlier in the export",
                 hint="export whole closures: nix-store --export $(nix-store --query --requisites PATH)",
             )

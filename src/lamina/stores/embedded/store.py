@@ -1,13 +1,14 @@
 """The embedded store: a folder that lamina maintains itself and that is a binary cache of uncompressed NARs.
 
-Invariant: every NAR that a narinfo in the folder names is complete. A NAR is written before its narinfo, both are moved
-into place by renaming, and neither is changed afterwards. So Nix can copy from the folder, and any web server can serve
-it.
+A NAR is written before its narinfo, both are moved into place by renaming, and neither is changed afterwards. Nix can
+therefore copy from the folder, and any web server can serve it.
 
     nix-cache-info     HASH.narinfo     nar/NARHASH.nar     .lamina/ (locks, and NARs that are being received)
 
 NARs are not unpacked: the files of a store path are ranges of one NAR file, so none of its file names, modes or links
 is ever created on this machine.
+
+Invariant: every NAR that a narinfo in the folder names is complete.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ class EmbeddedStore(Store):
     @classmethod
     @contextlib.contextmanager
     def open_for_writing(cls, folder: Path) -> Iterator[Self]:
-        """Do what `open_or_create` does; if the block fails before a path was added, remove the new store."""
+        """Open or create the store for the block; remove a new store if the block fails before it adds a path.
+
+        Raises what `open_or_create` raises.
+        """
         was_there, was_store = os.path.lexists(folder), is_store(folder)
         store = cls.open_or_create(folder)
         try:
@@ -93,7 +97,7 @@ class EmbeddedStore(Store):
                 self.folder.rmdir()
 
     def close(self) -> None:
-        """Let other processes remove paths again."""
+        """Release the lock, so that other processes can remove paths."""
         self.locks.close()
 
     def __enter__(self) -> Self:
@@ -147,7 +151,7 @@ class EmbeddedStore(Store):
         return {path: narinfo.info for path, narinfo in narinfos if narinfo}
 
     def location(self, path: StorePath) -> Extent:
-        """Return the NAR of ``path``. Raises `NotFound`; `IntegrityError` if the file is missing or of another size."""
+        """Return the NAR of ``path``. Raises `NotFound`; `IntegrityError` if its file is missing or of another size."""
         narinfo = self.narinfo(path)
         if narinfo is None:
             raise NotFound(path, f"no such valid path in {self.folder}", "one")
@@ -162,9 +166,9 @@ class EmbeddedStore(Store):
         if narinfo.compression != "none":
             raise Unavailable(
                 self.folder / narinfo.url,
-                f"a NAR in {narinfo.compression}",
-                "it uncompressed",
-                hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
+                f"a NAR compressed with {narinfo.compression}",
+                "an uncompressed NAR",
+                hint=f"use the folder as a binary cache: --store file://{self.folder.absolute()}",
             )
         self.locks.hold_shared()
         file = self.file(narinfo)
@@ -228,7 +232,7 @@ class EmbeddedStore(Store):
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Return the valid paths that begin with one of ``hashes``, ascending. Raises what `read_narinfo` raises."""
         narinfos = ((hash_part, self.read_narinfo(hash_part)) for hash_part in hashes)
-        # A narinfo under the hash of another path makes no path valid; `lamina store verify` reports it.
+        # A narinfo whose file name has the hash of another path does not count; `lamina store verify` reports it.
         return tuple(
             sorted(
                 narinfo.info.path for hash_part, narinfo in narinfos if narinfo and narinfo.info.path.hash == hash_part
@@ -264,14 +268,14 @@ class EmbeddedStore(Store):
     # --- writing
 
     def create_incoming(self) -> IncomingFile:
-        """Create the file of a NAR that is to be received; a context manager. Raises `OutputError`."""
+        """Create the file for a NAR that will be received; a context manager. Raises `OutputError`."""
         self.locks.hold_shared()
         return IncomingFile(self.folder)
 
     def contains_nar(self, nar_hash: Digest, nar_size: int) -> bool:
         """Return whether the store has a NAR file of that hash and size.
 
-        It may belong to a valid path, or to one that was about to become valid when a process was stopped.
+        It may belong to a valid path, or to a path that had not become valid when a process was stopped.
         """
         try:
             return (self.folder / nar_name(nar_hash)).stat().st_size == nar_size
@@ -299,7 +303,7 @@ class EmbeddedStore(Store):
             raise output_error(str(self.folder / name), error) from error
 
     def _make_error(self, file: Path, error: OSError) -> Unavailable:
-        return Unavailable(file, error, "to read the store")
+        return Unavailable(file, error, "a readable store")
 
 
 def is_store(folder: Path) -> bool:
@@ -308,10 +312,10 @@ def is_store(folder: Path) -> bool:
 
 
 def may_become_store(folder: Path) -> bool:
-    """Return whether ``folder`` may become a store.
+    """Return whether a store may be created in ``folder``.
 
-    It may if it is missing or empty, or holds only what a killed process, or one that is creating a store there now,
-    wrote first.
+    This is allowed if the folder is missing or empty, or contains only the first files of a store that another process
+    is creating now, or was creating when it was killed.
     """
     try:
         names = set(os.listdir(folder))

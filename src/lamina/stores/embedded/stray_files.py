@@ -1,6 +1,6 @@
 """Find files in the folder of an embedded store that do not belong to any valid path.
 
-Invariant: no narinfo of the store names a file that is returned here, and no reader opens one.
+No narinfo of the store names the files that are returned here, and no reader opens them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def find_stray_files(folder: Path, narinfos: Collection[NarInfo]) -> list[str]:
     names = [name for name in _list_files(folder) if is_part(name)]
     names += [f"{NARS}/{name}" for name in _list_files(folder / NARS) if is_part(name)]
     names += [f"{_INCOMING}/{name}" for name in _list_files(folder / _INCOMING)]
-    # Another process may push to the folder as a binary cache; such a process does not take the locks of the store.
+    # Another process may be pushing to the folder as a binary cache. It does not take the locks of the store.
     names = [name for name in names if not is_in_use(folder / name)]
     names += [
         name for name in _list_files(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes
@@ -65,5 +65,5 @@ def _list_files(folder: Path) -> Iterator[str]:
     except FileNotFoundError:
         return iter(())
     except OSError as error:
-        raise Unavailable(folder, error, "to read the store") from error
+        raise Unavailable(folder, error, "a readable store") from error
     return iter(names)

@@ -1,7 +1,7 @@
 """Verify the embedded store by hashing every NAR.
 
-Invariant: a path counts as intact only if its NAR matches its narinfo and all its references are valid. Signatures are
-not checked again: that happened when the path was added, or the user turned the check off.
+A path is intact only if its NAR matches its narinfo and all its references are valid. Signatures are not checked again:
+they were checked when the path was added, unless the user turned the check off.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def check_store(store: EmbeddedStore, threads: int = 0, progress: Progress | Non
 
 
 def check_paths(store: EmbeddedStore, hashes: Collection[str]) -> dict[str, str]:
-    """Check the paths that begin with ``hashes``; return what is wrong by hash, without those that are intact."""
+    """Check the paths that begin with ``hashes``, and return a message for each damaged path by its hash."""
     faults = {}
     for hash_part in hashes:
         try:
@@ -145,7 +145,7 @@ def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
 
 
 def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPath]]:
-    """Return all valid narinfos, in order of their hashes, and what is wrong with the others."""
+    """Return all valid narinfos, in order of their hashes, and the damage of the others."""
     narinfos: list[NarInfo] = []
     damaged: list[DamagedPath] = []
     for hash_part in sorted(store.hashes()):
@@ -159,7 +159,7 @@ def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPat
 
 
 def _find_reported_fault(store: EmbeddedStore, narinfo: NarInfo, progress: PathProgress) -> str:
-    """Return what is wrong with the NAR of a path, and report that to ``progress``."""
+    """Return the same as `_find_fault`, and report it to ``progress``."""
     path = narinfo.info.path
     fault = _find_fault(store, narinfo, progress.start(path))
     progress.finish(path, DAMAGED if fault else INTACT)
@@ -167,7 +167,7 @@ def _find_reported_fault(store: EmbeddedStore, narinfo: NarInfo, progress: PathP
 
 
 def _find_fault(store: EmbeddedStore, narinfo: NarInfo, on_bytes: Callable[[memoryview], object] = ignore) -> str:
-    """Return what is wrong with the NAR of a path, or an empty text; references are not checked."""
+    """Return a message about the damage of a path's NAR, or an empty string. References are not checked."""
     try:
         extent = store.nar_extent(narinfo)
         check_nar(narinfo, extent, on_bytes)

@@ -1,7 +1,7 @@
 """The list of store paths of a nixpkgs channel, or a catalogue, as a store: names without contents.
 
-A downloaded list is cached only if it is complete and valid. It is not downloaded again within a day, and a warning
-gives the age of an older one that is used.
+A downloaded list is cached only if it is complete and valid. It is not downloaded again within a day. If an older list
+is used, a warning gives its age.
 
 A channel is a name at ``https://channels.nixos.org``; its list is the file ``store-paths.xz`` there (nixos.org,
 "Channels"). The list says which path a name means, but not the references of the path; a binary cache has those.
@@ -35,11 +35,11 @@ LIST = "store-paths.xz"
 DAY = 24 * 3600
 _MINUTE = 60
 _HOUR = 3600
-# In bytes, compressed and decompressed. The list of nixos-unstable has 4 MiB and 15 MiB.
+# The limits in bytes, compressed and decompressed. The list of nixos-unstable has 4 MiB and 15 MiB.
 _MAX_BYTES = 64 << 20
 _MAX_TEXT = 512 << 20
 CHANNEL_NAME = re.compile(r"(?:nixos|nixpkgs)-(?:unstable|[0-9]{2}\.[0-9]{2})(?:-[a-z0-9_]+)*")
-# Names in the folder of cached lists: lists, and those that a killed process left half written.
+# Names in the folder of cached lists: complete lists, and incomplete ones that a killed process left behind.
 _CACHED = re.compile(r"[0-9a-f]{32}|\.lamina\.[0-9a-f]{1,32}\.part")
 # File names of lists; a URL with another last component may also be a folder.
 _LIST_NAME = re.compile(r"store-paths|.*\.(?:xz|zst|gz|bz2|lz4|json|txt|list)", re.DOTALL)
@@ -53,7 +53,7 @@ Opener = Callable[[str], Transport]
 class Channel(Store):
     """The paths of the list ``name``, which was downloaded ``age`` seconds ago, with the ``warnings`` about it.
 
-    It has no index of hashes, because a list names paths and does not say that they are valid.
+    It has no index of hashes, because a list only names paths and does not make them valid.
     """
 
     has_contents = False
@@ -67,11 +67,11 @@ class Channel(Store):
         self._paths = paths
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Return nothing: a list does not contain references."""
+        """Return nothing, because a list does not contain references."""
         return {}
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """Raise `NotFound`: a list has no contents."""
+        """Raise `NotFound`, because a list has no contents."""
         raise NotFound(path, f"a list of names, {self.name}", "a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
@@ -84,7 +84,7 @@ class Channel(Store):
 
 
 def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
-    """Open a list; its first bytes tell how it is compressed.
+    """Open a list. Its compression is detected from its first bytes.
 
     A downloaded list is used for a day, and longer if no newer one is available or requests are forbidden. Whenever a
     cached list is used, a warning gives its age.
@@ -92,8 +92,8 @@ def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: b
     Args:
         address: The name of a channel, the URL of a list or of a folder with one, or a local folder or file.
         opener: Opens URLs.
-        cache: The folder that caches lists, None to cache nothing.
-        offline: Send no requests.
+        cache: The folder that caches lists; None to cache nothing.
+        offline: Whether to send no requests.
         now: The time in seconds since 1970.
 
     Raises:
@@ -120,7 +120,7 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     if cached and (cached.is_fresh or offline):
         return cached.to_channel(name, "")
     if offline:
-        raise Unavailable(f"list of {name}", "none that was kept", "one", hint="run the command once without --offline")
+        raise Unavailable(f"list of {name}", "no cached list", "one", hint="run the command once without --offline")
     try:
         data = _fetch(url, opener, name)
         paths = _parse(data, name)
@@ -138,7 +138,7 @@ def _redact(url: str, opener: Opener) -> str:
 
 
 def _list_candidates(url: str) -> list[tuple[str, str]]:
-    """Return the folders and files that ``url`` may mean, the likeliest first; its query stays with the folder."""
+    """Return the folders and files that ``url`` may mean, the most likely first. The query of the URL stays in both."""
     path, mark, query = url.partition("?")
     scheme, _, rest = path.partition("://")
     folder, slash, file = rest.rpartition("/")
@@ -218,7 +218,7 @@ class _ListCache:
                 os.utime(part.path, (now, now))
                 part.commit(self.file)
         except OSError as error:
-            return (f"list of {name} could not be kept in {self.file.parent}: {error.strerror or error}",)
+            return (f"list of {name} could not be cached in {self.file.parent}: {error.strerror or error}",)
         return ()
 
 

@@ -1,13 +1,14 @@
 """A Nix store on this machine, read through its database.
 
-Invariant: nothing is written, no lock is held that could make Nix wait for long, and each result is from one state of
-the database, never from the middle of an update.
+Nothing is written, and no lock is held long enough to delay Nix noticeably.
 
 The database is SQLite, schema 10 (Nix source, libstore, schema.sql). It is opened with ``mode=ro`` if another process
 has it open. Otherwise, that mode would create the ``-shm`` file of a database in WAL mode: SQLite fails if the folder
 is read-only, and leaves the file behind if it is writable. In that case the database is opened with ``immutable=1``,
 which is correct as long as the ``-wal`` file is missing or empty and the database does not change during the read
 (SQLite documentation, "Read-Only WAL-Mode Databases").
+
+Invariant: each result is from one state of the database, never from the middle of an update.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class LocalStore(FolderStore):
         return self._read(lambda database: _read_infos(database, wanted)) if wanted else {}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """Return what the database has of ``path`` as a narinfo, None if the path is not valid."""
+        """Return the database's information about ``path`` as a narinfo, or None if the path is not valid."""
         info = self.query([path]).get(path)
         row = self._read(lambda database: database.execute(_DETAILS, (str(path),)).fetchone())
         if info is None or row is None:
@@ -81,7 +82,7 @@ class LocalStore(FolderStore):
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the valid paths that ``name`` may mean (`lamina.core.name_match`)."""
-        # Store paths are ASCII, and SQLite does not accept every text, such as a lone surrogate.
+        # Store paths are ASCII, and SQLite does not accept some other strings, such as a lone surrogate.
         if not name.isascii():
             return ()
         rows = self._read(lambda database: database.execute(_BY_NAME, (f"-{search_prefix(name)}",)).fetchall())
@@ -124,7 +125,7 @@ class LocalStore(FolderStore):
                     raise self._make_error(error) from error
             with contextlib.suppress(_ChangedError):
                 return self._read_immutable(work)
-        raise Unavailable(self._database, f"changed in each of {_MAX_READS} readings", "it at rest")
+        raise Unavailable(self._database, f"changes during each of {_MAX_READS} reads", "a database at rest")
 
     def _is_idle_wal(self) -> bool:
         """Return whether the database is in WAL mode and not in use, so that ``mode=ro`` would leave files behind."""
@@ -142,15 +143,15 @@ class LocalStore(FolderStore):
             return work(database)
 
     def _read_immutable(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Read as if the file could not change; raise `_ChangedError` if it did."""
+        """Read with ``immutable=1``; raise `_ChangedError` if the file changed during the read."""
         before = self._read_state()
         if before.log_size:
             log = self._database.with_name(_WAL)
             raise Unavailable(
                 log,
                 "changes that are not in the database yet",
-                "none or a way to read them",
-                hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
+                "an empty log, or permission to read it",
+                hint=f"run lamina as a user who may write to {log.parent}, or when no process writes to the store",
             )
         try:
             with open_database(self._database, "mode=ro&immutable=1", timeout=_TIMEOUT) as database:
@@ -177,7 +178,7 @@ class LocalStore(FolderStore):
 
 
 class _DatabaseState(NamedTuple):
-    """What identifies a state of the database on disk; two equal values mean that it did not change."""
+    """Values that identify a state of the database on disk. Equal values mean that it did not change."""
 
     inode: int
     size: int

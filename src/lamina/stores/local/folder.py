@@ -1,6 +1,6 @@
 """A folder that contains ``nix/store``: contents without path infos.
 
-It provides the files on disk and does not say which paths are valid; a closure graph or a database does.
+It provides the files on disk. Which paths are valid is the information of a closure graph or a database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lamina.system.walk import missing_error, walk
 
 
 class FolderStore(Store):
-    """The store below ``root``, which is ``/`` for this machine's own store."""
+    """The store below ``root``; ``/`` stands for this machine's own store."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -27,15 +27,15 @@ class FolderStore(Store):
             raise Unavailable(root, f"no {STORE_DIR[1:]} in it", "a folder that holds one")
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Return nothing: a folder has no path infos."""
+        """Return nothing, because a folder has no path infos."""
         return {}
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """Walk the files of ``path``; raises `NotFound` if there are none."""
+        """Walk the files of ``path``. Raises `NotFound` if there are none."""
         return walk(os.path.join(self._store, path.base.encode()))
 
     def location(self, path: StorePath) -> bytes:
-        """Return the path of ``path`` on disk; raises `NotFound` if nothing is there."""
+        """Return where ``path`` is on disk. Raises `NotFound` if nothing is there."""
         disk_path = os.path.join(self._store, path.base.encode())
         if not os.path.lexists(disk_path):
             raise missing_error(disk_path)

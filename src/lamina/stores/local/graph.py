@@ -1,6 +1,6 @@
 """A closure graph in JSON as a store: path infos without contents.
 
-The paths in the graph are valid, whatever is on this machine.
+The paths in the graph count as valid, even if they are not on this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lamina.formats import closure_graph
 from lamina.stores.store import Store
 from lamina.system.documents import read_document
 
-# A graph of a hundred thousand paths is less than half as large.
+# This is more than twice the size of a graph of a hundred thousand paths.
 _MAX_BYTES = 256 << 20
 
 
@@ -42,7 +42,7 @@ class GraphStore(Store):
         return {path: self._infos[path] for path in paths if path in self._infos}
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """Raise `NotFound`: a graph has no contents."""
+        """Raise `NotFound`, because a graph has no contents."""
         hint = "name a store that has it after the graph: --store graph.json --store STORE"
         raise NotFound(path, f"a closure graph, {self._file}", "a store that has the contents", hint=hint)
 

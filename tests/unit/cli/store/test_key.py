@@ -181,7 +181,7 @@ def test_a_store_that_cannot_be_written_is_an_error(here: Path) -> None:
     here.chmod(0o755)
     for parent in here.parents[:3]:  # with pytest-xdist there is one more folder in between
         parent.chmod(0o755)
-    assert re.match("store .*: got Permission denied, expected to write there", as_nobody(attempt))
+    assert re.match("store .*: got Permission denied, expected a writable store", as_nobody(attempt))
 
 
 def test_a_secret_key_does_not_go_to_stdout(here: Path) -> None:

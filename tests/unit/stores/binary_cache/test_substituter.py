@@ -85,7 +85,7 @@ def test_a_stored_path_without_its_nar_is_damaged_unless_the_cache_has_it(cache:
     assert dict(offline(fetcher).query_each([MISSING])) == {MISSING: None}
     ((path, result),) = offline(fetcher).query_each([app])
     assert (path, type(result)) == (app, IntegrityError)
-    with pytest.raises(IntegrityError, match="got no whole NAR"):
+    with pytest.raises(IntegrityError, match="got no complete NAR"):
         offline(fetcher).query([app])
     assert online(cache, fetcher).query([app]) == {app: info}
 

@@ -103,11 +103,11 @@ def test_a_malformed_signature_is_ignored(signature: str, cache: Cache) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ([], "got no signature, expected one of cache.test-1"),
-        ([OTHER], "got no signature but of other.test-1, expected one of cache.test-1"),
-        ([OTHER, OTHER], "got no signature but of other.test-1, expected one of cache.test-1"),
-        ([FORGER], "got a signature of cache.test-1 that does not match, expected one of cache.test-1"),
-        ([OTHER, FORGER], "got a signature of cache.test-1, other.test-1 that does not match, expected one of"),
+        ([], "got no signature, expected a signature of cache.test-1"),
+        ([OTHER], "got only signatures of other.test-1, expected a signature of cache.test-1"),
+        ([OTHER, OTHER], "got only signatures of other.test-1, expected a signature of cache.test-1"),
+        ([FORGER], "got a signature of cache.test-1 that does not match, expected a signature of cache.test-1"),
+        ([OTHER, FORGER], "got a signature of cache.test-1, other.test-1 that does not match, expected a signature of"),
     ],
 )
 def test_a_refusal_says_why_and_has_a_hint(keys: list[SecretKey], words: str, cache: Cache) -> None:

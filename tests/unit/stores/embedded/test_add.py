@@ -231,7 +231,7 @@ def read_then_change(folder: Path, change: str) -> AddedContent:
 @pytest.mark.parametrize("change", ["content", "mode", "more", "less", "gone"])
 def test_a_source_that_changes_between_two_readings_is_not_added(change: str, folder: Path) -> None:
     store = EmbeddedStore.open_or_create(folder / "store")
-    with pytest.raises(errors.IntegrityError, match=r"tree: got .* a moment ago"):
+    with pytest.raises(errors.IntegrityError, match=r"tree: got (content that changed|nothing there)"):
         adding.add_content(store, read_then_change(folder, change), ())
     assert check(folder / "store") == set()
     assert not list((folder / "store/nar").glob("*"))

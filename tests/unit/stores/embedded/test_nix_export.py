@@ -164,7 +164,9 @@ def test_a_missing_reference_is_refused(tmp_path: Path) -> None:
     data = dump_exports(({}, ExportedPath(A, frozenset())), ({}, ExportedPath(B, frozenset({A, B, C}))))
     ran = import_export(data, tmp_path / "store")
     assert (ran.code, ran.stdout) == (5, f"{A}\n".encode())
-    assert ran.error == f"export of {B}: got a reference to {C}, expected that in the store or before it"
+    assert (
+        ran.error == f"export of {B}: got a reference to {C}, expected that path in the store or earlier in the export"
+    )
     assert check_store(tmp_path / "store") == {A}
 
 

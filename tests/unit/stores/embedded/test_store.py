@@ -161,7 +161,7 @@ def test_a_compressed_cache_must_be_named_by_its_url(cache: Cache, machine: Mach
     root = example(cache)
     ran = machine.build(str(cache.folder), root, key=None)
     assert ran.code == 5, ran.stderr
-    assert f"hint: name the cache by its URL: --store file://{cache.folder}" in ran.stderr
+    assert f"hint: use the folder as a binary cache: --store file://{cache.folder}" in ran.stderr
 
 
 # --- permissions
@@ -206,7 +206,7 @@ def test_fetching_into_a_read_only_store_is_an_error(cache: Cache) -> None:
         before = read_files(machine.store)
         ran = as_nobody(lambda: other_user.build(f"file://{folder}/cache", top))
         assert ran.code == 10, ran.stderr
-        assert re.search(rf"store {machine.store}: got Permission denied.*, expected to write there", ran.stderr)
+        assert re.search(rf"store {machine.store}: got Permission denied.*, expected a writable store", ran.stderr)
         assert read_files(machine.store) == before
 
 

@@ -62,5 +62,5 @@ def test_locks_of_fetched_paths_are_listed(cache: Cache) -> None:
 
 def test_a_store_that_is_no_folder_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Unavailable, match="expected to read the store"):
+    with pytest.raises(Unavailable, match="expected a readable store"):
         find_stray_files(tmp_path / "file", [])

@@ -278,7 +278,7 @@ def test_offline_an_old_list_is_used(network: Network, cache: Path) -> None:
 
 @pytest.mark.parametrize("has_cache", [True, False])
 def test_offline_without_a_cached_list_the_error_has_a_hint(cache: Path, has_cache: bool) -> None:
-    with pytest.raises(Unavailable, match=r"list of nixos-25\.11: got none that was kept") as caught:
+    with pytest.raises(Unavailable, match=r"list of nixos-25\.11: got no cached list") as caught:
         open_channel("nixos-25.11", offline, cache if has_cache else None, offline=True, now=NOW)
     assert "--offline" in caught.value.hint
     assert not cache.exists()
@@ -325,7 +325,7 @@ def test_a_list_that_cannot_be_cached_is_a_warning(network: Network, tmp_path: P
     channel = open_list("nixos-25.11", network.open, blocked)
     assert channel.find("hello") == (HELLO,)
     assert len(channel.warnings) == 1
-    assert channel.warnings[0].startswith("list of nixos-25.11 could not be kept in ")
+    assert channel.warnings[0].startswith("list of nixos-25.11 could not be cached in ")
 
 
 def test_a_list_that_could_not_be_cached_leaves_nothing(network: Network, cache: Path) -> None:

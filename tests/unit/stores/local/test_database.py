@@ -288,7 +288,7 @@ def test_changes_of_a_killed_writer_are_seen_or_refused(store: FakeStore) -> Non
     try:
         assert check_valid(store.root, new) == [True]
     except Unavailable as error:
-        assert "read the store as a user who may write" in error.hint  # noqa: PT017 - either will do
+        assert "run lamina as a user who may write to" in error.hint  # noqa: PT017 - either will do
 
 
 @needs_root
@@ -305,7 +305,7 @@ def test_a_log_without_its_index_is_an_error_with_a_hint(store: FakeStore) -> No
             return error.hint
         return "no error"
 
-    assert as_nobody(hint).startswith(f"read the store as a user who may write {store.database.parent}")
+    assert as_nobody(hint).startswith(f"run lamina as a user who may write to {store.database.parent}")
     assert LocalStore(store.root).query([new]), "who may write there is not held up"
 
 
@@ -337,7 +337,7 @@ def test_a_database_that_never_rests_is_an_error(store: FakeStore) -> None:
             store_path("sh-5").hash,
             HashWithCallback("z" * 32, lambda: writer.add(store_path(f"new-{next(count)}"))),
         }
-        with pytest.raises(Unavailable, match="got changed in each of 5 readings, expected it at rest"):
+        with pytest.raises(Unavailable, match="got changes during each of 5 reads, expected a database at rest"):
             as_nobody(lambda: LocalStore(store.root).with_hashes(hashes))
 
 
