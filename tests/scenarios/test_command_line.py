@@ -631,7 +631,7 @@ def test_declared_entries_are_made_last(store: FakeStore) -> None:
 def test_a_layer_cache_without_a_name_is_refused(store: FakeStore) -> None:
     ran = run("stream", "hello", "--store", store.root, "--layer-cache", "")
     assert ran.code == 2
-    assert ran.stderr.startswith("lamina: layer_cache: got '', expected")
+    assert ran.stderr.startswith("lamina: --layer-cache: got '', expected")
 
 
 def test_no_layer_cache_wins_over_layer_cache(store: FakeStore) -> None:

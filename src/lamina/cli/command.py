@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from lamina.cli.completers import make_completer
+from lamina.errors import InvalidArgument
 from lamina.inputs.declarations import SECTIONS, Section
 
 Function = Callable[..., Any]
@@ -110,6 +111,16 @@ class VerbCommand(click.Command):
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.examples = tuple(examples)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error about an argument names the option, or the key of a spec file, that gave it."""
+        try:
+            return super().invoke(ctx)
+        except InvalidArgument as error:
+            from lamina.cli.argument_names import find_written_name
+
+            error.subject = find_written_name(error.subject, ctx.params)
+            raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the parts of the usage line; options that must be given are among them."""

@@ -414,6 +414,7 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_extras,
             (),
             "Ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.",
+            key="with",  # as the option is called; Python cannot take a keyword as the name of an argument
             section="files",
         ),
         words(

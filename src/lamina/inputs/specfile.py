@@ -91,6 +91,16 @@ def load_all(file_or_table: str) -> dict[str, dict[str, Any]]:
     return {key: _name_arguments(path, table) for key, table in tables.items() if key == name or not name}
 
 
+def find_key(file_or_table: str, argument: str) -> str | None:
+    """Return the first key of ``FILE#NAME``, or of ``FILE``, that gives ``argument``; None if there is none.
+
+    Raises what `load` raises.
+    """
+    file, _, name = file_or_table.partition("#")
+    tables = [table for key, table in read_tables(Path(file)).items() if key == name or not name]
+    return next((key for table in tables for key in table if _find_argument(key) == argument), None)
+
+
 def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
     """Return the tables of a spec file by their names, unchecked.
 

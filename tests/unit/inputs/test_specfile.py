@@ -9,7 +9,7 @@ import pytest
 
 from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.inputs.spec import Spec
-from lamina.inputs.specfile import load, load_all
+from lamina.inputs.specfile import find_key, load, load_all
 from lamina.layering import Pipeline
 
 
@@ -291,3 +291,17 @@ def test_a_relative_file_or_folder_starts_at_the_file(key: str, tmp_path: Path) 
     folder.mkdir()
     for value, expected in (("x/y", f"{folder}/x/y"), ("/x", "/x"), ("https://x/y", "https://x/y"), ("", ""), (5, 5)):
         assert load(as_json(folder, {"image": {key: value}})) == {key: expected}
+
+
+@pytest.mark.parametrize("key", ["with", "extras"])
+def test_the_ready_made_contents_have_two_spellings(tmp_path: Path, key: str) -> None:
+    file = toml(tmp_path, f'[x]\n{key} = ["nss"]\n')
+    assert load(file) == {"extras": ["nss"]}
+    assert find_key(file, "extras") == find_key(f"{file}#x", "extras") == key
+
+
+def test_a_key_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    file = toml(tmp_path, "[x]\nmaxLayers = 3\n[y]\ntag = '1'\n")
+    assert find_key(file, "max_layers") == "maxLayers"
+    assert find_key(f"{file}#y", "max_layers") is None
+    assert find_key(file, "extras") is None

@@ -32,7 +32,6 @@ class SourceLayer:
         blob: where that file is.
         tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
         paths: the store paths of which the tar has members.
-        path_sizes: the size in bytes of the files of each of these paths in the tar, in the same order.
         workspace: the temporary folder that holds the tar; None if it is elsewhere.
     """
 
