@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_push
-from lamina.cli.options import ReportOptions, result_options
-from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import format_count, print_json, warn
+from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.output import print_stdout
+from lamina.cli.reporting import format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
 from lamina.messages.redaction import clean_url
 from lamina.messages.sizes import format_size
-
-if TYPE_CHECKING:
-    from lamina.core.names import StorePath
 
 
 @verb(
@@ -45,7 +40,7 @@ if TYPE_CHECKING:
     help="Push this many NARs at a time.  [default: one for each processor]",
 )
 @store_options()
-@result_options
+@report_options
 def command(
     roots: tuple[str, ...],
     to: str,
@@ -64,23 +59,19 @@ def command(
     at any moment, because a path is published after everything that it refers to. Prints each path on stderr when it is
     sent, and a summary at the end.
     """
-
-    def print_path(path: StorePath) -> None:
-        if not report.is_silent:
-            print_stderr(f"Sent {path}")
-
-    result = lamina.push_paths(
-        roots,
-        to=to,
-        embedded_store=store.folder,
-        all_paths=all_paths,
-        compression=compression,
-        key_files=keys,
-        listings=not no_listings,
-        jobs=jobs,
-        on_path=print_path,
-        **store.sources,
-    )
+    with open_progress(report) as progress:
+        result = lamina.push_paths(
+            roots,
+            to=to,
+            embedded_store=store.folder,
+            all_paths=all_paths,
+            compression=compression,
+            key_files=keys,
+            listings=not no_listings,
+            jobs=jobs,
+            progress=progress,
+            **store.sources,
+        )
     warn(result.warnings, report)
     if report.as_json:
         print_json(dump_store_push(clean_url(to), result))

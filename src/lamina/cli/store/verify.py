@@ -62,7 +62,8 @@ def command(
     store_check = None
     if opening.is_cache_folder(folder) or folder in store:
         sources["store"] = others
-        store_check = lamina.verify_store(embedded_store=folder, repair=repair, **sources)
+        with open_progress(report) as progress:
+            store_check = lamina.verify_store(embedded_store=folder, repair=repair, progress=progress, **sources)
         warn(store_check.warnings, report)
         _print_store_check(store_check, report)
     elif all(map(opening.is_remote, store)) and not report.is_silent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -37,7 +38,6 @@ from lamina.compression.decoders import decode_pieces
 from lamina.compression.libraries import zstd
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
-from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.formats import nar, nar_listing, narinfo
@@ -77,7 +77,11 @@ def test_a_pushed_closure_is_a_binary_cache(store: Path, tmp_path: Path, algorit
     found = check_cache(tmp_path / "cache")
     assert ran.stdout.decode().startswith(f"{CLOSURE} paths sent (")
     assert ran.stdout.decode().endswith(", 0 already there\n")
-    order = [StorePath.parse(line.removeprefix("Sent ")) for line in ran.stderr.splitlines()]
+    first, *lines = ran.stderr.splitlines()
+    assert first == f"Pushing {CLOSURE} of {CLOSURE} store paths, 14.5 KiB"
+    assert all(re.fullmatch(r"path \d/6  \S+ +[0-9.]+ (KiB|B)  sent", line) for line in lines)
+    paths = {path.name: path for path in found}
+    order = [paths[line.split()[2]] for line in lines]
     assert (len(order), order[-1]) == (CLOSURE, HELLO)
     for number, path in enumerate(order):
         assert found[path].info.references - {path} <= set(order[:number])
@@ -503,7 +507,8 @@ def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Pa
 def test_an_interrupted_push_ends_and_leaves_a_complete_cache(store: Path, tmp_path: Path) -> None:
     with process("store", "push", "hello", "--store", store, "--to", f"file://{tmp_path}/cache") as running:
         assert running.stderr
-        running.stderr.readline()
+        running.stderr.readline()  # how much is to be sent
+        running.stderr.readline()  # the first path
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=120)
     assert running.returncode in (0, 130)

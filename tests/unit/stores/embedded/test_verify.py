@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -148,7 +149,10 @@ DAMAGES = [
 
 def test_an_intact_store_is_reported_as_intact(store: Path) -> None:
     ran = verify(store)
-    assert (ran.code, ran.stderr) == (0, "")
+    first, *lines = ran.stderr.splitlines()
+    assert (ran.code, first) == (0, "Verifying 6 store paths, 14.5 KiB")
+    assert len(lines) == CLOSURE
+    assert all(re.fullmatch(r"path \d/6  \S+ +[0-9.]+ (KiB|B)  intact", line) for line in lines)
     assert ran.stdout.decode() == (
         "6 paths, 14.5 KiB: 6 intact, 0 damaged; 0 unused NARs, 0 leftover files\n"
         f"no layer cache at {store.parent}/layer_cache\n"
@@ -169,7 +173,7 @@ def test_damage_is_named_and_repaired_from_a_cache(store: Path, damage: Callable
     assert ran.stderr.splitlines()[-1].startswith("hint: lamina store verify --repair ")
     ran = run_repair(store)
     lines = ran.stdout.decode().splitlines()
-    assert (ran.code, ran.stderr) == (0, ""), ran.stdout
+    assert (ran.code, "warning" in ran.stderr) == (0, False), ran.stderr
     assert lines[0].startswith(f"repaired: {start}")
     assert f": {CLOSURE - 1} intact, 1 repaired, 0 damaged; " in lines[1]
     assert verify(store).code == 0
@@ -274,7 +278,7 @@ def test_an_address_that_does_not_result_in_the_path_is_ignored(store: Path, add
     for known in EmbeddedStore(store).narinfos():
         EmbeddedStore(store).publish(replace(known, address=address))
     ran = verify(store)
-    assert (ran.code, ran.stderr) == (0, "")
+    assert (ran.code, "damaged" in ran.stderr) == (0, False)
 
 
 def test_a_wrong_address_of_a_signed_path_is_ignored(tmp_path: Path) -> None:
