@@ -10,7 +10,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_inspection
 from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, warn
+from lamina.cli.reporting import open_bars, print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
 from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.messages.sizes import format_size
@@ -29,7 +29,8 @@ def command(image: str, reader: ReaderOptions, report: ReportOptions, *, full: b
 
     Every digest is computed from the bytes. A file that contradicts itself is an error.
     """
-    images = lamina.inspect(image, platform=reader.platform, max_unpacked_size=reader.max_unpacked_size)
+    with open_bars(report) as progress:
+        images = lamina.inspect(image, progress=progress, **reader._asdict())
     warn(images.warnings, report)
     if report.as_json:
         print_json(dump_inspection(images))

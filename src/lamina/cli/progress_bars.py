@@ -88,7 +88,8 @@ class ProgressBars(Progress):
     def _render(self) -> RenderableType:
         width = self._console.width - 1  # the last column stays empty, because some terminals wrap there
         rows: list[RenderableType] = [self._render_total(width)]
-        running = sorted(self._running.items(), key=lambda entry: entry[0].number)
+        items = self._running.items() if self._work.unit != "file" else ()
+        running = sorted(items, key=lambda entry: entry[0].number)
         shown = max(1, min(_MAX_ROWS, self._console.height - 3))
         rows += [_render_item(item, count, width) for item, count in running[:shown]]
         if len(running) > shown:
@@ -106,7 +107,8 @@ class ProgressBars(Progress):
         grid.add_column(width=bar_width)
         for fact in facts:
             grid.add_column(width=len(fact), no_wrap=True)
-        bar = ProgressBar(total=max(self._total, 1), completed=self._count, width=bar_width)
+        total = max(self._total, 1) if self._work.size else None
+        bar = ProgressBar(total=total, completed=self._count, width=bar_width)
         grid.add_row(Text(title, style="bold"), bar, *map(Text, facts))
         return grid
 
@@ -116,15 +118,18 @@ class ProgressBars(Progress):
         The texts keep their width while the work is done, so that nothing moves.
         """
         rate = self._measure_rate()
+        rate_text = f"{format_size(rate):>8}/s" if rate else " " * 10
+        if not self._work.size:
+            return [format_size(self._count), rate_text]
         size = max(self._total, self._count)
         fraction = self._count / size if size else 0.0
         total = len(self._work.items)
         facts = [
             f"{fraction:4.0%}",
             _format_sizes(self._count, size),
-            f"{format_size(rate):>8}/s" if rate else " " * 10,
+            rate_text,
             f"{_format_seconds((size - self._count) / rate):>5} left" if rate else " " * 10,
-            f"{self._finished:>{len(str(total))}}/{total} {self._work.unit}s",
+            f"{self._finished:>{len(str(total))}}/{total} {self._work.unit}s" if self._work.unit != "file" else "",
         ]
         shown = set()
         for number in _IMPORTANCE:
@@ -132,7 +137,7 @@ class ProgressBars(Progress):
             if width < 0:
                 break
             shown.add(number)
-        return [fact for number, fact in enumerate(facts) if number in shown]
+        return [fact for number, fact in enumerate(facts) if fact and number in shown]
 
     def _measure_rate(self) -> float:
         """Return the rate of the last seconds in bytes per second; 0 if it is not known yet."""

@@ -38,9 +38,10 @@ class ProgressLines(Progress):
             self._print_line(f"{work.title}, {format_size(work.size)}")
 
     def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
-        """Print the line of the item; that of a layer after those of the layers below it."""
+        """Print the line of the item, that of a layer after those of the layers below it; a single file has no line."""
         if self._work.unit == "path":
             self._print_item(item, outcome, size)
+        if self._work.unit != "layer":
             return
         self._waiting[item.number] = item, outcome, size
         while self._printed + 1 in self._waiting:

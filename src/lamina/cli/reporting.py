@@ -52,6 +52,18 @@ def open_progress(report: ReportOptions) -> Iterator[Progress]:
         yield ProgressLines(sys.stderr)
 
 
+@contextlib.contextmanager
+def open_bars(report: ReportOptions) -> Iterator[Progress]:
+    """Open bars if ``report`` asks for them, for work that has no lines; otherwise nothing is shown."""
+    from lamina.core.progress import Progress
+
+    if report.is_silent or report.style != "bars":
+        yield Progress()
+    else:
+        with open_progress(report) as progress:
+            yield progress
+
+
 def print_summary(facts: Iterable[str], report: ReportOptions) -> None:
     """Print the last line of a verb on stderr: its ``facts`` in columns, on a terminal in lines that fit its width.
 

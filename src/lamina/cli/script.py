@@ -8,7 +8,7 @@ from lamina.cli.documents.images import dump_script
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, show_script_output, warn
+from lamina.cli.reporting import open_bars, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -32,7 +32,8 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     with lamina.stream_layered_image(**image.make_arguments()) as stream:
         show_script_output(stream.script_output, report)
         warn(stream.warnings, report)
-        stream.script(output)
+        with open_bars(report) as progress:
+            stream.script(output, progress=progress)
     if report.as_json:
         print_json(dump_script(output, len(stream.draft.layers), stream.warnings))
     else:

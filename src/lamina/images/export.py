@@ -97,7 +97,7 @@ def write_root(root: ExportedRoot, out: Output, progress: Progress | None = None
     progress = progress or Progress()
     packed = root.pack()
     item = ProgressItem(1, packed.size, root)
-    progress.begin(Work(root.name, (item,)))
+    progress.begin(Work(f"Exporting {root.name}", (item,), "file"))
     progress.start(item)
     copy(packed.pieces, out, partial(progress.advance, item))
     progress.finish(item, root.outcome, packed.size)

@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.support.factories import MemoryStore, infos
 
 from lamina.cli.progress_bars import ProgressBars
-from lamina.core.progress import Work
+from lamina.core.progress import FileProgress, Work
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer, list_items
@@ -163,3 +163,25 @@ def test_nothing_stays_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hello:1.4" in text
     assert text.endswith("\x1b[1A\x1b[2K"), "the last thing written erases the line of the bar"
     assert sys.stderr is not terminal
+
+
+def test_work_on_one_file_has_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    reported = FileProgress(bars, "Adding site", "site", 20 * MIB)
+    bars.stop()
+    reported.advance(5 * MIB)
+    (line,) = draw(bars, 120)
+    assert line.startswith("Adding site  ━")
+    assert line.endswith(" 25%   5.0 MiB of 20.0 MiB")
+
+
+def test_work_of_unknown_size_has_no_percentage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    reported = FileProgress(bars, "Importing stdin", "stdin", 0)
+    bars.stop()
+    reported.advance(5 * MIB)
+    (line,) = draw(bars, 80)
+    assert line.startswith("Importing stdin  ━")
+    assert line.endswith("  5.0 MiB")

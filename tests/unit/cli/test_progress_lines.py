@@ -5,7 +5,7 @@ import io
 from tests.support.factories import MemoryStore, infos, path
 
 from lamina.cli.progress_lines import ProgressLines
-from lamina.core.progress import Work
+from lamina.core.progress import FileProgress, Work
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer, list_items
@@ -82,3 +82,11 @@ def test_a_second_image_is_counted_from_the_start() -> None:
         lines.finish(begun.items[0], "packed", 1)
         lines.done()
     assert [line.split()[1] for line in out.getvalue().splitlines()] == ["1/1", "1/1"]
+
+
+def test_work_on_one_file_has_no_line() -> None:
+    out = io.StringIO()
+    reported = FileProgress(ProgressLines(out), "Adding site", "site", 10)
+    reported.advance(10)
+    reported.finish("copied", 10)
+    assert out.getvalue() == ""

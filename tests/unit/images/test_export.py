@@ -267,10 +267,7 @@ def test_the_command_prints_the_file_and_its_progress(tmp_path: Path) -> None:
     result = run(image_file, "-o", tmp_path / "root.tar")
     assert result.stdout == f"{tmp_path}/root.tar\n"
     id_start = lamina.inspect(image_file)[0].id[:19]
-    assert result.stderr.splitlines() == [
-        "layer 1/1  x:1                       10.0 KiB  copied",
-        f"x:1  {id_start}  1 layer",
-    ]
+    assert result.stderr == f"x:1  {id_start}  1 layer\n"
     result = run(image_file, "-o", tmp_path / "root.tar", "--progress", "nix")
     assert result.stderr == "Exporting x:1\nDone.\n"
     result = run(image_file, "-o", "-", "--quiet")

@@ -10,7 +10,7 @@ from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_paths
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, warn
+from lamina.cli.reporting import open_bars, print_json, warn
 from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
@@ -61,7 +61,12 @@ def command(
     folder = choose_destination(to, store)
     added = []
     for path in paths:
-        added.append(lamina.add_path(path, embedded_store=folder, name=name, references=references, store=store))
+        with open_bars(report) as progress:
+            added.append(
+                lamina.add_path(
+                    path, embedded_store=folder, name=name, references=references, store=store, progress=progress
+                )
+            )
         warn(added[-1].warnings, report)
         if not report.as_json:
             print_stdout(str(added[-1].info.path))

@@ -78,7 +78,7 @@ def test_a_pushed_closure_is_a_binary_cache(store: Path, tmp_path: Path, algorit
     assert ran.stdout.decode().startswith(f"{CLOSURE} paths sent (")
     assert ran.stdout.decode().endswith(", 0 already there\n")
     first, *lines = ran.stderr.splitlines()
-    assert first == f"Pushing {CLOSURE} of {CLOSURE} store paths, 14.5 KiB"
+    assert first == f"Sending {CLOSURE} of {CLOSURE} store paths, 14.5 KiB"
     assert all(re.fullmatch(r"path \d/6  \S+ +[0-9.]+ (KiB|B)  sent", line) for line in lines)
     paths = {path.name: path for path in found}
     order = [paths[line.split()[2]] for line in lines]
