@@ -57,7 +57,9 @@ MISTAKES = {
     "a name in --tag": Mistake(
         "plan hello --tag a:1", 2, "tag: got 'a:1', expected a tag without a name", "--name a --tag 1"
     ),
-    "a word of --with": Mistake("stream hello --with cert", 2, "got 'cert', expected some of ", "did you mean certs?"),
+    "a word of --with": Mistake(
+        "stream hello --with cert", 2, "with: got 'cert', expected some of ", "did you mean certs?"
+    ),
     "no layer": Mistake(
         "plan hello --max-layers 0", 4, "max layers: got 0, expected at least 2 layers: ", "--max-layers 2"
     ),

@@ -97,8 +97,9 @@ def stream_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
-        created: the date of the image: ISO 8601, a `datetime`, or ``now``.
-        mtime: the modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
         uid: the number of the user who owns all files in store layers.
         gid: the number of the group that owns all files in store layers.
         uname: the name of the user who owns all files in store layers.
@@ -217,8 +218,9 @@ def build_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
-        created: the date of the image: ISO 8601, a `datetime`, or ``now``.
-        mtime: the modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
         uid: the number of the user who owns all files in store layers.
         gid: the number of the group that owns all files in store layers.
         uname: the name of the user who owns all files in store layers.
@@ -325,8 +327,9 @@ def plan_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
-        created: the date of the image: ISO 8601, a `datetime`, or ``now``.
-        mtime: the modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
         uid: the number of the user who owns all files in store layers.
         gid: the number of the group that owns all files in store layers.
         uname: the name of the user who owns all files in store layers.

@@ -279,9 +279,13 @@ class ImageArguments(StoreArguments, total=False):
     ]
     created: Annotated[
         "str | datetime",
-        Argument(parsers.parse_moment, _DEFAULT_MOMENT, "The date of the image: ISO 8601, a `datetime`, or ``now``."),
+        Argument(
+            parsers.parse_moment,
+            _DEFAULT_MOMENT,
+            "The date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.",
+        ),
         Flag(
-            "Set the date of the image: ISO 8601, or now."
+            "Set the date of the image: ISO 8601, @SECONDS since 1970, or now."
             "  [default: SOURCE_DATE_EPOCH if that is set, else 1970-01-01T00:00:01Z]",
             "DATE",
         ),
@@ -291,11 +295,12 @@ class ImageArguments(StoreArguments, total=False):
         Argument(
             parsers.parse_moment,
             _DEFAULT_MOMENT,
-            "The modification time of all files in store layers: ISO 8601, a `datetime`, or ``now``.",
+            "The modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or "
+            "``now``.",
             section="files",
         ),
         Flag(
-            "Set the modification time of the files in store layers: ISO 8601, or now."
+            "Set the modification time of the files in store layers: ISO 8601, @SECONDS since 1970, or now."
             "  [default: 1970-01-01T00:00:01Z]",
             "DATE",
         ),
