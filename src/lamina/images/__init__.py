@@ -1,1 +1,1 @@
-"""Models images, and turns finished images into merged archives and exported root file systems."""
+"""The image model, readers and writers of image formats, merged archives and exported root file systems."""

@@ -1,7 +1,7 @@
-"""Exports the root file system of an image as a tar.
+"""Export the root file system of an image as a tar.
 
-Invariant: the same image gives the same bytes. Entries are sorted by path, parents first, and of several hard links to
-one file the first in that order is written as the file.
+Entries are sorted by path, parents first. Of several hard links to one file, the first in that order is written as the
+file. The same image always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ExportedRoot(LayerSource):
     """The root file system of an image, as a layer source.
 
     Args:
-        image: the image whose layers are laid over one another.
+        image: the image whose layers are applied.
         subject: the image file's name, for messages.
 
     Raises:
@@ -91,7 +91,7 @@ def write_root(root: ExportedRoot, out: Output, progress: Progress | None = None
     Raises:
         IntegrityError: the image file has changed since it was opened.
 
-    Whatever ``out`` raises is passed on.
+    Any error of ``out`` is passed on.
 
     """
     progress = progress or Progress()

@@ -1,6 +1,6 @@
-"""The image model: a `Draft` describes an image that is yet to be written, an `Image` one that was written.
+"""The image model: a `Draft` describes an image before it is written, and an `Image` one that was written.
 
-Invariant: a `Draft` can be written any number of times, each time to the same `Image`.
+Invariant: a `Draft` can be written any number of times, and every time it gives the same `Image`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Draft:
         return f"<Draft {self.settings.repository}: {len(self.base) + len(self.plans) + 1} layers>"
 
     def close(self) -> None:
-        """Remove the temporary files of the layers; the draft cannot be written any more."""
+        """Remove the temporary files of the layers. The draft cannot be written afterwards."""
         for source in (*self.base, self.root):
             source.close()
 

@@ -1,6 +1,6 @@
-"""Merges several image files into one docker-archive.
+"""Merge several image files into one docker-archive.
 
-Invariant: every image keeps its ID, because its config JSON is written as it was read and no layer is packed again.
+Every image keeps its ID, because its config JSON is copied unchanged and no layer is packed again.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from lamina.layers.stream_writer import LayerStream
 from lamina.messages.redaction import cut
 from lamina.system.fd_writer import Output
 
-# The date of the outer members: 1970-01-01T00:00:01Z, as for any image whose date is not given.
+# The date of the archive's members: 1970-01-01T00:00:01Z, the default date of images.
 _MTIME = 1
 
 
 def collect_images(
     image_files: Iterable[str | os.PathLike[str]], platform: Platform | None = None, max_unpacked: int | None = None
 ) -> tuple[SourceImage, ...]:
-    """Return the images of all ``image_files`` in their order, each once, with all names that any file gives it.
+    """Return the images of all ``image_files`` in order, each once, with all its names from all files.
 
     Args:
         image_files: image files or OCI layouts; ``FILE#NAME`` stands for one image of a file.
-        platform: take only the images for this platform.
-        max_unpacked: the most bytes that unpacking one file may take; None is the default of `open_images`.
+        platform: take only images for this platform.
+        max_unpacked: the maximum number of bytes to unpack for one file; None is the default of `open_images`.
 
     Raises:
         NotFound: no image has the name that was given.
         PlanError: a file has no image for ``platform``.
         InvalidArgument: two images share a name, or ``image_files`` is empty.
 
-    Whatever `open_images` raises is passed on.
+    Errors of `open_images` are passed on.
 
     """
     selected: list[SourceImage] = []
@@ -69,14 +69,14 @@ def collect_images(
 def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceImage, path: Path) -> None:
     """Record that ``tag`` is a name of ``image``.
 
-    Raises `InvalidArgument` if any spelling of the tag is already the name of another image.
+    Raises `InvalidArgument` if the name, in any spelling, already belongs to another image.
     """
     other_digest, other_path = owners.setdefault(canonical_name(tag), (image.digest, path))
     if other_digest == image.digest:
         return
-    hint = "an archive holds one image under a name, so give one of them another"
+    hint = "a name can belong to only one image of an archive, so rename one of them"
     if other_path == path:
-        hint = "an archive has no place for several platforms of one image: choose one with --platform"
+        hint = "an archive cannot contain several platforms of one image: choose one with --platform"
     raise InvalidArgument(
         tag, f"two images, {other_digest} in {other_path} and {image.digest} in {path}", "one", hint=hint
     )
@@ -85,12 +85,12 @@ def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceI
 def write_merged(
     images: Iterable[SourceImage], out: Output, progress: Progress | None = None, context: BuildContext | None = None
 ) -> None:
-    """Write one docker-archive of ``images`` in one pass, with every layer once and uncompressed.
+    """Write one docker-archive of ``images`` in one pass. Every layer is written once and uncompressed.
 
     Raises:
         IntegrityError: an image file has changed since it was opened.
 
-    Whatever ``out`` raises is passed on.
+    Any error of ``out`` is passed on.
 
     """
     images = tuple(images)

@@ -243,7 +243,7 @@ def test_layers_without_a_valid_root_are_refused_and_nothing_is_written(tmp_path
 def test_a_sparse_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     header = tar_member("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT) + bytes(1024)
     (tmp_path / "image.tar").write_bytes(docker_archive({"1.tar": header}))
-    with pytest.raises(FormatError, match=r"got a sparse file, expected one that is stored whole"):
+    with pytest.raises(FormatError, match=r"got a sparse file, expected a file that is stored completely"):
         lamina.export_image(tmp_path / "image.tar", output=tmp_path / "root.tar")
     assert not (tmp_path / "root.tar").exists()
 

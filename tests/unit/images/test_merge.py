@@ -201,7 +201,7 @@ def test_a_name_that_several_platforms_share_is_listed_with_their_ids(tmp_path: 
         assert "#NAME:TAG" in caught.value.hint
     with pytest.raises(PlanError) as misfit:
         collect_images([f"{tmp_path}#app:1"], Platform.parse("s390x"))
-    assert misfit.value.hint == "name one of these platforms with --platform, or take another image"
+    assert misfit.value.hint == "choose one of these platforms with --platform, or use another image"
 
 
 def test_bare_tags_of_layouts_are_not_names_in_an_archive(tmp_path: Path) -> None:

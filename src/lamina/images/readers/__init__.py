@@ -1,4 +1,4 @@
-"""Reads existing images: docker-archives, and OCI layouts in a tar or a folder.
+"""Read existing images: docker-archives, and OCI layouts in a tar or a folder.
 
-Invariant: nothing that an image file states about itself is used before it has been checked.
+Image files are untrusted, so digests, sizes and names in them are checked before they are used.
 """

@@ -1,7 +1,9 @@
-"""Reads and checks the documents and layers of an image file, each of them once.
+"""Read and check the documents and layers of an image file, each of them once.
 
-Invariant: no layer is held in memory, and no blob is returned whose digest has not been computed. The limits below are
-larger than any genuine image needs; they keep a small file from taking much memory or time.
+The limits below are larger than any genuine image needs. They prevent a small file from using much memory or time. No
+layer is held in memory.
+
+Invariant: the digest of every returned blob has been computed and checked.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader, read_head
 from lamina.system.transfer import BlobInfo, OnBytes, hash_pieces
 
-# The longest document that containerd reads, in bytes.
+# The maximum size of a document in bytes, which is containerd's limit.
 _MAX_DOCUMENT_SIZE = 20 << 20
 _MAX_DOCUMENT_BYTES = 64 << 20
 _MAX_VALUES = 1_000_000
-# Engines run images of at most 127 to 250 layers.
+# Engines support at most 127 to 250 layers.
 _MAX_LAYERS = 1000
 _MAX_LAYERS_TOTAL = 20_000
-# Reading so many headers takes about ten seconds; an image of a whole distribution has some hundred thousand.
+# Reading this many headers takes about ten seconds; an image of a whole distribution has a few hundred thousand.
 _MAX_MEMBERS = 2_000_000
 # The closure of a whole system has a few thousand.
 _MAX_STORE_PATHS = 200_000
@@ -59,7 +61,7 @@ class JsonDocument:
 
 
 class Blobs:
-    """Reads images from ``members`` and checks them; ``unpacker`` decompresses what is compressed."""
+    """Reads images from ``members`` and checks them. ``unpacker`` decompresses compressed data."""
 
     def __init__(self, members: Members, unpacker: Unpacker, progress: Progress | None = None) -> None:
         self._members = members
@@ -73,7 +75,7 @@ class Blobs:
         self._member_count = 0
 
     def has(self, name: str) -> bool:
-        """Return whether there is a member ``name``."""
+        """Return whether the member ``name`` exists."""
         return self._members.find(name) is not None
 
     def find(self, name: str) -> Extent:
@@ -94,7 +96,7 @@ class Blobs:
                 f"a document of at most {_MAX_DOCUMENT_SIZE}, and {_MAX_DOCUMENT_BYTES} in all",
             )
         text = read_head(extent, extent.length)
-        # A parsed value takes about 70 bytes of memory, but may be only two bytes of JSON.
+        # A parsed value uses about 70 bytes of memory, but may have only two bytes in JSON.
         self._value_count += sum(map(text.count, (b",", b"[", b"{")))
         if self._value_count > _MAX_VALUES:
             raise FormatError(name, f"{self._value_count} values", f"at most {_MAX_VALUES} in all documents")
@@ -118,7 +120,7 @@ class Blobs:
 
         Raises:
             FormatError: a document or a layer is invalid.
-            IntegrityError: the config, the digest in its name, and the layers contradict one another.
+            IntegrityError: the config, the digest in its name and the layers do not match.
 
         """
         self._layer_count += len(layer_names)
@@ -209,7 +211,7 @@ class Blobs:
 
 @dataclass(frozen=True, slots=True)
 class _BlobContent:
-    """A layer's blob as it is stored, the same after decompression, and the uncompressed tar."""
+    """A layer's blob: its digest and size as stored, the same after decompression, and the uncompressed tar."""
 
     blob: BlobInfo
     uncompressed: BlobInfo
@@ -240,7 +242,7 @@ class _ExtentStream:
 def _check_name(name: bytes) -> None:
     if b".." in name and b".." in name.split(b"/"):
         member = short_repr(name.decode("utf-8", "backslashreplace"))
-        raise FormatError(got=f"a member {member}", expected="names without '..', which may lead out")
+        raise FormatError(got=f"a member {member}", expected="names without '..', which could lead out of the root")
 
 
 def _try_parse_store_path(base: bytes) -> StorePath | None:
@@ -258,7 +260,7 @@ def get_field(value: Any, subject: str, key: str) -> Any:
 
 
 def parse_list(subject: str, value: Any) -> list[Any]:
-    """Return ``value`` if it is a list, or an empty list for null, which Go writes for one. Raises `FormatError`."""
+    """Return ``value`` if it is a list, or an empty list for null, as Go may write it. Raises `FormatError`."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -274,7 +276,7 @@ def parse_strings(subject: str, value: Any) -> list[str]:
 
 
 def parse_digest(text: str) -> Digest:
-    """Parse a digest of OCI, ``sha256:HEX``. Raises `FormatError`."""
+    """Parse an OCI digest, ``sha256:HEX``. Raises `FormatError`."""
     algorithm, _, hex_digits = text.partition(":")
     try:
         if algorithm == "sha256":

@@ -1,12 +1,10 @@
-"""Reads the images of a docker-archive, as listed in its ``manifest.json``.
+"""Read the images of a docker-archive, as listed in its ``manifest.json``.
 
-Members are found only through the names in the documents, never by a naming pattern, so that the archives of all
-writers are read the same way.
-
-Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". docker 20.10 and podman write
-layers as ``ID/layer.tar`` (some of them links to others), docker since 25 as ``blobs/sha256/HEX``, skopeo as
-``HEX.tar``, nixpkgs as ``HEX/layer.tar``, buildpacks as ``/HEX.tar``. Programs in Go write an empty list as ``null``,
-or leave it out.
+Members are found only through the names in the documents, never by a naming pattern, so the archives of all writers are
+read in the same way. docker 20.10 and podman write layers as ``ID/layer.tar`` (some of them links to others), docker
+since 25 as ``blobs/sha256/HEX``, skopeo as ``HEX.tar``, nixpkgs as ``HEX/layer.tar``, and buildpacks as ``/HEX.tar``.
+Programs in Go write an empty list as ``null``, or leave it out. The format is that of the Docker image specification
+v1.2, "Combined Image JSON + Filesystem Changeset Format".
 """
 
 from __future__ import annotations

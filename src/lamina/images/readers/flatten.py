@@ -1,16 +1,17 @@
-"""Computes the root file system of an image from its layers.
-
-Invariant: nothing in a layer reaches outside the root: ``..`` and links stop at ``/``, whatever their targets are.
+"""Compute the root file system of an image from its layers.
 
 The rules are those of OCI image-spec, layer.md, "Applying Changesets" and "Whiteouts". Layers are applied from the
 lowest up:
 
-- A folder over a folder replaces its metadata. Any other entry replaces what is at its path, with everything below it.
-- ``.wh.NAME`` removes what lower layers have at NAME, ``.wh..wh..opq`` everything that lower layers have in its folder.
-  The layer's own members stay, wherever in the layer the whiteout is.
-- A member whose folder is a symlink is placed where the link leads, as in every engine. Folders that are only implied
-  by the names of their members belong to root, with mode 0755.
+- A folder over a folder replaces its metadata. Any other entry replaces the entry at its path and everything below it.
+- ``.wh.NAME`` removes the NAME of lower layers, and ``.wh..wh..opq`` removes everything of lower layers in its folder.
+  The members of the same layer stay, regardless of the whiteout's position in the layer.
+- If the folder of a member is a symlink, the member is placed at the link's target, as in every engine. Folders that
+are
+  only implied by the names of their members belong to root and have the mode 0755.
 - A hard link refers to the file that is at its target's path when the link is applied.
+
+Invariant: nothing in a layer reaches outside the root: ``..`` and links with any target stop at ``/``.
 
     >>> from lamina.images.readers.flatten import Rootfs
     >>> Rootfs().resolve(b"bin/../../etc/./passwd")
@@ -30,15 +31,15 @@ from lamina.formats.tar_reader import EntryKind, TarHeader, read_headers
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader, read_head
 
-# The prefix of AUFS's own files. Of these, only the opaque whiteout means something to other programs.
+# The prefix of AUFS's own files. Other programs use only one of them, the opaque whiteout.
 _AUFS_PREFIX = b".wh..wh."
 # Linux's limits: PATH_MAX in bytes, and the number of symlinks that it follows in one path.
 _MAX_NAME_LENGTH = 4096
 _MAX_LINKS = 40
-# More members and implied folders than any image has, but few enough to be held in memory.
+# This is more members and implied folders than any image has, but few enough to be held in memory.
 _MAX_MEMBERS = 1_000_000
-# Steps along paths plus entries inspected for whiteouts; the limit is reached in a few seconds. An image of a million
-# members, each 20 folders deep, takes 20 million.
+# The number of steps along paths plus the entries inspected for whiteouts. It takes a few seconds to reach this limit.
+# An image of a million members, each 20 folders deep, takes 20 million steps.
 _MAX_STEPS = 40_000_000
 
 
@@ -54,8 +55,9 @@ class LayerTar(Protocol):
 class RootEntry:
     """The file, folder or other entry at a path.
 
-    ``header`` is the tar header that created it, never a hard link's; ``layer`` is the layer it came from, counted from
-    0. Several hard links to one file share one object. Implied folders have the layer -1 and share one object.
+    ``header`` is the tar header that created the entry, never that of a hard link. ``layer`` is the number of its
+    layer, counted from 0. Several hard links to one file share one object. Implied folders have the layer -1 and share
+    one object.
     """
 
     header: TarHeader
@@ -71,7 +73,7 @@ class RootEntry:
     def content(self) -> Extent:
         """The bytes of a file. Raises `FormatError` for a sparse file, whose data is stored in pieces."""
         if self.header.sparse:
-            raise FormatError(_quote(self.header.name), "a sparse file", "one that is stored whole")
+            raise FormatError(_quote(self.header.name), "a sparse file", "a file that is stored completely")
         return self._tar.part(self.header.start, self.header.size)
 
 
@@ -99,10 +101,10 @@ class Rootfs:
         return entry.kind if entry else None
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
-        """Return the path that ``path`` leads to when symlinks are followed inside the root.
+        """Follow the symlinks of ``path`` inside the root and return the resulting path.
 
-        A symlink at the path's end is followed only with ``follow``. The part of the path that does not exist is kept
-        as it is. Raises `FormatError` for a loop.
+        A symlink at the path's end is followed only with ``follow``. A part of the path that does not exist is kept
+        unchanged. Raises `FormatError` for a loop.
         """
         return b"/".join(name for name, _ in self._walk(_split_path(path), follow=follow))
 
@@ -124,10 +126,10 @@ class Rootfs:
                 pending += [(prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)]
 
     def _walk(self, parts: list[bytes], *, follow: bool, create: int | None = None) -> list[tuple[bytes, _Node | None]]:
-        """Return the steps from the root along ``parts``; the nodes are None from the first missing one on.
+        """Return the steps from the root along ``parts``. The first missing node and all after it are None.
 
-        If ``create`` is a layer's number, missing folders are created as that layer's, except those that are only named
-        by a symlink's target.
+        If ``create`` is the number of a layer, missing folders are created for that layer, except those that only occur
+        in a symlink's target.
         """
         steps: list[tuple[bytes, _Node | None]] = []
         pending = parts[::-1]
@@ -148,7 +150,9 @@ class Rootfs:
                 target = node.entry.header.target
                 links += 1
                 if links > _MAX_LINKS:
-                    raise FormatError(_quote(b"/".join(parts)), f"more than {_MAX_LINKS} links", "no loop")
+                    raise FormatError(
+                        _quote(b"/".join(parts)), f"more than {_MAX_LINKS} links", "a path without a loop"
+                    )
                 if target.startswith(b"/"):
                     steps.clear()
                 names = _split_path(target)
@@ -175,7 +179,7 @@ class Rootfs:
     def _count_steps(self, count: int) -> None:
         self._steps += count
         if self._steps > _MAX_STEPS:
-            raise FormatError(got=f"names and whiteouts that take more than {_MAX_STEPS} steps", expected="fewer")
+            raise FormatError(got=f"names and whiteouts that take more than {_MAX_STEPS} steps", expected="fewer steps")
 
     def _add(self, entry: RootEntry) -> None:
         header = entry.header
@@ -185,13 +189,13 @@ class Rootfs:
         if not name:
             self._declare_root(entry)
         elif b".." in (*parents, name):
-            raise FormatError(_quote(header.name), "a name with '..'", "none")
+            raise FormatError(_quote(header.name), "a name with '..'", "a name without it")
         elif any(part.startswith(_AUFS_PREFIX) for part in parents) or (
             name.startswith(_AUFS_PREFIX) and name != OPAQUE
         ):
             return
         elif any(part.startswith(WHITEOUT) for part in parents):
-            raise FormatError(_quote(header.name), "a folder that is a whiteout", "none")
+            raise FormatError(_quote(header.name), "a folder with the name of a whiteout", "a file")
         elif name.startswith(WHITEOUT):
             self._apply_whiteout(parents, name[len(WHITEOUT) :], entry)
         else:
@@ -219,10 +223,10 @@ class Rootfs:
                 hidden.entry, hidden.layer = _IMPLIED, entry.layer
 
     def _prune(self, top: _Node, layer: int) -> bool:
-        """Remove everything below ``top`` that lower layers than ``layer`` put there.
+        """Remove everything below ``top`` that belongs to layers below ``layer``.
 
-        Return whether ``top`` or anything below it belongs to ``layer``. A lower layer's folder that contains something
-        of ``layer`` stays, as an implied folder.
+        Return whether ``top`` or anything below it belongs to ``layer``. A folder of a lower layer that contains
+        entries of ``layer`` stays as an implied folder.
         """
         order = [top]
         for node in order:
@@ -262,12 +266,12 @@ class Rootfs:
         target = entry.header.target
         parts = _split_path(target)
         if b".." in parts:
-            raise FormatError(_quote(target), "a hard link to a name with '..'", "one in the root")
+            raise FormatError(_quote(target), "a hard link to a name with '..'", "a target inside the root")
         steps = self._walk(parts, follow=False)
         node = steps[-1][1] if steps else self._root
         if not node or node.children is not None:
             got = "a folder" if node else "nothing there"
-            raise FormatError(_quote(target), got, f"what {_quote(entry.header.name)} is a hard link to")
+            raise FormatError(_quote(target), got, f"the target of the hard link {_quote(entry.header.name)}")
         return node.entry
 
 

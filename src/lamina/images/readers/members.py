@@ -1,4 +1,4 @@
-"""Finds the files of an image by name: the members of an archive, or the files of a folder.
+"""Find the files of an image by name: the members of an archive, or the files of a folder.
 
 Invariant: a file that is found is in the archive or below the folder, even if names or links point elsewhere.
 """
@@ -18,14 +18,14 @@ from lamina.images.readers.unpack import get_extent
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader
 
-# More members than any image has. The limit bounds the memory that an endless archive can take.
+# This is more members than any image has. It limits the memory that an endless archive can use.
 _MAX_MEMBERS = 20_000
 # The number of symlinks that Linux follows in one path.
 _MAX_LINKS = 40
 
 
 class Members(Protocol):
-    """Files by the names that an image's documents use."""
+    """The files of an image, found by the names in its documents."""
 
     def find(self, name: str) -> Extent | None:
         """Return the file ``name``, or None if there is none. Raises `FormatError` if the name leads outside."""
@@ -45,8 +45,8 @@ class ArchiveMembers:
                 return self._files.get(current or "")
             current = self._links[current]
             if not current:
-                raise FormatError(short_repr(name), "a link that leads out of the archive", "one inside")
-        raise FormatError(short_repr(name), "a link that leads to itself", "one to a file")
+                raise FormatError(short_repr(name), "a link that leads out of the archive", "a link inside it")
+        raise FormatError(short_repr(name), "a link that leads to itself", "a link to a file")
 
 
 def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | None, str | None]]:
@@ -56,7 +56,7 @@ def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | Non
     with open_reader(tar) as read:
         for number, header in enumerate(read_headers(read, tar.length)):
             if number >= _MAX_MEMBERS:
-                raise FormatError(got=f"more than {_MAX_MEMBERS} members", expected="the few that an image has")
+                raise FormatError(got=f"more than {_MAX_MEMBERS} members", expected="fewer, as in an image file")
             name = _normalise(header.name.decode("utf-8", "surrogateescape"))
             if not name:
                 continue
@@ -84,7 +84,7 @@ class FolderMembers:
         try:
             file = Path(os.path.realpath(self._folder / _parse_name(name), strict=True))
             if not file.is_relative_to(self._folder):
-                raise FormatError(short_repr(name), "a link that leads out of the folder", "one inside")
+                raise FormatError(short_repr(name), "a link that leads out of the folder", "a link inside it")
             return get_extent(file) if stat.S_ISREG(os.stat(file).st_mode) else None
         except (OSError, ValueError):
             return None

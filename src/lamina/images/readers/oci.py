@@ -1,13 +1,14 @@
-"""Reads the images of an OCI layout, as listed in its ``index.json``.
+"""Read the images of an OCI layout, as listed in its ``index.json``.
+
+A layout may contain more than images: signatures (cosign, DSSE), attestations of BuildKit and in-toto, software bills
+of materials, Helm charts and other artifacts. Some of them are image manifests with the config of an image. A manifest
+is read as an image if it has no artifact type, its config has the media type of an image, and its layers are tars. All
+other manifests are skipped.
+
+The formats are those of OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are
+also accepted. Programs in Go write an empty list as ``null``.
 
 Invariant: every blob of an image has the size and the digest of its descriptor.
-
-A layout may hold more than images: signatures (cosign, DSSE), attestations of BuildKit and in-toto, software bills of
-materials, Helm charts and other artifacts, some of them as image manifests with an image's config. A manifest is read
-as an image if it has no artifact type, its config is an image's, and its layers are tars; all others are skipped.
-
-OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are accepted too. Programs in
-Go write an empty list as ``null``.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _LAYERS = {
     *(f"{_DOCKER_LAYER}diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
     *_FOREIGN_LAYERS,
 }
-# OCI image-spec, "Digests".
+# Digests with other algorithms than SHA-256 (OCI image-spec, "Digests").
 _OTHER_DIGEST = re.compile(r"(?!sha256:)([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+")
 _MAX_DIGEST_LENGTH = 256
 _NO_PLATFORM = Platform("unknown", "unknown")
@@ -85,8 +86,8 @@ class _IndexEntry:
 class _IndexReader:
     """Walks through an index and the indexes nested in it.
 
-    ``skipped`` holds the reason for each manifest that is not read, ``seen`` keeps a nested index from being read twice
-    under the same names, and ``count`` is the number of descriptors.
+    ``skipped`` is the reason for each manifest that is not read. ``seen`` prevents a nested index from being read twice
+    under the same names. ``count`` is the number of descriptors.
     """
 
     blobs: Blobs
@@ -131,7 +132,7 @@ class _IndexReader:
 def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceImage, ...]:
     """Return the images of the index, in its order, each once with all its names.
 
-    Manifests that the index lists may be missing: engines that pulled one platform save the index of all of them.
+    Manifests that the index lists may be missing: an engine that pulled one platform saves the index of all platforms.
 
     Raises:
         FormatError: a document is invalid, or there is no image and ``allow_empty`` is false.
@@ -157,7 +158,7 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
     )
     if not images and not allow_empty:
         got = "; ".join(reader.skipped[:_MAX_REPORTED]) or "no manifest"
-        raise FormatError(INDEX, got, "an image's manifest")
+        raise FormatError(INDEX, got, "the manifest of an image")
     return images
 
 
@@ -172,13 +173,13 @@ def _read_image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
         raise FormatError(descriptor.blob, short_repr(manifest), "an object with config and layers")
     other = _find_mismatch(manifest, descriptor.blob)
     if other:
-        reader.skipped.append(f"{descriptor.blob}, which is no image's but has {other}")
+        reader.skipped.append(f"{descriptor.blob}, which is not an image because it has {other}")
         return None
     config = _parse_descriptor(manifest["config"], f"{descriptor.blob}: config")
     document = _read_document(blobs, config)
     if not isinstance(document, dict) or "rootfs" not in document:
         reader.skipped.append(
-            f"{descriptor.blob}, which is no image's: got config {short_repr(document)}, without rootfs"
+            f"{descriptor.blob}, which is not an image: got config {short_repr(document)}, without rootfs"
         )
         return None
     listed = parse_list(f"{descriptor.blob}: layers", manifest.get("layers"))
@@ -189,7 +190,7 @@ def _read_image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
 
 
 def _find_mismatch(manifest: Mapping[str, Any], subject: str) -> str:
-    """Return the property that shows that a manifest is not an image's; empty if it is an image's."""
+    """Return the property that shows that a manifest is not that of an image, or an empty string if it is."""
     if manifest.get("artifactType") not in (None, "", *_CONFIGS):
         return f"the artifact type {short_repr(manifest['artifactType'])}"
     if manifest.get("config") is None:
@@ -207,7 +208,7 @@ def _find_mismatch(manifest: Mapping[str, Any], subject: str) -> str:
 
 
 def _find_other_algorithm(descriptor: Any) -> str:
-    """Return the algorithm of a valid digest that lamina cannot check; empty for SHA-256 and for an invalid digest."""
+    """Return the algorithm of a valid digest that lamina cannot check, or "" for SHA-256 and for an invalid digest."""
     text = descriptor.get("digest") if isinstance(descriptor, dict) else None
     match = _OTHER_DIGEST.fullmatch(text) if isinstance(text, str) and len(text) <= _MAX_DIGEST_LENGTH else None
     return match[1] if match else ""
@@ -220,9 +221,9 @@ def _is_layer_type(kind: Any) -> bool:
 
 def _check_layer(blobs: Blobs, layer: _BlobDescriptor, subject: str) -> None:
     if layer.media_type not in _LAYERS:
-        raise FormatError(subject, f"a layer of media type {short_repr(layer.media_type)}", "a tar's")
+        raise FormatError(subject, f"a layer of media type {short_repr(layer.media_type)}", "the media type of a tar")
     if layer.media_type in _FOREIGN_LAYERS and not blobs.has(layer.blob):
-        raise FormatError(layer.blob, "a layer that may not be distributed and is not there", "its bytes")
+        raise FormatError(layer.blob, "a non-distributable layer that is missing", "its bytes")
     _check_size(blobs, layer)
 
 
@@ -269,7 +270,7 @@ def _get_object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _parse_names(annotations: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the image's names as docker shows them, and its names without the form NAME:TAG.
+    """Return the image's names as docker shows them, and its other names, which do not have the form NAME:TAG.
 
     containerd's annotation contains the full name. OCI's may contain the full name, a bare tag, or any other text.
     """
@@ -280,7 +281,7 @@ def _parse_names(annotations: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple
 
 
 def _parse_familiar_name(text: Any) -> str:
-    """Return the reference ``text`` as docker shows it; empty if it is not an image reference."""
+    """Return the reference ``text`` as docker shows it, or an empty string if it is not an image reference."""
     if not isinstance(text, str):
         return ""
     try:

@@ -1,7 +1,8 @@
-"""Opens image files and folders, whatever program wrote them.
+"""Open image files and folders of any program.
 
-Invariant: every byte of an image that is returned has been checked. An uncompressed archive of uncompressed layers is
-read in place; nothing of it is copied.
+An uncompressed archive of uncompressed layers is read in place, without copying anything.
+
+Invariant: every byte of a returned image has been checked.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def open_images(
     ``path`` is a docker-archive or an OCI layout in a tar, uncompressed or compressed with gzip, zstd or xz, or a
     folder that is an OCI layout.
 
-    Images for all platforms of an index are returned. If a file has both a ``manifest.json`` and an ``index.json``, as
-    docker and containerd write it, the images of ``manifest.json`` come first; ``index.json`` may add other platforms
+    Images for all platforms of an index are returned. docker and containerd write files with both a ``manifest.json``
+    and an ``index.json``. The images of ``manifest.json`` then come first, and ``index.json`` may add other platforms
     and more names.
 
     Args:
@@ -54,15 +55,15 @@ def open_images(
         NotFound: the path does not exist, or is a folder without an image.
         Unavailable: the path cannot be read.
         FormatError: the file is not an image, or is incomplete.
-        IntegrityError: digests, sizes or documents of the image contradict one another.
-        OutputError: there is no room to unpack.
+        IntegrityError: digests, sizes or documents of the image do not match.
+        OutputError: there is not enough space to unpack the image.
 
     """
     unpacker = Unpacker(max_unpacked)
     try:
         blobs = Blobs(_open_members(path, unpacker, progress), unpacker, progress)
         return _read_images(blobs)
-    except Unavailable as error:  # extents raise errors meant for stores
+    except Unavailable as error:  # functions that read extents raise errors meant for stores
         raise error.convert(InputError).add_context(path) from error
     except (FormatError, InputError, IntegrityError) as error:
         error.add_context(path)

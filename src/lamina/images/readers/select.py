@@ -1,7 +1,4 @@
-"""Selects images from a file by name, image ID or platform.
-
-Invariant: an image for another platform than the requested one is never returned.
-"""
+"""Select images from a file by name, image ID or platform."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from lamina.formats.platform import Platform
 from lamina.images.readers.references import find_reference_error
 from lamina.images.readers.source_image import SourceImage
 
-PLATFORM_HINT = "name one of these platforms with --platform, or take another image"
+PLATFORM_HINT = "choose one of these platforms with --platform, or use another image"
 _MAX_LISTED = 10
 
 
@@ -39,8 +36,7 @@ def split_name(image_file: str | os.PathLike[str]) -> tuple[Path, str | None]:
 def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hint: str) -> tuple[SourceImage, ...]:
     """Return the images that have ``name``, in any spelling, as a name, bare tag or image ID.
 
-    Raises `NotFound`, which lists the images that exist, if there is none. ``subject`` and ``hint`` are for its
-    message.
+    If there is none, raises `NotFound`, which lists the existing images. ``subject`` and ``hint`` are for its message.
     """
     wanted = canonical_name(name)
     matches = tuple(
@@ -57,9 +53,9 @@ def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hi
 def select_by_platform(
     images: Iterable[SourceImage], platform: Platform, subject: object, hint: str
 ) -> tuple[SourceImage, ...]:
-    """Return the images for ``platform``; of images that share their names, only the best match.
+    """Return the images for ``platform``. Of images that share their names, return only the best match.
 
-    Raises `PlanError`, which lists the platforms that exist, if there is none. ``subject`` and ``hint`` are for its
+    If there is none, raises `PlanError`, which lists the existing platforms. ``subject`` and ``hint`` are for its
     message.
     """
     offered = tuple(images)

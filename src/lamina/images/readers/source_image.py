@@ -94,14 +94,14 @@ class SourceImage:
 
     @property
     def architecture(self) -> str:
-        """The processor architecture by Go's name (GOARCH); empty if the image does not state it."""
+        """The processor architecture by Go's name (GOARCH), or an empty string if the image does not state it."""
         return self.effective_platform.architecture
 
     @property
     def platform(self) -> str:
         """The platform as OS/ARCHITECTURE, with /VARIANT if the image states one."""
         variant, platform = self.config.get("variant"), self.effective_platform
-        if isinstance(variant, str) and not platform.variant:  # for example arm64's v8, which `Platform` leaves out
+        if isinstance(variant, str) and not platform.variant:  # for example v8 of arm64, which `Platform` leaves out
             return "/".join(filter(None, (str(platform), variant)))
         return str(platform)
 
@@ -110,7 +110,7 @@ def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
     """Return each of ``images`` once, in the order of first appearance, with all its names.
 
     All names are collected before an image is created, so that the time is linear in the number of names even if many
-    images have one digest. The platform is the last one that an index states.
+    images have the same digest. If an index states several platforms, the last one counts.
     """
     first_by_digest: dict[Digest, SourceImage] = {}
     repo_tags: dict[Digest, DistinctNames] = {}

@@ -1,11 +1,9 @@
-"""Unpacks compressed data, and data from a pipe, into temporary files.
+"""Unpack compressed data, and data from a pipe, into temporary files.
 
-Invariant: input and output are hashed in the same single pass, and everything that is unpacked for one image file stays
-within one limit.
-
-A few kilobytes may unpack to terabytes, so there is a limit in bytes. A limit that the user gives is absolute.
-Otherwise it is `DEFAULT_UNPACKED_SIZE` or a hundred times the input's length, whichever is more, so that no limit has
-to be given for a genuine image.
+Input and output are hashed in a single pass. A few kilobytes may unpack to terabytes, so there is a limit in bytes for
+everything that is unpacked for one image file. A limit from the user is absolute. Otherwise the limit is
+`DEFAULT_UNPACKED_SIZE` or a hundred times the input's length, whichever is more, so that no genuine image needs a limit
+from the user.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ _RATIO = 100
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
 _START_SIZE = 512
-_HINT = "TMPDIR names the folder for that"
+_HINT = "choose another folder with TMPDIR"
 
 
 class ByteSource(Protocol):
@@ -57,7 +55,7 @@ class Unpacked:
 class Unpacker:
     """Unpacks the parts of one image file into a temporary folder, which is created when it is first needed.
 
-    ``limit`` is the number of bytes that all parts together may take; None is the default.
+    ``limit`` is the maximum size of all parts together in bytes; None is the default.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -69,7 +67,7 @@ class Unpacker:
 
     @property
     def workspace(self) -> TempDir | None:
-        """The temporary folder, None if nothing was unpacked; it is removed once nothing refers to it."""
+        """The temporary folder, or None if nothing was unpacked. It is removed when nothing refers to it any more."""
         return self._workspace
 
     def unpack(self, source: ByteSource, accept: Callable[[bytes], object] = ignore) -> Unpacked:
@@ -77,12 +75,12 @@ class Unpacker:
 
         Args:
             source: the bytes to decompress, from the current position to the end.
-            accept: is called with the first 512 bytes of the output, and may raise before more is read.
+            accept: called with the first 512 bytes of the output; it may raise an error before more is read.
 
         Raises:
             FormatError: the compressed stream is broken, or unpacks to more than the limit.
             Unavailable: the source cannot be read.
-            OutputError: there is no room for the result.
+            OutputError: there is not enough space for the result.
 
         """
         file = self._create_path()
@@ -94,7 +92,7 @@ class Unpacker:
                 inner = self._write_output(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
             path = error.filename or file.parent
-            raise OutputError(path, error, "room to unpack", hint=_HINT) from error
+            raise OutputError(path, error, "enough space to unpack", hint=_HINT) from error
         self._input_size += metered.input_size
         return Unpacked(get_extent(file), metered.blob_info, inner)
 
@@ -102,7 +100,7 @@ class Unpacker:
         try:
             self._workspace = self._workspace or TempDir()
         except OSError as error:
-            raise OutputError("temporary folder", error, "room to unpack", hint=_HINT) from error
+            raise OutputError("temporary folder", error, "enough space to unpack", hint=_HINT) from error
         return self._workspace.path / str(next(self._numbers))
 
     def _is_unpacked(self, source: ByteSource) -> bool:
@@ -124,7 +122,7 @@ class Unpacker:
             size += len(piece)
             self._check_limit(len(piece), metered.input_size)
             digest.update(piece)
-            # Zeros become holes in the file, which take no room on the disk.
+            # Zeros become holes in the file, which use no disk space.
             if piece == _ZEROS[: len(piece)]:
                 out.seek(len(piece), os.SEEK_CUR)
             else:
@@ -143,7 +141,7 @@ class Unpacker:
             raise FormatError(
                 got=f"more than {limit} bytes when decompressed",
                 expected=f"at most {limit}: a decompression bomb, or a large image",
-                hint="if the image may be larger, say so with --max-unpacked-size",
+                hint="allow a larger image with --max-unpacked-size",
             )
 
 
@@ -166,7 +164,7 @@ def _join_start(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _MeteredSource:
-    """A source whose bytes are hashed and counted; with ``counts`` they also count as ``input_size``."""
+    """A source whose bytes are hashed and counted. With ``counts``, they are also added to ``input_size``."""
 
     def __init__(self, source: ByteSource, *, counts: bool) -> None:
         self._source = source

@@ -1,5 +1,5 @@
-"""Writes images: as a docker-archive, as an OCI layout, or as a script that streams the image.
+"""Write images as a docker-archive, as an OCI layout, or as a script that streams the image.
 
-Invariant: a writer that fails leaves no partial file at the destination of the result. A stream is the exception:
-bytes that were sent cannot be taken back.
+A writer that fails leaves no partial file at the destination. The exception is a stream, whose bytes have already been
+sent.
 """

@@ -1,7 +1,7 @@
-"""Writes docker-archives: images as one tar stream, in one pass.
+"""Write docker-archives: images as one tar stream, in one pass.
 
-Invariant: nothing is read twice and no layer is held in memory. A layer's length is known before its first byte, its
-digest only after its last, so the documents that contain digests are written at the end.
+Nothing is read twice and no layer is held in memory. A layer's length is known before its first byte, but its digest
+only after its last byte, so the documents that contain digests are written at the end.
 
 Layers are the members ``1.tar``, ``2.tar``, … from the lowest up. Each image's config JSON, named by its digest, and
 ``manifest.json`` follow. Engines find the members through ``manifest.json`` and accept any names (Docker image
@@ -48,9 +48,9 @@ class DockerArchive:
         """Write one archive and return the image.
 
         Raises:
-            IntegrityError: a file has changed while it was read, or a layer is not what the layer cache says.
+            IntegrityError: a file changed while it was read, or a layer differs from its entry in the layer cache.
 
-        Whatever the store and the output raise is passed on.
+        Errors of the store and the output are passed on.
 
         """
         settings = draft.settings
@@ -109,7 +109,7 @@ class ArchivedImage:
 
 
 class ArchiveWriter:
-    """Writes the members of one docker-archive, of one image or several.
+    """Writes the members of one docker-archive, which may contain several images.
 
     ``mtime`` is the date of the members, in seconds since 1970.
     """
@@ -127,7 +127,7 @@ class ArchiveWriter:
         return self._size
 
     def write_layer(self, layer: PendingLayer, item: ProgressItem) -> str:
-        """Write the next layer and return its member name. Raise `IntegrityError`, or whatever the output raises."""
+        """Write the next layer and return its member name. Raises `IntegrityError`, and any error of the output."""
         progress = self._progress
         progress.start(item)
         name = self._write_member(layer.size, lambda: layer.write(self._out, partial(progress.advance, item)))
@@ -148,7 +148,7 @@ class ArchiveWriter:
         return name
 
     def close(self, images: Iterable[ArchivedImage]) -> None:
-        """Write the documents of ``images`` and the tar's trailer; all layers must have been written before."""
+        """Write the documents of ``images`` and the tar's trailer, after all layers have been written."""
         entries = []
         for image in images:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"

@@ -1,10 +1,9 @@
-"""Writes OCI layouts: folders of images whose blobs are files named by their digests.
+"""Write OCI layouts (OCI image-spec 1.1, "Image Layout"): folders in which blobs are files named by their digests.
 
-Invariant: a file with a blob's name holds the whole blob. The index is replaced only after everything it refers to has
-been written, so that a reader, or a run that was cut off, sees the old image or the new one. Blobs that exist are not
-written again, and none is removed.
+The index is replaced only after everything that it refers to has been written. A reader therefore sees the old image or
+the new one, even if the run was interrupted. Existing blobs are neither written again nor removed.
 
-OCI image-spec 1.1, "Image Layout".
+Invariant: a file with a blob's name contains the complete blob.
 """
 
 from __future__ import annotations
@@ -78,10 +77,10 @@ class OciLayout:
         Raises:
             InvalidArgument: ``folder`` exists and is not an OCI layout.
             FormatError: the layout's index is invalid.
-            IntegrityError: a file has changed while it was read, or a layer is not what the layer cache says.
+            IntegrityError: a file changed while it was read, or a layer differs from its entry in the layer cache.
             OutputError: the layout cannot be written.
 
-        Whatever the store raises is passed on.
+        Errors of the store are passed on.
 
         """
         settings = draft.settings
@@ -134,7 +133,7 @@ def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
         ):
             raise InvalidArgument(
                 path,
-                "a folder with other things in it",
+                "a folder with other files",
                 "an OCI layout or an empty folder",
                 hint="name a new folder, or a file inside it",
             )
@@ -235,7 +234,8 @@ class _LayoutBlobs:
         """Point the name ``reference`` at ``manifest`` in the index.
 
         Returns:
-            The ``NAME:TAG`` of each image that had the same bare tag until now, by which skopeo and podman find it.
+            The ``NAME:TAG`` of each image that had the same bare tag before. skopeo and podman now find it by this
+            name.
 
         Raises:
             FormatError: the index is invalid.

@@ -1,7 +1,7 @@
-"""Writes stream scripts: executable files that write an image to standard output when they are run.
+"""Write stream scripts: executable files that write an image to standard output when they are run.
 
-Invariant: a script needs only the Python it was made with and the store paths, and writes the same bytes as streaming
-the draft at the time when the script was made.
+A script needs only the Python that it was made with and the store paths. It writes the same bytes that streaming the
+draft gave when the script was made.
 
 The file is a shell line that starts that Python, followed by a zip archive that Python runs (PEP 441). The archive
 holds lamina's own modules, the draft in JSON, and the layers that are not in the store: the base image's and the
@@ -44,7 +44,7 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
     Raises:
         OutputError: the script cannot be written.
 
-    Whatever packing the customisation layer raises is passed on.
+    Errors of packing the customisation layer are passed on.
 
     """
     finished = (*draft.base, draft.root)
@@ -115,7 +115,7 @@ def _make_entry(name: str, compression: int) -> zipfile.ZipInfo:
 
 
 class _CountingFile(io.RawIOBase):
-    """A write-only stream that counts its bytes: `zipfile` needs ``tell`` of a file that it cannot seek in."""
+    """A write-only stream that counts its bytes, because `zipfile` needs ``tell`` if it cannot seek."""
 
     def __init__(self, write: Write) -> None:
         self._write = write

@@ -218,7 +218,7 @@ def test_a_platform_that_was_not_saved_is_left_out(tmp_path: Path) -> None:
     (found,) = read_images(tmp_path, layout.tar())
     assert str(found.layers[0].diff_id) == sha256(UPPER)
     layout.index(elsewhere)
-    with pytest.raises(FormatError, match=r"index\.json: got no blobs/sha256/.*, expected an image's manifest"):
+    with pytest.raises(FormatError, match=r"index\.json: got no blobs/sha256/.*, expected the manifest of an image"):
         read_images(tmp_path, layout.tar())
 
 
@@ -236,7 +236,9 @@ def test_a_signature_is_not_an_image(tmp_path: Path) -> None:
     layout.index(layout.image(LAYERS), layout.manifest(artifact))
     assert len(read_images(tmp_path, layout.tar())) == 1
     layout.index(layout.manifest(artifact))
-    with pytest.raises(FormatError, match=r"which is no image's but has a config of media type .*empty.*, expected an"):
+    with pytest.raises(
+        FormatError, match=r"which is not an image because it has a config of media type .*empty.*, expected the"
+    ):
         read_images(tmp_path, layout.tar())
 
 
@@ -336,7 +338,7 @@ def test_manifests_of_other_artifacts_are_skipped(tmp_path: Path, kind: str, is_
     (found,) = read_images(tmp_path, layout.tar())
     assert found.id == sha256(TEXT)
     layout.index(OTHERS[kind](layout))
-    with pytest.raises(FormatError, match=r"index\.json: got .*, expected an image's manifest"):
+    with pytest.raises(FormatError, match=r"index\.json: got .*, expected the manifest of an image"):
         read_images(tmp_path, layout.tar())
 
 
@@ -666,7 +668,7 @@ def test_links_stay_inside_a_layout_folder(tmp_path: Path) -> None:
     (tmp_path / "layout/elsewhere").rename(tmp_path / "outside")
     blob.unlink()
     blob.symlink_to(tmp_path / "outside")
-    with pytest.raises(FormatError, match=r"got a link that leads out of the folder, expected one inside"):
+    with pytest.raises(FormatError, match=r"got a link that leads out of the folder, expected a link inside it"):
         open_images(tmp_path / "layout")
     blob.unlink()
     os.mkfifo(blob)
@@ -774,24 +776,28 @@ def test_a_device_without_end_is_refused_at_once() -> None:
             open_images(Path(device))
 
 
-_NOT_THERE = r"got a layer that may not be distributed and is not there"
+_NOT_THERE = r"got a non-distributable layer that is missing"
 
 
 @pytest.mark.parametrize(
     ("media_type", "there", "expected"),
     [
-        (f"{OCI}layer.v1.tar+lz4", True, r"got a layer of media type .*lz4', expected a tar's"),
-        (f"{OCI}layer.v1.tar+gzip+encrypted", True, r"got a layer of media type .*encrypted', expected a tar's"),
-        ("text/plain", True, r"has a layer of media type 'text/plain', expected an image's manifest"),
+        (f"{OCI}layer.v1.tar+lz4", True, r"got a layer of media type .*lz4', expected the media type of a tar"),
+        (
+            f"{OCI}layer.v1.tar+gzip+encrypted",
+            True,
+            r"got a layer of media type .*encrypted', expected the media type of a tar",
+        ),
+        ("text/plain", True, r"has a layer of media type 'text/plain', expected the manifest of an image"),
         (
             f"{OCI}layer.nondistributable.v1.tar+gzip",
             False,
-            r"got a layer that may not be distributed and is not there",
+            r"got a non-distributable layer that is missing",
         ),
         (
             "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
             False,
-            r"got a layer that may not be distributed",
+            r"got a non-distributable layer that is missing",
         ),
         (f"{OCI}layer.v1.tar", False, r"got no blobs/sha256/"),
     ],

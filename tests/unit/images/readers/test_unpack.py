@@ -82,6 +82,6 @@ def test_a_source_that_cannot_be_read_and_a_missing_folder_are_errors(monkeypatc
     with pytest.raises(InputError, match="Input/output error"):
         Unpacker().unpack(Broken())
     monkeypatch.setattr("tempfile.tempdir", "/nothing there")
-    with pytest.raises(OutputError, match="expected room to unpack") as caught:
+    with pytest.raises(OutputError, match="expected enough space to unpack") as caught:
         Unpacker().unpack(io.BytesIO(b"x"))
     assert "TMPDIR" in caught.value.hint
