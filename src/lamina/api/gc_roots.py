@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.names import STORE_DIR, StorePath
-from lamina.errors import Error, InvalidArgument, NotFound
+from lamina.errors import Error, FormatError, InvalidArgument, NotFound
 from lamina.formats.reference_scanner import scan_references
 from lamina.images.readers.open import open_images
 from lamina.inputs import specfile
@@ -50,9 +50,7 @@ def _resolve_gc_root(store: EmbeddedStore, root: str) -> set[StorePath]:
         return {resolve_root(store, root).path}
     if not os.path.isfile(file) and not os.path.isdir(file):
         raise InvalidArgument(root, "neither a file nor a folder", "an image, a spec or a store path")
-    return _require_present(
-        store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths}
-    )
+    return _require_present(store, root, _paths_in_image(file))
 
 
 def _links_into_store(root: str) -> bool:
@@ -64,6 +62,16 @@ def _require_present(store: EmbeddedStore, root: str, paths: set[StorePath]) -> 
     if not present:
         raise NotFound(root, f"{len(paths)} store paths, none of them in {store.folder}", "at least one")
     return present
+
+
+def _paths_in_image(file: Path) -> set[StorePath]:
+    try:
+        images = open_images(file)
+    except FormatError as error:
+        if error.hint:  # it would raise the limit of an image's size, which has no option here
+            error.hint = "name the store paths of the image instead"
+        raise
+    return {path for image in images for layer in image.layers for path in layer.paths}
 
 
 def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:

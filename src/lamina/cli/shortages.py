@@ -18,21 +18,22 @@ _MEMORY = partial(
     "memory",
     got="too little",
     expected="more",
-    hint="raise the limit (ulimit -v, or the container's); --jobs 1 needs less",
+    hint="raise the limit (ulimit -v, or the container's); commands with --jobs need less with --jobs 1",
 )
 _THREADS = partial(
     OutputError,
     "threads and processes",
     got="no more of them from the system",
     expected="enough memory and limits that allow them",
-    hint="raise the limits (ulimit -u, ulimit -v, or a container's of pids and of memory); --jobs 1 needs fewer",
+    hint="raise the limits (ulimit -u, ulimit -v, or a container's of pids and of memory); commands with --jobs need "
+    "fewer with --jobs 1",
 )
 _FILES = partial(
     OutputError,
     "open files",
     got="as many as are allowed",
     expected="more",
-    hint="raise the limit (ulimit -n); --jobs 1 needs fewer",
+    hint="raise the limit (ulimit -n); commands with --jobs need fewer with --jobs 1",
 )
 _SHORTAGE_BY_ERRNO = {
     errno.ENOMEM: _MEMORY,

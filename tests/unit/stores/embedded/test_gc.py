@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from tests.support.binary_cache import check_store
 from tests.support.embedded_store import CLOSURE, HELLO, ROOT, fetch_example, narinfos_by_package, run_and_kill
 from tests.support.factories import graphs, path
 from tests.support.fake_nix_store import CompletedRun, call, run
+from tests.support.image_files import docker_archive
 from tests.support.paths import EXAMPLES
 
 import lamina
@@ -21,6 +23,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidArgument, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
+from lamina.images.readers import unpack
 from lamina.messages.sizes import format_size
 from lamina.stores.embedded.gc import sort_referrers_first
 from lamina.stores.embedded.store import EmbeddedStore
@@ -287,3 +290,11 @@ def test_a_pipe_is_not_a_root_and_is_not_waited_for(store: Path) -> None:
     os.mkfifo("pipe")
     ran = run("store", "gc", "./pipe", "--store", store)
     assert (ran.code, "got neither a file nor a folder" in ran.stderr) == (2, True)
+
+
+def test_an_image_that_is_too_large_gets_a_hint_for_this_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "DEFAULT_UNPACKED_SIZE", 1 << 10)
+    Path("large.tar.gz").write_bytes(gzip.compress(docker_archive({"layer.tar": bytes(1 << 20)})))
+    ran = run_gc(store, "large.tar.gz")
+    assert (ran.code, "bytes when decompressed" in ran.error) == (3, True)
+    assert ran.stderr.endswith("hint: name the store paths of the image instead\n")
