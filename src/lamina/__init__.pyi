@@ -50,6 +50,7 @@ from lamina.core.progress import Progress as Progress
 from lamina.core.progress import ProgressItem as ProgressItem
 from lamina.core.progress import ProgressSubject as ProgressSubject
 from lamina.core.progress import Work as Work
+from lamina.errors import AuthError as AuthError
 from lamina.errors import Error as Error
 from lamina.errors import FormatError as FormatError
 from lamina.errors import InputError as InputError
@@ -58,6 +59,7 @@ from lamina.errors import InvalidArgument as InvalidArgument
 from lamina.errors import NotFound as NotFound
 from lamina.errors import OutputError as OutputError
 from lamina.errors import PlanError as PlanError
+from lamina.errors import RegistryError as RegistryError
 from lamina.errors import ScriptError as ScriptError
 from lamina.errors import StoreError as StoreError
 from lamina.errors import Unavailable as Unavailable

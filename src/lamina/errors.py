@@ -11,6 +11,8 @@ Error:
     │   └── Unavailable  5   the store itself could not be read
     │       └── Unreachable  5   its server does not answer
     ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed while it was read
+    ├── RegistryError    7   a registry failed, does not answer, or lacks the image
+    ├── AuthError        8   a registry refused the credentials, or wants some
     ├── ScriptError      9   a customisation script failed
     ├── OutputError     10   the result could not be written
     └── InputError      11   a file that the user named is missing, or could not be read
@@ -148,6 +150,18 @@ class IntegrityError(Error):
     """A hash, size or signature that does not match, or a file that changed while it was read."""
 
     exit_code = 6
+
+
+class RegistryError(Error):
+    """A registry failed, does not answer, lacks what was asked for, or broke the protocol."""
+
+    exit_code = 7
+
+
+class AuthError(Error):
+    """A registry, or its token server, refused the credentials or wants some (401, 403)."""
+
+    exit_code = 8
 
 
 class ScriptError(Error):

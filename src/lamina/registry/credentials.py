@@ -1,0 +1,29 @@
+"""Credentials for a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user logs in with: a name and a secret, or an identity token.
+
+    Attributes:
+        username: the user's name; empty with an identity token.
+        secret: the password or access token of the user; empty with an identity token.
+        identity_token: the OAuth 2 refresh token that the registry's token server issued at ``docker login``, or empty.
+    """
+
+    username: str
+    secret: str = field(repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+FindCredentials = Callable[[str], Credentials | None]
+"""Returns the credentials for ``HOST[:PORT]/REPOSITORY``, or None for anonymous access.
+
+The docker hub's host is ``docker.io``. The repository is part of the argument because podman's files may have an entry
+for a part of a registry.
+"""
