@@ -76,7 +76,7 @@ def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.Monk
         monkeypatch.setattr(sys, "executable", python)
         monkeypatch.setattr(session, "__file__", str(folder / "session/__init__.py"))
         scripts = Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin", confined=confined)
-        with pytest.raises(ScriptError, match="fakeroot commands: got no answer of their session") as caught:
+        with pytest.raises(ScriptError, match="fakeroot commands: got no result of their session") as caught:
             as_nobody(lambda: run_scripts(Tree(), scripts))
         assert "fakeroot's library: got none at work" in caught.value.output
 
@@ -173,7 +173,7 @@ def test_a_script_that_fails_anywhere_fails(script: str, chroot: bool) -> None:
 def test_the_error_names_a_missing_program(tmp_path: Path, missing: str, chroot: bool) -> None:
     for name in {"bash", "fakeroot", "proot"} - {missing}:
         (tmp_path / name).symlink_to(tools.require(name))
-    with pytest.raises(ScriptError, match=f"fakeroot commands: got no {missing}, expected one on PATH") as caught:
+    with pytest.raises(ScriptError, match=f"fakeroot commands: got no {missing} on PATH, expected one") as caught:
         run_scripts(Tree(), Scripts("", "true", chroot, str(tmp_path)))
     assert caught.value.hint == f"install {missing}"
 

@@ -500,7 +500,7 @@ def test_an_answer_that_a_script_forges_is_a_script_error(answer: str) -> None:
     with pytest.raises(ScriptError) as caught:
         run_scripts(Tree(), Scripts(FORGE.replace("{answer}", answer), search_path=PATH, confined=False))
     assert caught.value.exit_code == 9
-    assert re.search("got (no answer of their session|'x'), expected one", str(caught.value))
+    assert re.search("got (no result of their session|'x'), expected one", str(caught.value))
 
 
 _KILLED = """
@@ -557,7 +557,7 @@ def test_a_proot_that_needs_tmp_is_refused_under_landlock(builder: Builder) -> N
     if b"PROOT_TMP_DIR" in Path(shutil.which("proot", path=PATH) or "").read_bytes():
         pytest.skip("this proot does not need /tmp")
     error = builder.failure(Scripts("", "true", True, PATH))
-    assert "got a proot that works in /tmp alone" in str(error)
+    assert "got a proot that works only in /tmp" in str(error)
 
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "PATH"])
@@ -573,7 +573,7 @@ def test_a_folder_that_proot_cannot_show_is_refused(
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
     else:
         search_path = f"{PATH}:{tmp_path}/link"
-    with pytest.raises(ScriptError, match=r"a:b.*expected one without ':' for proot") as caught:
+    with pytest.raises(ScriptError, match=r"a:b.*expected a path without ':' for proot") as caught:
         run_scripts(Tree(), Scripts("", "true", True, search_path, confined=False))
     assert variable in caught.value.hint
     assert run_scripts(Tree(), Scripts("true", "true", False, search_path, confined=False))

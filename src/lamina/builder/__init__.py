@@ -1,1 +1,1 @@
-"""Preparation of an image: from a checked spec to a draft with closure, root file system and base image."""
+"""Prepare an image: turn a checked spec into a draft with closure, root file system and base image."""

@@ -1,4 +1,4 @@
-"""The architecture of an image: that of its first program, or else this machine's."""
+"""Choose the architecture of an image: that of its first program, or otherwise this machine's."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def detect_architecture(paths: Iterable[StorePath], store: Store) -> str | None:
 def _read_architecture(node: Node) -> str | None:
     if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
         return None
-    # A file whose mtime alone changed since the layer cache listed it still has the same architecture.
+    # A file of which only the mtime changed since it was listed in the layer cache still has the same architecture.
     return elf.parse_architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=ignore))

@@ -37,9 +37,9 @@ _MISMATCH_HINT = "take a base image for that architecture, or name another archi
 
 @dataclass(frozen=True)
 class BaseImage:
-    """A base image, or none: then it has no layers and an empty root.
+    """A base image, or a placeholder for none, which has no layers and an empty root.
 
-    ``notes`` are warnings about how it was chosen.
+    ``notes`` are warnings about the choice of the image.
     """
 
     image: SourceImage | None = None
@@ -59,16 +59,16 @@ class BaseImage:
         """Open the image in a file or layout.
 
         Args:
-            file: ``FILE`` or ``FILE#NAME``; without a name, the first image is taken, as in nixpkgs.
-            architecture: chooses among several platforms.
-            default_architecture: is called for the architecture if that is None and there are several platforms.
-            max_unpacked: the most bytes that the image may unpack to; None for the default.
-            is_strict: whether the only image must be for ``architecture``; if not, a mismatch is a note.
+            file: ``FILE`` or ``FILE#NAME``; without a name, the first image is used, as in nixpkgs.
+            architecture: selects one of several platforms.
+            default_architecture: returns the architecture if ``architecture`` is None and there are several platforms.
+            max_unpacked: the maximum number of bytes that the image may unpack to; None for the default.
+            is_strict: whether a mismatch of the only image with ``architecture`` is an error rather than a note.
 
         Raises:
             NotFound: no image has the name.
             PlanError: no image is for the architecture, or none was named and there are several platforms.
-            Error: what `open_images` raises.
+            Error: any error of `open_images`.
 
         """
         from lamina.images.readers import select
@@ -101,9 +101,9 @@ class BaseImage:
         return self.image.architecture if self.image else ""
 
     def check_architecture(self, architecture: str) -> tuple[str, ...]:
-        """Return warnings about this base image under an image for ``architecture``.
+        """Return warnings about this base image in an image for ``architecture``.
 
-        Raises `PlanError` if the base image is for another architecture: its programs would not run.
+        Raises `PlanError` if the base image is for another architecture, because its programs would not run.
         """
         if self.image is None:
             return ()
@@ -114,7 +114,7 @@ class BaseImage:
 
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
-        """The store paths that its Nix database registers, and warnings. Raises `FormatError` for a broken database."""
+        """The store paths in its Nix database, and warnings. Raises `FormatError` for a damaged database."""
         from lamina.rootfs import database
         from lamina.system.tempdir import TempDir
 
@@ -130,7 +130,7 @@ class BaseImage:
                     database.checkpoint_wal(file)
                 return database.read(file)
             except FormatError as error:
-                error.subject = f"base image: /{database.DATABASE_PATH.decode()}"  # the copy's name means nothing
+                error.subject = f"base image: /{database.DATABASE_PATH.decode()}"  # users do not know the copy's name
                 raise
 
     def _copy(self, path: bytes, target: Path) -> bool:
@@ -160,7 +160,7 @@ class BaseImage:
         return BaseFile(real, content, Meta(entry.header.mode, entry.header.uid, entry.header.gid))
 
     def resolve(self, path: bytes) -> bytes:
-        """Follow the symlinks of ``path`` inside the image's root; a part that does not exist is kept as it is."""
+        """Follow the symlinks of ``path`` inside the image's root. A part that does not exist is kept unchanged."""
         return self.root.resolve(path)
 
     def folder(self, path: bytes) -> Meta | None:
@@ -176,12 +176,12 @@ class BaseImage:
         return Symlink(path, entry.header.target) if entry and entry.kind is EntryKind.SYMLINK else None
 
     def exists(self, path: bytes) -> bool:
-        """Tell whether there is anything at ``path`` itself."""
+        """Return whether ``path`` itself exists."""
         return self.root.entry(path) is not None
 
     @cached_property
     def root(self) -> Rootfs:
-        """The file system that its layers make. Raises `FormatError`."""
+        """The file system that results from the layers. Raises `FormatError`."""
         from lamina.images.readers.flatten import flatten
 
         with error_context("base image", FormatError):
@@ -190,7 +190,7 @@ class BaseImage:
     def merge_config(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
         """Return ``config`` merged over the base image's ``Env`` and ``keys``.
 
-        Raises `FormatError` if the base image's config is broken.
+        Raises `FormatError` if the base image's config is invalid.
         """
         if self.image is None:
             return config

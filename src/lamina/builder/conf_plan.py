@@ -1,6 +1,6 @@
-"""The plan of an image as nixpkgs' ``conf.json``: which store path goes to which layer, and all that the image says.
+"""Write the plan of an image as nixpkgs' ``conf.json``: the store paths of each layer, and the settings of the image.
 
-Invariant: the plan is the one that nixpkgs makes of the same closure graph, and `lamina.builder.nixpkgs_conf` reads it.
+Invariant: the plan is the same that nixpkgs makes from the same closure graph. `lamina.builder.nixpkgs_conf` reads it.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def plan_conf(
         spec: the image, whose config and architecture are those of ``base_json``.
         base_json: the file with the architecture, the config and the operating system of the image.
         customisation_layer: the folder with the customisation layer.
-        store: has both, and all that they refer to.
-        warnings: those so far; messages about the layers are added.
+        store: the store that contains both, and all their references.
+        warnings: the list to which messages about the layers are added.
 
     Raises:
         NotFound: the store lacks a path, or a file in it.
-        PlanError: the layers do not suffice.
-        FormatError: a file is broken; or the result could not be read, for example without a name and a tag.
-        Error: what opening the base image raises.
+        PlanError: the number of layers is too small.
+        FormatError: a file is invalid, or the result would be invalid, for example without a name and a tag.
+        Error: any error of opening the base image.
 
     """
     base = parse_json(read_head(_find_file(store, base_json, b""), MAX_BYTES), str(base_json))
@@ -88,7 +88,7 @@ def plan_conf(
         **{name: str(value) for name, value in asdict(spec.owner).items()},
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    Conf.parse(text.encode())  # the streamer would refuse what this refuses
+    Conf.parse(text.encode())  # check that the streamer will accept the result
     return ConfResult(text, layers, len(base_image.layers), tuple(warnings))
 
 
@@ -109,8 +109,8 @@ def _format_date(moment: datetime | None) -> str:
 def _resolve_closure(spec: Spec, base_json: StorePath, customisation_layer: StorePath, store: Store) -> Closure:
     """Return the closure of the two paths, with all store paths of the image.
 
-    If the layer contains a Nix database, that database also names the paths of the base image. The image needs none of
-    them on that account, so references that occur in the database alone are left out.
+    If the layer contains a Nix database, that database also names the paths of the base image. The new layers need not
+    contain those paths, so references that occur only in the database are left out.
     """
     roots = [base_json, customisation_layer]
     closure = Closure.resolve(roots, store.query)

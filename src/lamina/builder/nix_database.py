@@ -1,10 +1,11 @@
-"""The Nix database in an image's root, for a Nix that runs in the container.
+"""Write the Nix database in an image's root, for a Nix that runs in the container.
 
-The database is written before the scripts run, with the paths known by then, and completed in place once the
-references of the root are known. nixpkgs registers only the closure of ``contents`` (dockerTools, ``includeNixDB``).
+The database is written before the scripts run, with the paths that are known at that time, and completed in place once
+the references of the root are known. It stays the same file that the scripts saw, with the owner and mode that they
+set. nixpkgs registers only the closure of ``contents`` (dockerTools, ``includeNixDB``).
 
 Invariant: the finished database registers every store path of the image, those of the base image's database, and those
-that a script registered. It is the same file that the scripts saw, with the owner and mode that they gave it.
+that a script registered.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ def add_database(
 
 
 def update_database(tree: Tree, closure: Closure, base: BaseImage) -> tuple[str, ...]:
-    """Add the paths of ``closure`` to the database in ``tree``, which is a file on disk by now; return warnings.
+    """Add the paths of ``closure`` to the database in ``tree``, which is now a file on disk; return warnings.
 
     SQLite's log files beside the database of ``base`` are hidden with whiteouts, because SQLite would apply them to the
-    new database. If a script deleted the database, none is written. Raises `FormatError` if a script broke it.
+    new database. If a script deleted the database, none is written. Raises `FormatError` if a script damaged it.
     """
     match tree.node(DATABASE_PATH):
         case Regular(content=Extent(file=file)):
             present, warnings = database.read(Path(os.fsdecode(file)))
         case _:
-            return ("Nix database: a script took it away, the image has none",)
+            return ("Nix database: a script deleted it, so the image has none",)
     registrations, merge_warnings = merge_registrations(present, map(Registration.of, closure))
     _rewrite(file, database.dump(registrations))
     _refresh_extents(tree, file)
@@ -72,7 +73,7 @@ def _rewrite(file: bytes, content: bytes) -> None:
 
 
 def _refresh_extents(tree: Tree, file: bytes) -> None:
-    """Record the present size and mtime of ``file`` for each of its names in ``tree``."""
+    """Record the current size and mtime of ``file`` for each of its names in ``tree``."""
     status = os.stat(file)
     for node, meta in list(tree):
         if isinstance(node, Regular) and isinstance(node.content, Extent) and _is_same_file(node.content.file, status):

@@ -1,7 +1,6 @@
-"""Drafts from nixpkgs' ``conf.json``.
+"""Make drafts from nixpkgs' ``conf.json``, which lists the paths of each layer. No Nix database is read.
 
-Invariant: the image is the one that nixpkgs' streamer would have written, with the same image ID. The conf lists the
-paths of each layer, so no Nix database is read.
+Invariant: the image is the same that nixpkgs' streamer would write, with the same image ID.
 """
 
 from __future__ import annotations
@@ -46,13 +45,13 @@ def draft_from_conf(
     Args:
         conf: the contents of the ``conf.json``.
         repo_tag: the image's name and tag; None for those in ``conf``.
-        folders: folders that hold ``nix/store``, the first asked first.
-        now: the time that "now" in ``conf`` means.
+        folders: folders that contain ``nix/store``, in the order in which they are searched.
+        now: the time for "now" in ``conf``.
 
     Raises:
         InputError: a file that ``conf`` names is missing.
-        FormatError: the customisation layer is broken.
-        Error: what opening the base image raises.
+        FormatError: the customisation layer is invalid.
+        Error: any error of opening the base image.
 
     """
     base = BaseImage()
@@ -83,6 +82,6 @@ def _open_customisation_layer(name: str, folder: Path, number: int) -> FinishedL
 
 
 def _locate(name: str, folders: Sequence[Path]) -> Path:
-    """Return the file called ``name`` in the first of ``folders`` that has it, else ``name`` as it is."""
+    """Return the file called ``name`` in the first of ``folders`` that has it, or else the unchanged ``name``."""
     candidates = (folder / name.lstrip("/") for folder in folders)
     return next((file for file in candidates if os.path.exists(file)), Path(name))

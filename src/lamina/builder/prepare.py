@@ -1,7 +1,7 @@
-"""Preparation of an image: from a checked spec to a draft.
+"""Prepare an image: turn a checked spec into a draft.
 
-Invariant: every error in names, references, layer budget, contents and scripts is raised here, before a byte of the
-image is written.
+Every error in names, references, layer budget, contents and scripts is raised here, before a byte of the image is
+written.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from lamina.system.transfer import transfer
 
 @dataclass(frozen=True, slots=True)
 class PreparedDraft:
-    """A draft, with warnings and with what the scripts printed."""
+    """A draft, with warnings and the output of the scripts."""
 
     draft: Draft
     warnings: tuple[str, ...]
@@ -54,7 +54,7 @@ class PreparedDraft:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRoot:
-    """The customisation layer and the closure of the whole image, with warnings and with what the scripts printed."""
+    """The customisation layer and the closure of the whole image, with warnings and the output of the scripts."""
 
     layer: RootLayer
     closure: Closure
@@ -84,7 +84,7 @@ class PlanResult:
 def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
-    Runs the scripts. Raises what resolving, planning, the scripts and the base image raise.
+    This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
     _check_not_empty(spec)
     contents = _resolve_contents(spec, store)
@@ -108,9 +108,9 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
 
 
 def prepare_root(spec: Spec, store: Store) -> PreparedRoot:
-    """Return the customisation layer of ``spec``, whose contents are store paths: nothing is built for them.
+    """Return the customisation layer of ``spec``, whose contents must be store paths.
 
-    Runs the scripts. Raises what resolving, the scripts and the base image raise.
+    This runs the scripts. It raises the errors of resolving, the scripts and the base image.
     """
     return _make_root(spec, [resolve_root(store, text) for text in spec.contents], store, open_base(spec))
 
@@ -122,7 +122,7 @@ def _make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base:
     store.prefetch(content.path for content in contents)
     root = customise(spec, contents, closure, store, base)
     check_whiteouts(root.tree, over_base=base.image is not None)
-    # The database mentions every path that it registers; those mentions are not references of the image.
+    # The database mentions every path that it registers. These mentions are not references of the image.
     references = _scan_tree(root.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
     closure, reference_warnings = _extend_closure(closure, store, references, is_packed=is_packed)
     database_warnings = nix_database.update_database(root.tree, closure, base) if spec.include_nix_db else ()
@@ -167,9 +167,9 @@ def _resolve_content(store: Store, text: str) -> StoreSubpath:
 
 
 def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
-    """Open the base image of ``spec``, or none.
+    """Open the base image of ``spec``, or return a placeholder if it has none.
 
-    ``default_architecture`` is that of `BaseImage.open`. Raises what `BaseImage.open` raises.
+    ``default_architecture`` is passed to `BaseImage.open`, whose errors are raised.
     """
     if not spec.from_image:
         return BaseImage()
@@ -186,7 +186,8 @@ def plan_layers(
 ) -> tuple[LayerPlan, ...]:
     """Return the store layers of ``spec`` over ``base``; messages are added to ``warnings``.
 
-    ``closure`` are the paths of the image, of which ``ignored`` are in no layer. Raises what `layering.plan` raises.
+    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan`
+    raises.
     """
     packed = closure if spec.include_store_paths else Closure.of(())
     return layering.plan(
@@ -247,7 +248,7 @@ def _resolve_spec_closure(
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
-    """Return the closure of ``roots``; if it ``is_packed``, take each path from a store that has its contents."""
+    """Return the closure of ``roots``. If it ``is_packed``, take each path from a store that has its contents."""
     ordered = sorted(roots)
     with default_hint(MISSING_PATH_HINT, NotFound):
         return resolve_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
@@ -299,9 +300,9 @@ def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
 
 
 def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
-    """Return a function that tells whether 32 digits are the hash of a known path.
+    """Return a function that returns whether 32 digits are the hash of a known path.
 
-    The store's hashes are read at most once, when a hash outside the closure first comes up.
+    The store's hashes are read at most once, when the first hash outside the closure is found.
     """
     in_closure = frozenset(info.path.hash for info in closure)
     in_store = cache(store.hashes)
@@ -309,9 +310,9 @@ def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
 
 
 def list_script_folders(spec: Spec) -> tuple[Path, ...]:
-    """Return the folders that hold the store paths of ``spec``, for a stream script.
+    """Return the folders that contain the store paths of ``spec``, for a stream script.
 
-    Raises `InvalidArgument` if the store is an object, or a binary cache whose paths stay in no folder.
+    Raises `InvalidArgument` if the store is an object, or a binary cache whose paths are not kept in a folder.
     """
     if not isinstance(spec.store, tuple):
         raise InvalidArgument("script", "a store object", "folders on this machine")

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CustomisedRoot:
-    """The image's root, with warnings and with what the scripts printed.
+    """The image's root, with warnings and the output of the scripts.
 
     Attributes:
         tree: the root's files.
         content_links: the links of the symlink tree.
-        workspace: the folder that holds the files of ``tree``; None if the files are not on disk.
+        workspace: the folder that contains the files of ``tree``; None if the files are not on disk.
         warnings: messages about the steps.
-        script_output: what the scripts printed.
+        script_output: the output of the scripts.
 
     """
 
@@ -52,7 +52,7 @@ def customise(
 ) -> CustomisedRoot:
     """Make the root of ``spec``; ``contents`` are its resolved contents, ``closure`` is their closure.
 
-    Runs the scripts. Raises what the stores, the scripts and the base image raise.
+    This runs the scripts. It raises the errors of the stores, the scripts and the base image.
     """
     tree, warnings = build_symlink_tree(contents, store.nodes)
     content_links = frozenset(node for node, _ in tree if isinstance(node, Symlink))

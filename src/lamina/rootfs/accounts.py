@@ -14,7 +14,7 @@ from lamina.rootfs.tree import Meta
 # The accounts that nixpkgs' fakeNss has.
 PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
 GROUP = b"root:x:0:\nnobody:x:65534:\n"
-# A system with thousands of users stays below this.
+# The files of a system with thousands of users are smaller than this.
 MAX_ACCOUNT_FILE_SIZE = 1 << 20
 
 
@@ -28,11 +28,11 @@ class BaseFile:
 
 
 FindFile: TypeAlias = Callable[[bytes, int], BaseFile | None]
-"""Finds the base image's file that a path leads to, or None. Raises an error for a file of more than so many bytes."""
+"""A function that finds a file of the base image, or returns None. It raises an error above a size limit."""
 
 
 def find_no_file(path: bytes, max_size: int) -> BaseFile | None:
-    """Return None, as there is no base image."""
+    """Return None, because there is no base image."""
     return None
 
 

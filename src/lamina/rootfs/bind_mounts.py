@@ -33,7 +33,7 @@ _ETC_PATHS = (
 _HIDDEN_FOLDERS = frozenset(
     f"/{name}" for name in ("", "boot", "dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "var")
 )
-# Nothing below these is mounted because of PATH: they are the kernel's, and the sandbox has its own or none.
+# PATH never causes folders below these to be mounted: they belong to the kernel, and the sandbox has its own or none.
 _KERNEL_FOLDERS = frozenset(("dev", "proc", "sys"))
 # Users and groups as in Nix's own build sandbox, the same on every machine.
 _ETC_FILES = {
@@ -89,7 +89,7 @@ def _search_path_folders(search_path: str) -> Iterator[str]:
 
 
 def _is_private(path: str) -> bool:
-    """Tell whether the folder ``path`` must not be mounted even if PATH names it."""
+    """Return whether the folder ``path`` must not be mounted even if PATH names it."""
     return (
         path in _HIDDEN_FOLDERS
         or os.path.dirname(path) == "/home"
@@ -98,7 +98,7 @@ def _is_private(path: str) -> bool:
 
 
 def _is_reachable(path: str) -> bool:
-    """Tell whether root without capabilities can reach ``path``, which a user's closed folder above it prevents."""
+    """Return whether root without capabilities can reach ``path``. A user's private folder above it prevents this."""
     if os.geteuid() != 0:
         return True
     try:
@@ -109,7 +109,7 @@ def _is_reachable(path: str) -> bool:
 
 
 def _is_visible(path: str, binds: dict[str, Bind]) -> bool:
-    """Tell whether ``path`` is already mounted, by itself or with a folder above it."""
+    """Return whether ``path`` is already mounted, by itself or with a folder above it."""
     if path in _SYSTEM_FOLDERS:
         return True
     parts = path.split("/")

@@ -1,7 +1,4 @@
-"""Write the SQLite database of an image's Nix store, and read that of a base image.
-
-Invariant: equal registrations give equal bytes, in any order and with any version of SQLite. Every reference in a
-written database is a path of that database.
+"""Write the SQLite database of an image's Nix store, and read the database of a base image.
 
 The database of a base image is untrusted: every value is checked, and the cost of reading is bounded by the file's
 size.
@@ -9,6 +6,9 @@ size.
 The tables are those of schema 10, which Nix 2.0 to 2.34 have (as seen in databases made by 2.8, 2.26 and 2.34).
 Everything that depends on SQLite's version, build or history is normalised: page size, journal mode, encoding, unused
 bytes, and the counters and version in the header (SQLite documentation, "Database File Format", 1.3 and 1.6).
+
+Invariant: equal registrations give equal bytes, in any order and with any version of SQLite. Every reference in a
+written database is a path of that database.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 DATABASE_PATH = b"nix/var/nix/db/db.sqlite"
-# Files that SQLite keeps beside a database in use. If it finds them beside a database, it applies them to it.
+# Files that SQLite keeps beside a database in use. If SQLite finds such files, it applies them to the database.
 WAL_SUFFIX = b"-wal"
 SIDE_FILE_SUFFIXES = (WAL_SUFFIX, b"-shm", b"-journal")
 _PAGE_SIZE = 4096
@@ -148,7 +148,7 @@ def _reference_rows(ordered: Iterable[Registration], numbers: dict[StorePath, in
     for registration in ordered:
         absent = [reference for reference in registration.references if reference not in numbers]
         if absent:
-            raise PlanError(registration.path, f"a reference to {min(absent)}", "the Nix database to have that too")
+            raise PlanError(registration.path, f"a reference to {min(absent)}", "a path that the Nix database has too")
         for number in sorted(numbers[reference] for reference in registration.references):
             yield numbers[registration.path], number
 
@@ -242,7 +242,7 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         The registrations in ascending order of their paths, and the warnings.
 
     Raises:
-        FormatError: The file is not a sound database of schema 10, or is too large.
+        FormatError: The file is not an intact database of schema 10, or is too large.
         Unavailable: The file cannot be read.
     """
     try:
@@ -266,14 +266,16 @@ class _UnexpectedContentError(Exception):
 
 
 class _Reader:
-    """Reads a possibly malicious database at a cost that is bounded by the size of its file.
+    """Reads a possibly malicious database at a cost that is limited by the size of its file.
 
-    Otherwise a small file could yield many rows: by pages that are used many times, by views or by computed columns.
+    Without the limit, a small file could yield many rows through pages that are used many times, views or computed
+    columns.
     """
 
     def __init__(self, database: sqlite3.Connection, size: int) -> None:
         self._database = database
-        # A value takes at least one byte. In a sound database, SQLite makes a step per eight bytes or more (measured).
+        # A value takes at least one byte. In an intact database, SQLite makes at most one step per eight bytes
+        # (measured).
         self._bytes_left = size
         ticks = 10 + size // _STEPS_PER_CHECK
         # This callable runs in C. A signal handler could raise inside a Python callback, and SQLite drops exceptions
@@ -341,7 +343,7 @@ class _Reader:
         for row in self._database.execute(query):
             self._bytes_left -= len(columns) + sum(len(value) for value in row if isinstance(value, str | bytes))
             if self._bytes_left < 0:
-                raise _UnexpectedContentError("more rows than its size can hold")
+                raise _UnexpectedContentError("more rows than fit into its size")
             _row_number(row[0])
             yield row
 
@@ -372,7 +374,7 @@ def _row_number(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    """Return ``value`` as text, an empty one for NULL."""
+    """Return ``value`` as a string, which is empty for NULL."""
     text = "" if value is None else value
     if not isinstance(text, str) or not text.isprintable():
         raise _UnexpectedContentError(f"{short_repr(value)} as a string")
@@ -380,7 +382,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> int:
-    """Return ``value`` as a number, 0 for NULL."""
+    """Return ``value`` as a number, which is 0 for NULL."""
     number = 0 if value is None else value
     if not isinstance(number, int) or number < 0:
         raise _UnexpectedContentError(f"{short_repr(value)} as a number")

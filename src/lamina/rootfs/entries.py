@@ -243,5 +243,5 @@ def _relative_path(path: str) -> bytes:
     """Return ``path`` relative to the root, without slashes at its ends; raise `InvalidArgument` for ``..``."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts or "\0" in path:
-        raise InvalidArgument("path in the image", short_repr(path), "an absolute one without '..'")
+        raise InvalidArgument("path in the image", short_repr(path), "an absolute path without '..'")
     return os.fsencode("/".join(parts))

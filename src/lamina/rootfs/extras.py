@@ -1,7 +1,7 @@
-"""Ready-made contents, named by ``--with``: nixpkgs' dockerTools has fakeNss, caCertificates, binSh and usrBinEnv.
+"""Ready-made contents for ``--with``, as in nixpkgs' dockerTools: fakeNss, caCertificates, binSh and usrBinEnv.
 
-Invariant: an extra depends only on its name, the closure, the store and the base image, never on other files of this
-machine. Paths that the root already has are kept.
+An extra depends only on its name, the closure, the store and the base image, never on other files of this machine.
+Paths that the root already has are kept.
 
     nss     /etc/passwd, /etc/group and /etc/nsswitch.conf with root and nobody, and an empty /var/empty; the users and
             groups of a base image stay, and those that are missing are added to its files
@@ -84,7 +84,7 @@ def add_extras(
 
 
 def _merge_account_file(base_file: BaseFile, node: Node, tree: Tree) -> str:
-    """Add the base image's file to ``tree``, with the accounts of ``node`` that it lacks; return a warning about it."""
+    """Add the base image's file to ``tree``, extended by the accounts of ``node`` that it lacks; return a warning."""
     prefix = f"/{os.fsdecode(node.path)}: the base image has it"
     if node.path not in _ACCOUNTS:
         return f"{prefix}, left out that of nss"
@@ -139,7 +139,7 @@ def _link_to_program(program: _Program, closure: Closure, store: Store) -> _Item
     link = f"/{program.link.decode()}"
     in_closure = [[info.path for info in closure if info.path.package == package] for package in program.packages]
     in_store = (store.find(package) for package in program.packages)
-    hint = f"say which it is: --symlink {link}=PROGRAM in place of --with"
+    hint = f"choose the program: --symlink {link}=PROGRAM instead of --with"
     for candidates in (*in_closure, *in_store):
         found = [target for path in candidates for target in _find_targets(path, program, store)]
         if len(found) > 1:

@@ -1,8 +1,8 @@
 """The tar of the customisation layer.
 
-Invariant: its bytes equal those of ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800
---hard-dereference -c .`` in a folder that holds the same tree (nixpkgs: dockerTools' customisation layer). The one
-exception is an entry with extended attributes, which nixpkgs loses: it gets a PAX header.
+Invariant: the bytes are those of ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800
+--hard-dereference -c .`` in a folder that contains the same tree (nixpkgs: dockerTools' customisation layer). The only
+exception is an entry with extended attributes, which nixpkgs loses: here it has a PAX header.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lamina.rootfs.tree import Meta, Tree
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import Piece
 
-# 1980-01-01, the date that Nix's builders give to files. The options for an image's dates do not change this layer.
+# 1980-01-01, the date that Nix's builders give to files. The options for an image's dates do not affect this layer.
 MTIME = 315532800
 _HEADERS = GnuHeaders(MTIME)
 _Entry = tuple[Node, Member, Meta]
@@ -74,7 +74,7 @@ def _member(node: Node, meta: Meta) -> Member:
 
 
 def _header(member: Member, meta: Meta) -> bytes:
-    """Return a GNU header, or a PAX header if there are extended attributes, which GNU's cannot hold."""
+    """Return a GNU header, or a PAX header if there are extended attributes, which a GNU header cannot contain."""
     owner = Owner(meta.uid, meta.gid)
     if meta.xattrs:
         return PaxHeaders(owner, MTIME, meta.xattrs).make_header(member)

@@ -1,10 +1,9 @@
 """Overlay a root on the root of a base image without hiding any folder of the base image.
 
-Invariant: no folder of the base becomes hidden. If the base has a symlink to a folder, such as ``/bin`` to
-``usr/bin``, the content of the root's folder of that name is moved to the folder that the symlink leads to. A folder
-of the base keeps its mode and owner unless the root sets others than the defaults.
-
-nixpkgs' customisation layer replaces the symlink, which hides the base's programs (nixpkgs #129007, #110696).
+If the base has a symlink to a folder, such as ``/bin`` to ``usr/bin``, the content of the root's folder with that name
+is moved to the target of the symlink. A folder of the base keeps its mode and owner unless the root sets values other
+than the defaults. nixpkgs' customisation layer replaces the symlink, which hides the base's programs (nixpkgs #129007,
+#110696).
 
 Worked example: over a base with ``/bin -> usr/bin``, the root's ``bin/hello -> ../share/hello`` becomes
 ``usr/bin/hello -> ../../share/hello``.
@@ -30,20 +29,20 @@ class BaseRoot(Protocol):
         """Return ``path`` with symlinks followed inside the root; parts that do not exist are kept."""
 
     def folder(self, path: bytes) -> Meta | None:
-        """Return mode and owner of the folder at ``path``, None if it is not a folder; do not follow symlinks."""
+        """Return the mode and owner of the folder at ``path``, None if it is not a folder. Do not follow symlinks."""
 
     def link(self, path: bytes) -> Symlink | None:
         """Return the symlink at ``path``, None if it is not a symlink."""
 
     def exists(self, path: bytes) -> bool:
-        """Tell whether ``path`` exists; do not follow symlinks."""
+        """Return whether ``path`` exists. Do not follow symlinks."""
 
 
 def overlay_tree(tree: Tree, base: BaseRoot, content_links: Collection[Node]) -> tuple[Tree, tuple[str, ...]]:
     """Return ``tree`` rearranged for laying it over ``base``, and warnings about nodes that were left out.
 
-    ``content_links`` are the symlinks that the symlink tree made. Those that would hide a folder of the base are left
-    out, while a symlink that was declared or made by a script may hide one.
+    ``content_links`` are the symlinks of the symlink tree. They are left out if they would hide a folder of the base. A
+    symlink that was declared or made by a script may hide a folder.
     """
     overlay = _Overlay(base, frozenset(content_links))
     for node, meta in tree:
@@ -52,7 +51,7 @@ def overlay_tree(tree: Tree, base: BaseRoot, content_links: Collection[Node]) ->
 
 
 def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
-    """Raise `FormatError` for a whiteout that would delete anything but files of a base image.
+    """Raise `FormatError` for a whiteout that would delete anything other than files of a base image.
 
     OCI image-spec, layer.md, "Whiteouts": a file ``.wh.NAME`` in a layer removes NAME of all layers below.
     """
@@ -71,7 +70,7 @@ def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
             raise FormatError(
                 f"/{_text(node.path)}",
                 "a name that begins with .wh.",
-                "one only to hide files of a base image: in a layer it deletes what lies below",
+                "such a name only for hiding files of a base image, because it deletes files of the layers below",
             )
 
 
@@ -100,7 +99,7 @@ class _Overlay:
             self.tree.put(_move(node, destination), meta)
 
     def _hides(self, node: Node, destination: bytes) -> bool:
-        """Tell whether ``node`` would replace a folder of the base, or another symlink to a folder."""
+        """Return whether ``node`` would replace a folder of the base, or another symlink to a folder."""
         return self._base.folder(self._base.resolve(destination)) is not None and _move(
             node, destination
         ) != self._base.link(destination)
@@ -120,7 +119,7 @@ class _Overlay:
             self.tree.put(Directory(resolved), meta)
 
     def _is_taken(self, destination: bytes) -> bool:
-        """Tell whether ``destination`` exists in the result, or is below a node that is not a folder."""
+        """Return whether ``destination`` exists in the result, or is below a node that is not a folder."""
         parents = map(self.tree.node, parent_paths(destination))
         return self.tree.node(destination) is not None or any(
             parent is not None and not isinstance(parent, Directory) for parent in parents

@@ -1,4 +1,4 @@
-"""Restore the permissions that a script removed from the session's folders or from the files that it left."""
+"""Restore permissions that a script removed from the session's folders or from the files that it left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def restore_modes(modes: dict[Path, int]) -> None:
 
 
 def make_readable(top: bytes) -> None:
-    """Make the files and folders at ``top`` and below readable for this user, where this user owns them."""
+    """Make the files and folders at ``top`` and below readable for this user, if this user owns them."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(os.lstat(top).st_mode):
             _add_bits(top, stat.S_IRWXU)

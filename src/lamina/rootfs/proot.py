@@ -1,7 +1,7 @@
 """Run a script with the image's root as ``/``, and choose which folders of this machine proot makes visible in it.
 
-Programs of this machine appear below ``/.lamina``, a path that no image has; only their libraries appear at their usual
-paths, where the programs look for them. If every folder of PATH is in the Nix store, no folder but the store is needed.
+Programs of this machine appear below ``/.lamina``, a path that no image has. Only their libraries appear at their usual
+paths, where the programs look for them. If every folder of PATH is in the Nix store, only the store is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lamina.core.names import STORE_DIR
 
-# Folders that only the script needs are bound below this one, which no image has.
+# Folders that only the script needs are bound below this folder, which no image has.
 _LAMINA_DIR = "/.lamina"
 _LIBRARIES = ("/lib64", "/usr/lib64", "/lib/*-linux-*", "/usr/lib/*-linux-*")
 _LOADERS = ("/lib/ld-*", "/usr/lib/ld-*")

@@ -55,9 +55,9 @@ def merge_registrations(
 ) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     """Merge the registrations of a base image with lamina's; for a path that both have, ``own`` wins.
 
-    Registrations of ``base`` that refer, directly or indirectly, to a path that neither has are left out. Those of
-    ``own`` never are: the caller has to provide their references, and `lamina.rootfs.database.dump` raises an error if
-    one is missing.
+    Registrations of ``base`` that refer, directly or indirectly, to a path that is in neither are left out. Those of
+    ``own`` are never left out: the caller must provide their references, and `lamina.rootfs.database.dump` raises an
+    error if one is missing.
 
     Returns:
         The registrations in ascending order of their paths, and warnings about those that were left out.
@@ -77,8 +77,8 @@ def _describe(reasons: Mapping[StorePath, StorePath]) -> tuple[str, ...]:
     if not reasons:
         return ()
     path = min(reasons)
-    first = f"{path}, which refers to {reasons[path]} and does not find it"
-    others = f", and {len(reasons) - 1} more for like reasons" if len(reasons) > 1 else ""
+    first = f"{path}, which refers to the missing {reasons[path]}"
+    others = f", and {len(reasons) - 1} more for similar reasons" if len(reasons) > 1 else ""
     return (f"Nix database of the base image: left out {first}{others}",)
 
 

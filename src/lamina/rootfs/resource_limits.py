@@ -1,4 +1,4 @@
-"""Recognise a shortage that ended a session: space in the temporary folder, open files, memory or processes."""
+"""Recognise a shortage that ended a session: temporary space, open files, memory or processes."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def make_shortage_error(label: str, number: object) -> OutputError | None:
     """Return the error for the script ``label`` that ended with the errno ``number``, or None if it is no shortage."""
     if not isinstance(number, int) or number not in _HINTS:
         return None
-    return OutputError(label, os.strerror(number), "room to run them", hint=_HINTS[number])
+    return OutputError(label, os.strerror(number), "enough resources to run them", hint=_HINTS[number])
 
 
 def probe_write(folder: Path) -> int | None:
-    """Try to write a file to ``folder``; return the errno, or None if it was written."""
+    """Try to write a file to ``folder``; return the errno, or None on success."""
     file = folder / "room"
     try:
         file.write_bytes(bytes(_PROBE_SIZE))
@@ -67,6 +67,6 @@ def find_failure_hint(folder: Path, output: str) -> str:
     if probe_write(folder) in _DISK_FULL:
         return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}"
     number = find_errno(output)
-    if number is None or number in _DISK_FULL:  # another folder is full, which lamina knows nothing about
+    if number is None or number in _DISK_FULL:  # another folder is full, and lamina cannot know which one
         return ""
     return f"the output names a shortage, {os.strerror(number)}: {_HINTS[number]}"

@@ -1,4 +1,4 @@
-"""Sandboxes that confine a script: which ones exist, which of them works on this machine, and what they show.
+"""Sandboxes that confine a script: the kinds of sandboxes, which one works on this machine, and what a script sees.
 
 A script sees the image's root, a private ``/tmp`` and the programs of this machine read-only. It sees nothing else of
 the machine: no home folders, no other processes, no network. The first sandbox that works is used, in this order:
@@ -27,11 +27,11 @@ from lamina.rootfs.bind_mounts import Bind
 from lamina.rootfs.session import seccomp
 from lamina.rootfs.session.protocol import LANDLOCK, NAMESPACES, NONE, Policy
 
-# A user and group ID between those of users and those of services that no distribution assigns, so it owns no files.
-# It is small enough to exist in the user namespaces of container engines.
+# A user and group ID that no distribution assigns, neither to users nor to services, so it owns no files. It is small
+# enough to exist in the user namespaces of container engines.
 UNUSED_ID = 65530
-# The user and group ID in Nix's own build sandbox (Nix manual, "sandbox"). They are not root's, as programs such as tar
-# restore owners only if root runs them.
+# The user and group ID in Nix's own build sandbox (Nix manual, "sandbox"). They are not those of root, because programs
+# such as tar restore owners if root runs them.
 _USER, _GROUP = 1000, 100
 # Paths below /proc that the machine's root may write to regardless of its capabilities inside the sandbox.
 _READ_ONLY_PROC = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
@@ -43,7 +43,7 @@ _HINT = "install bubblewrap, or run the scripts with --no-sandbox where they can
 
 @dataclass(frozen=True, slots=True)
 class SessionPaths:
-    """The folders of a session, by their paths as the script sees them."""
+    """The folders of a session, with the paths that the script sees."""
 
     root: str
     scratch: str
@@ -54,7 +54,7 @@ class SessionPaths:
 
 @dataclass(frozen=True, slots=True)
 class SessionFolders:
-    """The folders of a session in the workspace, by their paths on this machine.
+    """The folders of a session in the workspace, with their paths on this machine.
 
     Attributes:
         workspace: The folder that holds the others.
@@ -121,8 +121,8 @@ class Sandbox(ABC):
     """A way to run a session: in a sandbox, or unconfined.
 
     Attributes:
-        warning: What it does not confine; an empty text if nothing needs a warning.
-        owner: The user and group ID that must own the workspace; None to leave its owner unchanged.
+        warning: What the sandbox does not confine, or an empty string if no warning is needed.
+        owner: The user and group ID that must own the workspace; None to leave the owner unchanged.
         has_writable_tmp: Whether scripts may write to ``/tmp``.
     """
 
@@ -139,7 +139,7 @@ class Sandbox(ABC):
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` for a script whose PATH is ``search_path``.
 
-        If the sandbox maps users, ``as_root`` maps the user who runs lamina to root, as a fakeroot session needs it.
+        If the sandbox maps users, ``as_root`` maps the user who runs lamina to root, which a fakeroot session requires.
         """
 
 
@@ -233,7 +233,7 @@ class Unconfined(Sandbox):
     """No sandbox.
 
     ``read_only`` are folders of this machine that are visible in the image's root under proot. They are made read-only
-    where possible, so that a script that means the image's folders does not change them.
+    if possible, so that a script cannot change them instead of the image's folders by mistake.
     """
 
     read_only: tuple[str, ...] = ()
@@ -274,7 +274,7 @@ def find_sandbox(label: str, folders: SessionFolders, search_path: str) -> Sandb
         refused.append(f"{name}: {problem}")
     if shortage := resource_limits.make_shortage_error(label, find_errno("\n".join(refused))):
         raise shortage
-    raise ScriptError(label, f"no sandbox ({'; '.join(refused)})", "one to run them in", hint=_HINT)
+    raise ScriptError(label, f"no sandbox ({'; '.join(refused)})", "a sandbox to run them in", hint=_HINT)
 
 
 def _find_bubblewrap(search_path: str) -> Sandbox | str:
@@ -318,7 +318,7 @@ CANDIDATES: dict[str, Callable[[str], Sandbox | str]] = {
 
 
 def _probe(sandbox: Sandbox, folders: SessionFolders, search_path: str) -> str:
-    """Run a program in ``sandbox``; return why that fails, or an empty text if it works."""
+    """Run a program in ``sandbox``; return the reason of a failure, or an empty string if it works."""
     probe = sandbox.command(
         folders, search_path, [session_programs.find_python(), "-I", "-S", "-B", "-c", ""], as_root=True
     )

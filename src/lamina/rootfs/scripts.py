@@ -1,7 +1,7 @@
 """Run extra commands and fakeroot commands: bash scripts that change the image's root, in a sandbox.
 
-A script starts with the same tree, environment and umask in every run. Everything that it leaves is in the returned
-tree, with the owners, modes and extended attributes that it set within its session.
+A script starts with the same tree, environment and umask in every run. The returned tree contains all files that it
+left, with the owners, modes and extended attributes that it set within its session.
 
 The order is that of nixpkgs' dockerTools. Extra commands run first, as an ordinary user; afterwards root owns all
 files. Fakeroot commands run next, in a fakeroot session where ``chown`` and similar programs work. With ``chroot``,
@@ -50,8 +50,8 @@ class Scripts:
         extra: The extra commands, which run first. Empty for none.
         fake_root: The fakeroot commands. Empty for none.
         chroot: Whether the fakeroot commands see the image's root as ``/``.
-        search_path: The PATH that programs are looked for on.
-        time_limit: Seconds that each script may take, None for no limit.
+        search_path: The PATH for finding programs.
+        time_limit: The maximum time of each script in seconds; None for no limit.
         confined: Whether the scripts run in a sandbox.
     """
 
@@ -68,7 +68,7 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """The tree that the scripts left, their output, the folder that holds the tree's files, and warnings."""
+    """The tree that the scripts left, their output, the folder that contains the tree's files, and warnings."""
 
     tree: Tree
     output: str
@@ -128,7 +128,7 @@ class _Runner:
         label = _FAKEROOT_LABEL if self._scripts.fake_root else _EXTRA_LABEL
         root = self._folders.root
         if not _is_folder(root):
-            raise ScriptError(label, "no folder where they began", "the root there")
+            raise ScriptError(label, "a removed root folder", "the folder in which the script started")
         if self._scripts and os.geteuid() != 0:
             permissions.make_readable(os.fsencode(root))
         tree = Tree()
@@ -206,7 +206,7 @@ class _Runner:
     def _find_program(self, name: str, label: str) -> str:
         program = shutil.which(name, path=self._scripts.search_path)
         if not program:
-            raise ScriptError(label, f"no {name}", "one on PATH", hint=f"install {name}")
+            raise ScriptError(label, f"no {name} on PATH", "one", hint=f"install {name}")
         return os.path.abspath(program)
 
     @cached_property
@@ -219,7 +219,7 @@ class _Runner:
 
     def _write_task(self, owner: int | None, script: str, task: ScriptTask) -> None:
         """Write the files of the script and the task for the session; raise `OSError` if that fails."""
-        # The script is passed as a file because the kernel limits the length of arguments.
+        # The script is passed in a file because the kernel limits the length of arguments.
         _write_private_file(self._folders.scratch / "script", script.encode("utf-8", "surrogateescape"), owner)
         _write_private_file(self._folders.session / "task", json.dumps(task._asdict()).encode(), owner)
 
@@ -232,7 +232,7 @@ class _Runner:
             "PATH": self._scripts.search_path,
             "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
             "TZ": "UTC",
-            # Otherwise fakeroot also makes the real call, and it fails for IDs that the user namespace does not map.
+            # Without this, fakeroot also makes the real call, which fails for IDs that the user namespace does not map.
             **({"FAKEROOTDONTTRYCHOWN": "1"} if is_fakeroot else {}),
             **({"PROOT_TMP_DIR": session_paths.proot} if chroot else {}),
         }
@@ -240,10 +240,10 @@ class _Runner:
     def _parse_result(self, label: str, result: session_runner.SessionResult, output: str) -> dict[bytes, ScriptEntry]:
         """Return the entries that the session listed; raise an error if the script or its session failed."""
         if result.end is SessionEnd.TIMED_OUT:
-            limit, hint = self._scripts.time_limit or 0, "--time-limit says how long"
+            limit, hint = self._scripts.time_limit or 0, "allow more time with --time-limit"
             raise ScriptError(label, f"no end within {limit:g} s", "one", hint=hint, output=output)
         if result.end is SessionEnd.STOPPED:
-            raise ScriptError(label, "a session that was stopped", "it to go on", output=output)
+            raise ScriptError(label, "a session that was stopped", "a session that runs to its end", output=output)
         document = _parse_json(result.text)
         status, entries = document.get("status"), _parse_entries(document.get("entries"))
         if type(status) is not int or abs(status) >= _NUMBER_LIMIT or entries is None:
@@ -264,7 +264,7 @@ class _Runner:
             find_errno(f"{message}\n{output}"),
         )
         shortage = next(filter(None, (resource_limits.make_shortage_error(label, number) for number in numbers)), None)
-        reason = short_repr(message) if message else "no answer of their session"
+        reason = short_repr(message) if message else "no result of their session"
         return shortage or ScriptError(label, reason, "one", output=output)
 
 
@@ -297,14 +297,14 @@ def _check_binds(label: str, scratch: str, visible_folders: tuple[str, ...]) -> 
     """
     for path, hint in ((scratch, "TMPDIR names another"), *((path, "PATH leads to it") for path in visible_folders)):
         if ":" in path:
-            raise ScriptError(label, f"the folder {short_repr(path)}", "one without ':' for proot", hint=hint)
+            raise ScriptError(label, f"the folder {short_repr(path)}", "a path without ':' for proot", hint=hint)
 
 
 def _check_proot(label: str, proot: str) -> None:
-    """Raise `ScriptError` for a proot that writes to ``/tmp`` only, as this sandbox does not allow that."""
+    """Raise `ScriptError` for a proot that can only use ``/tmp``, because this sandbox does not allow that."""
     if b"PROOT_TMP_DIR" not in Path(proot).read_bytes():
         hint = "install bubblewrap, or a newer proot; --no-sandbox runs the scripts unconfined"
-        raise ScriptError(label, "a proot that works in /tmp alone", "one to run under Landlock", hint=hint)
+        raise ScriptError(label, "a proot that works only in /tmp", "one that runs under Landlock", hint=hint)
 
 
 def _parse_json(text: bytes) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def _parse_json(text: bytes) -> dict[str, Any]:
 
 
 def _parse_entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
-    """Return the entries that a session listed, by path; None if they are invalid, as a script can forge them."""
+    """Return the entries that a session listed, by path; None if they are invalid, because a script can forge them."""
     try:
         entries = [ScriptEntry(*item) for item in raw_entries] if isinstance(raw_entries, list) else None
         if entries is None or not all(map(_is_valid, entries)):
@@ -330,7 +330,7 @@ def _parse_entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
 def _is_valid(entry: ScriptEntry) -> bool:
     numbers = (entry.mode, entry.uid, entry.gid)
     for name, value in entry.xattrs.items():
-        # Names in a file system are bytes. Those that are not UTF-8 are passed on as surrogates.
+        # Names in a file system are bytes. Bytes that are not UTF-8 are represented as surrogates.
         if not name or b"\0" in name.encode("utf-8", "surrogateescape"):
             return False
         bytes.fromhex(value)
@@ -351,7 +351,7 @@ def _make_meta(node: Node, entry: ScriptEntry) -> Meta:
     for attribute in entry.xattrs:
         if "=" in attribute:
             name = node.path.decode("utf-8", "backslashreplace")
-            raise FormatError(f"/{name}", f"an extended attribute {short_repr(attribute)}", "none with '=' in its name")
+            raise FormatError(f"/{name}", f"an extended attribute {short_repr(attribute)}", "a name without '='")
     xattrs = tuple((name, bytes.fromhex(value)) for name, value in sorted(entry.xattrs.items()))
     return Meta(stat.S_IMODE(entry.mode), entry.uid, entry.gid, xattrs)
 
@@ -370,7 +370,7 @@ def _write_tree(tree: Tree, root: Path) -> None:
                     file.write(content)
                 os.chmod(target, meta.mode)
             case Regular():
-                raise FormatError(os.fsdecode(node.path), "a file", "links and folders alone")
+                raise FormatError(os.fsdecode(node.path), "a file", "only links and folders")
 
 
 def _is_folder(path: Path) -> bool:
@@ -395,7 +395,7 @@ def _write_private_file(file: Path, content: bytes, owner: int | None) -> None:
 def _make_output_error(error: OSError, workspace: Path | None) -> OutputError:
     """Return the error for a failed write to ``workspace``, which is None if it could not be created.
 
-    If the error names two files, the first one is the source of a copy, so it is not the file that was written.
+    If the error names two files, the first is the source of a copy, so the second is the file that was written.
     """
     path = (not error.filename2 and error.filename) or workspace or "temporary folder"
     return OutputError(path, error, "to write the root there", hint=resource_limits.find_hint(error.errno))

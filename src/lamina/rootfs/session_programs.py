@@ -20,7 +20,7 @@ def install_programs(folder: Path) -> None:
     package = folder / "lamina/rootfs/session"
     for made in (folder, package.parent.parent, package.parent, package):
         made.mkdir()
-        made.chmod(0o755)  # before anything is put inside, as the umask may have removed these bits
+        made.chmod(0o755)  # the umask may have removed these bits, which are needed to add files
     for inner in (package.parent.parent, package.parent):
         (inner / "__init__.py").touch()
     for source in Path(session.__file__).parent.glob("*.py"):
@@ -38,7 +38,7 @@ def build_start_command(program: str, folder: str, *arguments: str) -> list[str]
 def find_python() -> str:
     """Return the path of the running Python, even if `sys.executable` is empty, as it can be under Nix.
 
-    Symlinks are followed because the folder of a virtual environment may be invisible in a sandbox.
+    Symlinks are followed because a sandbox may not show the folder of a virtual environment.
     """
     return os.path.realpath(sys.executable or "/proc/self/exe")
 

@@ -1,6 +1,6 @@
 """Start a session or a short program, wait for its result, and end it when its time is up or when it hangs.
 
-The time limit is enforced here, outside of the sandbox, so that no script can evade it.
+The time limit is enforced outside of the sandbox, so that no script can evade it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from lamina.rootfs.session import processes
 from lamina.rootfs.signals import defer_signals
 
 _UMASK = 0o022
-# Seconds that a session gets to end by itself, as fakeroot's server has to end with it.
+# How many seconds a session has to end by itself, because fakeroot's server has to end with it.
 _GRACE_PERIOD = 10
 # Seconds between two checks of the session's processes.
 _INTERVAL = 0.5
-# The same while a session is being ended, and on systems without pidfd_open(2), which only Linux has.
+# The interval while a session is being ended, and on systems without pidfd_open(2), which only Linux has.
 _SHORT_INTERVAL = 0.02
-# Enough for a tree of about five million files. It also stops a script that writes to the session's descriptor.
+# This is enough for a tree of about five million files, and stops a script that writes to the session's descriptor.
 _MAX_RESULT_SIZE = 1 << 30
 _CHUNK_SIZE = 1 << 16
 
@@ -42,7 +42,7 @@ class SessionEnd(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """The JSON text that a session wrote, which is empty if it wrote none, and how it ended."""
+    """The JSON text that a session wrote, which may be empty, and how the session ended."""
 
     text: bytes
     end: SessionEnd
@@ -72,13 +72,13 @@ def open_pipe() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def run_session(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | None) -> SessionResult:
-    """Run ``session`` and read its result from ``reader``; every process of it has ended when this returns or raises.
+    """Run ``session`` and read its result from ``reader``. All its processes have ended when this returns or raises.
 
     Args:
         session: What to start. Its pipe is closed in this process once the session has started.
         reader: The end of the session's pipe to read from.
-        output: The file that takes stdout and stderr.
-        limit: The time limit in seconds, None for no limit.
+        output: The file for stdout and stderr.
+        limit: The time limit in seconds; None for no limit.
 
     Raises:
         OSError: The session cannot be started.
@@ -92,7 +92,7 @@ def run_session(session: Session, reader: IO[bytes], output: IO[bytes], limit: f
 def run_program(command: list[str], folder: Path, limit: float) -> ProgramResult:
     """Run a short program in ``folder`` with an empty environment, and return its exit status and output.
 
-    Every process of it has ended when this returns or raises.
+    All its processes have ended when this returns or raises.
 
     Raises:
         TimeoutError: The program was stopped, or it does not end within ``limit`` seconds.
@@ -120,7 +120,7 @@ def _start(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``command`` in its own session (setsid(2)), which is ended when the ``with`` block ends.
 
-    The session gets ``grace_period`` seconds to end by itself before it is killed. The command inherits only stdin,
+    The session has ``grace_period`` seconds to end by itself before it is killed. The command inherits only stdin,
     ``output`` and the descriptors ``pass_fds``.
     """
     process = None
@@ -135,7 +135,7 @@ def _start(
                 stderr=subprocess.STDOUT,
                 umask=_UMASK,
                 pass_fds=pass_fds,
-                # In a new session the script has no controlling terminal, so it cannot type into the user's.
+                # In a new session the script has no controlling terminal, so it cannot insert input into the user's.
                 start_new_session=True,
             )
         yield process
@@ -165,7 +165,7 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
             if not _read_available(reader, text) and reader in dict(ready):
                 poll.unregister(reader)
             if not ready:
-                # Two checks in a row must agree, as another process may be about to continue a stopped one.
+                # Two consecutive checks must agree, because another process may be about to continue a stopped one.
                 is_hung = processes.is_hung(process.pid)
                 if is_hung and was_hung:
                     return SessionResult(b"", SessionEnd.STOPPED)
@@ -199,7 +199,7 @@ def _open_pidfd(process: subprocess.Popen[bytes]) -> Iterator[tuple[int, ...]]:
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether the process has ended, without collecting it, so that its number is not given to another process."""
+    """Return whether the process has ended, without collecting it, so that its number cannot be reused yet."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return process.poll() is not None
     try:
@@ -220,6 +220,6 @@ def _terminate(process: subprocess.Popen[bytes], grace_period: float) -> None:
         # The first process of a sandbox is a descendant of this one. When it ends, all others in there end too.
         processes.kill_descendants(process.pid)
         process.kill()
-    # A script can kill the session's first process; its other processes are no longer descendants of this one then.
+    # A script can kill the session's first process. Its other processes are then no longer descendants of this one.
     processes.kill_session(process.pid)
     process.wait()

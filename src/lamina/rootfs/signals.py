@@ -15,8 +15,8 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 def defer_signals() -> Iterator[None]:
     """Run this process's signal handlers after the ``with`` block instead of during it.
 
-    A handler may raise. In the middle of `subprocess.Popen`, an exception would lose a process that has already
-    started. Blocking the signals is not a solution, because the new process would inherit the blocked signals.
+    A handler may raise an exception, which would lose an already started process in the middle of `subprocess.Popen`.
+    Blocking the signals is not a solution, because the new process would inherit the blocked signals.
     """
     if threading.current_thread() is not threading.main_thread():  # handlers never run in another thread
         yield

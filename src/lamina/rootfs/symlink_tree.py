@@ -1,8 +1,8 @@
 """Build the symlink tree: the image's contents merged at its root.
 
 Invariant: the result equals that of nixpkgs' ``symlinkJoin`` (X.Org's ``lndir``): the first input wins, folders are
-merged, symlinks are copied unchanged, and files become symlinks to their path in the store. For what ``lndir`` skips
-silently, a warning is returned here.
+merged, symlinks are copied unchanged, and files become symlinks to their path in the store. ``lndir`` skips conflicting
+files silently; this module returns warnings about them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build_symlink_tree(
 
     Raises:
         InvalidArgument: A content is not a folder, leads out of the store, or leads through too many symlinks.
-        NotFound: A content does not exist. Exceptions of ``nodes`` are passed on too.
+        NotFound: A content does not exist. Errors of ``nodes`` are passed on too.
     """
     builder = _TreeBuilder(nodes)
     for content in contents:
@@ -119,7 +119,7 @@ class _TreeBuilder:
         return _split(text, content)
 
     def _node(self, parts: Sequence[str], content: StoreSubpath) -> Node | None:
-        """Return the node at a path; None for the folders above store paths, which are taken not to be symlinks."""
+        """Return the node at a path, or None for the folders above store paths, which are assumed to be no symlinks."""
         text = "/" + "/".join(parts)
         if not text.startswith(STORE_DIR + "/"):
             return None

@@ -1,4 +1,4 @@
-"""The root file system as a value: nodes with mode, owner and extended attributes, which store paths do not have.
+"""The root file system as a value: nodes with mode, owner and extended attributes, which nodes of store paths lack.
 
 Invariant: the parent of every node is a folder of the tree.
 """
@@ -74,7 +74,7 @@ class Tree:
         return copy
 
     def change(self, path: bytes, change: Callable[[Meta], Meta]) -> None:
-        """Replace the `Meta` of the file or folder at ``path`` by what ``change`` returns for it.
+        """Replace the `Meta` of the file or folder at ``path`` by the result of ``change`` for it.
 
         Raises:
             InvalidArgument: There is no node at ``path``, or it is a symlink.

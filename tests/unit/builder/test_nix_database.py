@@ -119,7 +119,7 @@ def test_a_script_may_delete_the_database_and_that_is_a_warning(store: FakeStore
     made = lamina.stream_layered_image(
         contents=["hello"], store=str(store.root), include_nix_db=True, extra_commands="rm -r nix", search_path=PATH
     )
-    assert "Nix database: a script took it away, the image has none" in made.warnings
+    assert "Nix database: a script deleted it, so the image has none" in made.warnings
 
 
 def test_a_database_that_a_script_broke_is_a_format_error(store: FakeStore) -> None:

@@ -340,7 +340,7 @@ def _interior(child: int, cells: int = 500) -> bytes:
     ("table", "got"),
     [
         ("ValidPaths", "number 1"),
-        ("Refs", "(interrupted|more rows than its size can hold)"),
+        ("Refs", "(interrupted|more rows than fit into its size)"),
         ("DerivationOutputs", "output 'dev'"),
     ],
 )

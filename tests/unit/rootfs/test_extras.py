@@ -97,7 +97,7 @@ def test_two_shells_are_an_error_that_names_both_and_a_solution(store: FakeStore
     store.add("bash-5.2", {"bin": {"bash": Program(b"x")}})
     with pytest.raises(NotFound, match=r"/bin/sh: got 2 programs for it, expected one: .*5\.1.*5\.2") as caught:
         add(store, "sh")
-    assert caught.value.hint == "say which it is: --symlink /bin/sh=PROGRAM in place of --with"
+    assert caught.value.hint == "choose the program: --symlink /bin/sh=PROGRAM instead of --with"
     with pytest.raises(NotFound, match=r"/usr/bin/env: got none of coreutils, .* in the store, expected one"):
         add(store, "env")
 

@@ -199,7 +199,9 @@ def test_a_symlink_to_itself_causes_no_endless_loop(loop: bytes) -> None:
 def test_a_whiteout_hides_files_of_a_base_image_and_is_refused_without_one(path: bytes) -> None:
     made = tree(Regular(path, False, 0, b""))
     check_whiteouts(made, over_base=True)
-    with pytest.raises(FormatError, match=r"got a name that begins with \.wh\., expected one only to hide files of"):
+    with pytest.raises(
+        FormatError, match=r"got a name that begins with \.wh\., expected such a name only for hiding files of"
+    ):
         check_whiteouts(made, over_base=False)
 
 
@@ -207,7 +209,7 @@ def test_a_whiteout_hides_files_of_a_base_image_and_is_refused_without_one(path:
     "path", [b".wh.nix", b".wh..wh..opq", b"nix/.wh.store", b"nix/.wh..wh..opq", b"nix/store/.wh.x", b".wh.x/y"]
 )
 def test_a_whiteout_does_not_hide_the_store(path: bytes) -> None:
-    with pytest.raises(FormatError, match=r"in a layer it deletes what lies below"):
+    with pytest.raises(FormatError, match=r"it deletes files of the layers below"):
         check_whiteouts(tree(Regular(path, False, 0, b"")), over_base=True)
 
 

@@ -56,14 +56,14 @@ def test_all_paths_that_need_a_missing_one_are_left_out() -> None:
     both, warnings = merge_registrations(base, registered("X→"))
     assert names(both) == "D E X"
     (warning,) = warnings
-    reason = f"left out {path('A')}, which refers to {path('B')} and does not find it, and 1 more for like reasons"
+    reason = f"left out {path('A')}, which refers to the missing {path('B')}, and 1 more for similar reasons"
     assert warning == f"Nix database of the base image: {reason}"
 
 
 def test_the_warning_names_a_single_left_out_path() -> None:
     _, warnings = merge_registrations(without(registered("A→B"), "B"), ())
     assert warnings == (
-        f"Nix database of the base image: left out {path('A')}, which refers to {path('B')} and does not find it",
+        f"Nix database of the base image: left out {path('A')}, which refers to the missing {path('B')}",
     )
 
 

@@ -145,5 +145,5 @@ def test_other_errors_are_no_shortage(number: object) -> None:
 def test_a_shortage_error_has_a_hint() -> None:
     error = resource_limits.make_shortage_error("extra commands", 24)
     assert isinstance(error, OutputError)
-    assert str(error) == "extra commands: got Too many open files, expected room to run them"
+    assert str(error) == "extra commands: got Too many open files, expected enough resources to run them"
     assert "ulimit -n" in error.hint

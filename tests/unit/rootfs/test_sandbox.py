@@ -28,7 +28,9 @@ def test_without_a_sandbox_scripts_are_refused_and_the_error_names_each_attempt(
         return "not here"
 
     monkeypatch.setattr(sandbox, "CANDIDATES", dict.fromkeys(("one", "two"), missing))
-    with pytest.raises(ScriptError, match=r"got no sandbox \(one: not here; two: not here\), expected one") as caught:
+    with pytest.raises(
+        ScriptError, match=r"got no sandbox \(one: not here; two: not here\), expected a sandbox"
+    ) as caught:
         run_scripts(Tree(), Scripts("echo x > made", search_path=PATH))
     assert "--no-sandbox" in caught.value.hint
     assert run_scripts(Tree(), Scripts("echo x > made", search_path=PATH, confined=False)).tree.node(b"made")

@@ -46,8 +46,8 @@ def get_abi_version() -> int:
 def restrict(policy: Policy, *, is_root: bool) -> None:
     """Confine this process and its children permanently, as ``policy`` says; raise `OSError` if that fails.
 
-    Root switches to the policy's unprivileged user, because otherwise root could make the changes that Landlock does
-    not restrict, such as those of modes, to any file.
+    Root switches to the policy's unprivileged user, because Landlock does not restrict some changes, such as changes of
+    modes, and root could make them to any file.
     """
     abi = get_abi_version()
     if abi < MIN_ABI_VERSION:
@@ -57,7 +57,7 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
         raise OSError(f"seccomp: got architecture {machine}, expected one of {', '.join(seccomp.MACHINES)}")
     syscall_filter = seccomp.build_filter(machine, ())
     if is_root:
-        linux.empty_bounding_set()  # setuid(2) below removes the right to do this
+        linux.empty_bounding_set()  # do this now, because setuid(2) below removes the right to do it
         os.setgroups([])
         os.setgid(policy.unprivileged_id)
         os.setuid(policy.unprivileged_id)
@@ -90,7 +90,7 @@ def _create_ruleset(abi: int) -> int:
         _SCOPES if abi >= _SCOPE_VERSION else 0,
     ]
     attributes = (ctypes.c_uint64 * 3)(*fields)
-    # The struct grew with the versions; fields that a version does not know must be left out.
+    # The struct has grown with the versions; fields that a version does not know must be left out.
     size = 8 * (3 if abi >= _SCOPE_VERSION else 2 if abi >= _NET_VERSION else 1)
     return _syscall(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
 

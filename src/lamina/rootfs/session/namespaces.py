@@ -1,7 +1,7 @@
 """Confine a session with its own namespaces for users, mounts, processes, network, IPC, cgroups and host name.
 
-This does the same as bubblewrap, for machines without it: the session gets its own root, which shows only the paths
-that the policy names, and no capabilities, and all its processes end with its first one.
+This does the same as bubblewrap, for machines without it. The session gets its own root, which shows only the paths in
+the policy, and it has no capabilities. All its processes end when its first process ends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def map_builder(uid: int, gid: int) -> None:
 
 
 def run(policy: Policy, command: list[str]) -> int:
-    """Run ``command`` as ``policy`` says; return its exit status, or raise `OSError` if this system refuses."""
+    """Run ``command`` under ``policy``; return its exit status, or raise `OSError` if this system does not allow it."""
     linux.die_with_parent()
     _enter(_CLONE_FLAGS, policy.uid, policy.gid)
     first_pid = os.fork()
@@ -60,7 +60,7 @@ def run(policy: Policy, command: list[str]) -> int:
 def _enter(flags: int, uid: int, gid: int) -> None:
     outer_uid, outer_gid = (os.geteuid(), os.getegid())
     linux.unshare(flags)
-    # Without this, an ordinary user may not map a group (user_namespaces(7)).
+    # An ordinary user may map a group only after this (user_namespaces(7)).
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{uid} {outer_uid} 1", "ascii")
     Path("/proc/self/gid_map").write_text(f"{gid} {outer_gid} 1", "ascii")
@@ -73,7 +73,7 @@ def to_exit_status(status: int) -> int:
 
 
 def _run_first_process(policy: Policy, command: list[str]) -> NoReturn:
-    """Run as the first process of the new process namespace; the kernel kills all others when this one ends."""
+    """Run as the first process of the new process namespace. When it ends, the kernel kills all others."""
     status = _EXIT_FAILED
     try:
         linux.die_with_parent()
@@ -156,7 +156,7 @@ def _make_devices(folder: str) -> None:
 
 
 def _make_proc_read_only(paths: list[str]) -> None:
-    """Make ``paths`` below /proc read-only, as the machine's root could write there even without capabilities."""
+    """Make ``paths`` below /proc read-only, because the machine's root could write there even without capabilities."""
     for path in paths:
         if os.path.exists(path):
             linux.mount(path, path, flags=linux.MS_BIND | linux.MS_REC)

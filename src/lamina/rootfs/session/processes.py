@@ -1,4 +1,4 @@
-"""Find and end the descendants of a process, and tell whether they hang, by reading /proc."""
+"""Find and end the descendants of a process, and detect whether they hang, by reading /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-# The number of attempts and the seconds between them, as a killed process may take a moment to end.
+# The number of attempts and the seconds between them, because a killed process may take a moment to end.
 _KILL_ATTEMPTS = 200
 _RETRY_DELAY = 0.01
 # fakeroot's server, which removes its message queues when it receives SIGTERM.
@@ -49,7 +49,7 @@ def list_descendants(root_pid: int) -> list[Process]:
 
 
 def kill_descendants(root_pid: int, except_pid: int = 0) -> None:
-    """Kill all descendants of ``root_pid`` except ``except_pid``, repeatedly, as one may start another meanwhile."""
+    """Kill all descendants of ``root_pid`` except ``except_pid``, repeatedly, because they may start new processes."""
     _kill_all(lambda: [process.pid for process in list_descendants(root_pid) if process.pid != except_pid])
 
 
@@ -79,10 +79,10 @@ def terminate_fakeroot(root_pid: int) -> None:
 
 
 def is_hung(root_pid: int) -> bool:
-    """Tell whether the session of ``root_pid`` cannot end by itself because its processes were stopped.
+    """Return whether the session of ``root_pid`` cannot end by itself because its processes were stopped.
 
     It hangs if a process of its first group or fakeroot's server is stopped. It also hangs if every process of the
-    script is stopped, because then no process remains that could continue another one.
+    script is stopped, because then no process is left that could continue another.
     """
     processes = [process for process in _list_processes() if process.pid == root_pid] + list_descendants(root_pid)
     servers = [process for process in processes if process.name.startswith(_FAKEROOT_SERVER)]

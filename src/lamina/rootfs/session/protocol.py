@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# The possible kinds of a policy.
+# The kinds of a policy.
 NAMESPACES, LANDLOCK, NONE = "namespaces", "landlock", "none"
 
 

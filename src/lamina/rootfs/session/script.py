@@ -1,10 +1,10 @@
 """Run one script and list the files that it left, inside the fakeroot session if it has one.
 
-Only inside the fakeroot session does a listing show the owners, modes and extended attributes that the script set. They
-are not on disk, and fakeroot cannot save the extended attributes to a file.
+The owners, modes and extended attributes that the script set are visible only inside the fakeroot session. They are not
+on disk, and fakeroot cannot save the extended attributes to a file.
 
-All processes of the script end with it. They also end when the other end of stdin is closed. A script may kill this
-program; then `supervisor`, or the sandbox's process namespace, ends the remaining processes.
+All processes of the script end with it, and also when the other end of stdin is closed. If the script kills this
+program, `supervisor` or the sandbox's process namespace ends the remaining processes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lamina.rootfs.session import linux, processes
 from lamina.rootfs.session.protocol import ScriptEntry, ScriptTask
 
 _MAX_STATUS_LENGTH = 16
-# Seconds that proot gets to end.
+# How many seconds proot has to end.
 _GRACE_PERIOD = 3
 _RETRY_DELAY = 0.1
 
@@ -56,19 +56,19 @@ def _run_task(task: ScriptTask) -> dict[str, Any]:
 
 
 def _check_fakeroot(root: str) -> None:
-    """Exit if fakeroot's library was not loaded, as the loader only prints a warning about that."""
+    """Exit if fakeroot's library was not loaded, because the loader prints only a warning in that case."""
     if not _can_chown(root):
-        sys.exit("fakeroot's library: got none at work, expected it in the session")
+        sys.exit("fakeroot's library: got none, expected it to be loaded in the session")
     names = [os.path.basename(name) for name in os.environ.get("LD_PRELOAD", "").split(":") if name]
     with contextlib.suppress(FileNotFoundError):
         loaded = Path("/proc/self/maps").read_bytes()
         for name in names:
             if os.fsencode(name) not in loaded:
-                sys.exit(f"{name}: got it left out by the loader, expected it in the session")
+                sys.exit(f"{name}: got a library that the loader skipped, expected it to be loaded in the session")
 
 
 def _can_chown(root: str) -> bool:
-    """Tell whether the owner of ``root`` can be changed, as under fakeroot; set it to root again."""
+    """Return whether the owner of ``root`` can be changed, as under fakeroot. Set the owner to root again."""
     try:
         os.chown(root, 1, 1)
         status = os.lstat(root)
@@ -108,7 +108,7 @@ def _run_script(task: ScriptTask) -> int:
 
 
 def _watch_stdin(process: subprocess.Popen[bytes], has_proot: bool) -> None:
-    """End the script at the end of stdin, which means that lamina has ended or does not wait any longer."""
+    """End the script at the end of stdin, which means that lamina has ended or no longer waits."""
     while os.read(0, 1):
         pass
     if has_proot:
@@ -121,7 +121,7 @@ def _terminate_proot(proot: subprocess.Popen[bytes]) -> None:
     """Kill the children of proot, so that it ends by itself and removes its temporary files."""
     deadline = time.monotonic() + _GRACE_PERIOD
     while proot.poll() is None and time.monotonic() < deadline:
-        # Repeatedly, because a proot that is still starting has no child yet.
+        # Do this repeatedly, because a proot that is still starting has no child yet.
         processes.kill_descendants(os.getpid(), except_pid=proot.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             proot.wait(_RETRY_DELAY)
@@ -153,8 +153,8 @@ def _build_command(task: ScriptTask, status_fd: int) -> list[str]:
 def _list_entries(top: bytes, builder_ids: tuple[int, int] | None) -> Iterator[ScriptEntry]:
     """List ``top`` and everything below it.
 
-    If the script removed the permission to read a file or folder, it is added temporarily: for a folder, until
-    everything below it has been listed.
+    If the script removed the permission to read a file or folder, the permission is added temporarily: for a folder,
+    until everything below it has been listed.
 
     Args:
         top: The folder of the image's root.
@@ -206,9 +206,9 @@ def _read_builder_ids() -> tuple[int, int] | None:
 def _image_owner(status: os.stat_result, has_attributes: bool, builder_ids: tuple[int, int] | None) -> tuple[int, int]:
     """Return a file's owner and group in the image.
 
-    fakeroot shows files that it has no record of as owned by root. When an extended attribute is set, for example by
+    Without a record of a file, fakeroot shows root as its owner. When an extended attribute is set, for example by
     ``setcap``, fakeroot makes a record with the real owner. That is the user who runs lamina, unless the session runs
-    in a user namespace that maps this user to root. This owner must not appear in the image, so root replaces it.
+    in a user namespace that maps this user to root. This user must not appear in the image, so it is replaced by root.
     """
     found = (status.st_uid, status.st_gid)
     return (0, 0) if has_attributes and found == builder_ids else found
@@ -225,7 +225,7 @@ def _read_xattrs(full_path: bytes) -> dict[str, str]:
 
 
 def _is_image_xattr(name: str) -> bool:
-    """Tell whether an attribute belongs in the image, unlike security labels and ACLs, which depend on the machine."""
+    """Return whether an attribute belongs in the image. Security labels and ACLs depend on the machine."""
     return name == "security.capability" or name.startswith("user.")
 
 

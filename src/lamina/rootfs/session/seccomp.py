@@ -1,4 +1,4 @@
-"""Build a seccomp filter that allows a session only those sockets that its sandbox confines.
+"""Build a seccomp filter that allows a session only the kinds of sockets that its sandbox confines.
 
 A network namespace confines Internet sockets, but not sockets from a virtual machine to its host (AF_VSOCK). Landlock
 restricts TCP at most, and not sockets with a path, such as that of a container engine. The filter also refuses the
@@ -33,8 +33,8 @@ class _SyscallTable(NamedTuple):
     refused: tuple[int, ...]
 
 
-# For each machine, its own table and that of the 32-bit programs that it can run. The refused calls are add_key,
-# request_key, keyctl, and the old socketcall, whose arguments are in memory, where no filter can read them.
+# For each machine, its own table and the table of the 32-bit programs that it can run. The refused calls are add_key,
+# request_key, keyctl, and the old socketcall, whose arguments are in memory, where a filter cannot read them.
 _TABLES = {
     "x86_64": (_SyscallTable(0xC000003E, 41, (248, 249, 250)), _SyscallTable(0x40000003, 359, (286, 287, 288, 102))),
     "aarch64": (_SyscallTable(0xC00000B7, 198, (217, 218, 219)), _SyscallTable(0x40000028, 281, (309, 310, 311, 102))),
@@ -79,5 +79,5 @@ def _filter_table(table: _SyscallTable, families: Collection[int]) -> list[bytes
 
 
 def _encode(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """Encode an instruction; a jump skips the next ``then`` instructions if it holds, else ``otherwise``."""
+    """Encode an instruction. A jump skips ``then`` instructions if its condition is true, else ``otherwise``."""
     return struct.pack("=HBBI", code, then, otherwise, value)

@@ -1,7 +1,7 @@
-"""Confine a session with the kernel's own mechanisms, and end all its processes with it or when stdin ends.
+"""Confine a session with the kernel's own mechanisms, and end all its processes when it ends or when stdin ends.
 
 This is the first process of every session that bubblewrap does not run. It stays outside of the script's confinement,
-so that a script that kills or stops its session cannot prevent it from ending the other processes.
+so that it can still end the other processes if a script kills or stops its session.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from lamina.rootfs.session import landlock, linux, namespaces, processes
 from lamina.rootfs.session.protocol import LANDLOCK, NAMESPACES, NONE, Policy
 
-# Seconds that a session gets to end by itself after stdin has ended.
+# How many seconds a session has to end by itself after stdin has ended.
 _GRACE_PERIOD = 5
 _EXIT_FAILED = 125
 
@@ -41,7 +41,7 @@ def _run(policy: Policy, command: list[str]) -> int:
     if policy.kind == NONE:
         _make_read_only(policy.read_only)
     if policy.uid >= 0 and not is_root:
-        # This user's files appear as root's inside, so fakeroot cannot record this user as an owner.
+        # Inside, this user's files appear as root's files, so fakeroot cannot record this user as an owner.
         with contextlib.suppress(OSError, AttributeError):
             namespaces.map_builder(policy.uid, policy.gid)
     if policy.kind == LANDLOCK:
@@ -52,8 +52,8 @@ def _run(policy: Policy, command: list[str]) -> int:
 def _make_read_only(folders: list[str]) -> None:
     """Make ``folders`` and the mounts below them read-only for this process and its children, if that is allowed.
 
-    A user with the right to mount, such as root, could otherwise change this machine with a script that means the
-    image's root.
+    Otherwise a script of a user with the right to mount, such as root, could change this machine instead of the image's
+    root by mistake.
     """
     if not folders:
         return
@@ -66,7 +66,7 @@ def _make_read_only(folders: list[str]) -> None:
 
 
 def _supervise(command: list[str], restrict: Callable[[], None]) -> int:
-    """Run ``command`` after ``restrict``; return its exit status, and end all its processes with it or with stdin."""
+    """Run ``command`` after ``restrict`` and return its exit status. End all its processes when it or stdin ends."""
     with contextlib.suppress(OSError, AttributeError):
         linux.adopt_orphans()
     child = os.fork()
@@ -91,7 +91,7 @@ def _exec(command: list[str], restrict: Callable[[], None]) -> NoReturn:
 
 
 def _watch_stdin() -> None:
-    """End everything some seconds after stdin ends, because a session that a script stopped cannot end by itself."""
+    """End all processes some seconds after stdin ends, because a session that a script stopped cannot end by itself."""
     while os.read(0, 1):
         pass
     time.sleep(_GRACE_PERIOD)
