@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
+from lamina.api.decisions import describe_image, describe_plan
 from lamina.api.outputs import open_counted_output, open_output
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
@@ -73,6 +74,7 @@ class Stream:
         spec: Spec,
         close: Callable[[], object],
         seconds: float = 0.0,
+        sandbox: str = "",
     ) -> None:
         self.close: weakref.finalize[[], object] = close_with(self, close)
         self._seconds = seconds
@@ -80,6 +82,7 @@ class Stream:
         self._warnings = list(warnings)
         self.script_output = script_output
         self._spec = spec
+        self._sandbox = sandbox
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +94,11 @@ class Stream:
     def warnings(self) -> tuple[str, ...]:
         """The warnings so far, including those about writing."""
         return tuple(self._warnings)
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """What was decided where no argument said it, and why: the stores, the layers, the name and more."""
+        return describe_image(self._spec, self.draft, self._sandbox)
 
     def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> BuildResult:
         """Stream the image to ``out`` as a docker-archive, in one pass.
@@ -247,7 +255,9 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
         resources.callback(draft.close)
         kept = resources.pop_all()
     seconds = time.monotonic() - began
-    return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close, seconds)
+    return Stream(
+        draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close, seconds, prepared.sandbox
+    )
 
 
 def build_layered_image(
@@ -290,7 +300,8 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
     warnings: list[str] = []
     with open_store(spec, spec.embedded_store, warnings) as store:
         planned = plan(spec, store)
-    return replace(planned, warnings=(*warnings, *planned.warnings))
+        decisions = describe_plan(spec, store, planned.layers)
+    return replace(planned, warnings=(*warnings, *planned.warnings), decisions=decisions)
 
 
 def verify_layer_cache(

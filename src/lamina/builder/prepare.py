@@ -50,6 +50,7 @@ class PreparedDraft:
     draft: Draft
     warnings: tuple[str, ...]
     script_output: str
+    sandbox: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class PreparedRoot:
     closure: Closure
     warnings: tuple[str, ...]
     script_output: str
+    sandbox: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,12 @@ class PlanResult:
     Attributes:
         layers: the layers of store paths, from the lowest up.
         warnings: messages about the arguments and the stores.
+        decisions: what was decided where no argument said it, and why.
     """
 
     layers: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
+    decisions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = format_size(sum(layer.nar_size for layer in self.layers))
@@ -104,7 +108,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     base_warnings = base.check_architecture(architecture)
     warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
     draft = Draft(plans, store, root.layer, settings, base.layers)
-    return PreparedDraft(draft, warnings, root.script_output)
+    return PreparedDraft(draft, warnings, root.script_output, root.sandbox)
 
 
 def prepare_root(spec: Spec, store: Store) -> PreparedRoot:
@@ -128,7 +132,7 @@ def _make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base:
     database_warnings = nix_database.update_database(root.tree, closure, base) if spec.include_nix_db else ()
     tree, overlay_warnings = overlay_tree(root.tree, base, root.content_links) if base.image else (root.tree, ())
     warnings = (*closure_warnings, *root.warnings, *reference_warnings, *database_warnings, *overlay_warnings)
-    return PreparedRoot(RootLayer(tree, root.workspace), closure, warnings, root.script_output)
+    return PreparedRoot(RootLayer(tree, root.workspace), closure, warnings, root.script_output, root.sandbox)
 
 
 def plan(spec: Spec, store: Store) -> PlanResult:

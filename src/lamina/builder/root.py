@@ -37,6 +37,7 @@ class CustomisedRoot:
         workspace: the folder that contains the files of ``tree``; None if the files are not on disk.
         warnings: messages about the steps.
         script_output: the output of the scripts.
+        sandbox: the name of the sandbox that the scripts ran in; empty if no script ran.
 
     """
 
@@ -45,6 +46,7 @@ class CustomisedRoot:
     workspace: TempDir | None
     warnings: tuple[str, ...]
     script_output: str
+    sandbox: str
 
 
 def customise(
@@ -65,14 +67,14 @@ def customise(
             *base_warnings,
             *nix_database.add_database(tree, (content.path for content in contents), closure, registered),
         )
-    workspace, output = None, ""
+    workspace, output, sandbox = None, "", ""
     if spec.extra_commands or spec.fake_root_commands or spec.include_nix_db:
         result = _run_scripts(spec, tree)
-        tree, workspace, output = result.tree, result.workspace, result.output
+        tree, workspace, output, sandbox = result.tree, result.workspace, result.output, result.sandbox
         warnings += result.warnings
         _restore_home_owners(spec, tree)
     add_declared_entries(spec, tree)
-    return CustomisedRoot(tree, content_links, workspace, warnings, output)
+    return CustomisedRoot(tree, content_links, workspace, warnings, output, sandbox)
 
 
 def _add_users(spec: Spec, tree: Tree, store: Store, base: BaseImage) -> None:

@@ -12,7 +12,7 @@ from lamina.cli.documents.images import BuiltImageDocument, dump_build, dump_bui
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import open_stdout, print_stdout
-from lamina.cli.reporting import open_progress, print_image_summary, print_json, show_script_output, warn
+from lamina.cli.reporting import explain, open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.core.callbacks import ignore
 from lamina.errors import Error, InvalidArgument, error_context
 
@@ -107,6 +107,7 @@ def _build(
     """
     with lamina.stream_layered_image(**arguments) as stream:
         check(stream.draft.settings)
+        explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
         with open_progress(report) as progress:

@@ -10,8 +10,8 @@ from lamina.cli.options import (
     ReportOptions,
     argument_option,
     image_argument,
+    progress_options,
     reader_options,
-    report_options,
 )
 from lamina.cli.output import open_output, print_stdout
 from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, warn
@@ -31,7 +31,7 @@ from lamina.messages.sizes import format_size
 )
 @argument_option("compressor")
 @reader_options
-@report_options
+@progress_options
 def command(
     images: tuple[str, ...], output: str, compressor: str | None, reader: ReaderOptions, report: ReportOptions
 ) -> None:

@@ -198,7 +198,13 @@ class ReaderOptions(NamedTuple):
     max_unpacked_size: Annotated[str | None, ARGUMENTS["max_unpacked_size"].flags[0]]
 
 
-# A verb that shows progress has the first, any other verb the second.
-report_options = group_options("report", ReportOptions, *list_options(ReportOptions, "output"))
-result_options = group_options("report", ReportOptions, *list_options(ReportOptions, "output", "progress"))
+def _make_report_options(*left_out: str) -> Decorator:
+    return group_options("report", ReportOptions, *list_options(ReportOptions, "output", *left_out))
+
+
+# A verb has --progress if it shows progress, and --verbose if it decides something.
+report_options = _make_report_options()
+progress_options = _make_report_options("verbose")
+decision_options = _make_report_options("progress")
+result_options = _make_report_options("progress", "verbose")
 reader_options = group_options("reader", ReaderOptions, *list_options(ReaderOptions, "image"))

@@ -9,9 +9,9 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_plan
 from lamina.cli.image_options import ImageOptions, image_options
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_count, print_json, warn
+from lamina.cli.reporting import explain, format_count, print_json, warn
 from lamina.cli.tables import Column, print_table
 from lamina.core.labels import summarize_layer_paths
 from lamina.messages.sizes import format_size
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @image_options("plan")
 @option("--full", section="output", is_flag=True, help="List every store path of each layer, whole, with its own size.")
-@result_options
+@decision_options
 def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
     """Show which store path of the image of ROOT... goes to which layer, how large it is, and why.
 
@@ -36,6 +36,7 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
     is listed by the name of the largest and the number of the others.
     """
     planned = lamina.plan_layered_image(**image.make_arguments())
+    explain(planned.decisions, report)
     warn(planned.warnings, report)
     if report.as_json:
         print_json(dump_plan(planned))

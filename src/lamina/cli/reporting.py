@@ -135,6 +135,13 @@ def warn(warnings: Collection[str], report: ReportOptions) -> int:
     return len(warnings)
 
 
+def explain(decisions: Iterable[str], report: ReportOptions) -> None:
+    """Print what was decided under ``--verbose``, unless ``--quiet`` or ``--json`` is given too."""
+    if report.verbose and not report.is_silent:
+        for decision in decisions:
+            print_stderr(f"lamina: info: {decision}")
+
+
 def show_script_output(text: str, report: ReportOptions) -> None:
     """Print the output of scripts, except under ``--quiet`` and ``--json``."""
     if text and not report.is_silent:

@@ -6,9 +6,9 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_script
 from lamina.cli.image_options import ImageOptions, image_options
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import open_bars, print_json, show_script_output, warn
+from lamina.cli.reporting import explain, open_bars, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -17,7 +17,7 @@ from lamina.errors import InvalidArgument
     "-o", "--output", section="output", completion="file", required=True, metavar="FILE", help="The script to write."
 )
 @image_options("plan", "draft")
-@result_options
+@decision_options
 def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     """Write an executable script that streams the image of ROOT... to stdout each time it is run.
 
@@ -30,6 +30,7 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
         raise InvalidArgument("output", output, "the name of a file")
     parse_output_file(output)
     with lamina.stream_layered_image(**image.make_arguments()) as stream:
+        explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         warn(stream.warnings, report)
         with open_bars(report) as progress:

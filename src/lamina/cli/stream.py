@@ -8,7 +8,7 @@ from lamina.cli.documents.images import dump_build, dump_built_image
 from lamina.cli.image_options import ImageOptions, find_image_option, image_options
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_stdout
-from lamina.cli.reporting import open_progress, print_image_summary, print_json, show_script_output, warn
+from lamina.cli.reporting import explain, open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -35,6 +35,7 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
     if conf is not None and report.progress == "auto" and report.style == "lines":
         report = report._replace(progress="nix")  # programs that call nixpkgs' streamer may read its lines
     with open_stdout() as out, _stream(conf, repo_tag, image) as stream:
+        explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
         with open_progress(report) as progress:

@@ -121,12 +121,14 @@ class Sandbox(ABC):
     """A way to run a session: in a sandbox, or unconfined.
 
     Attributes:
+        name: The name of the sandbox in messages.
         warning: What the sandbox does not confine, or an empty string if no warning is needed.
         owner: The user and group ID that must own the workspace; None to leave the owner unchanged.
         has_writable_tmp: Whether scripts may write to ``/tmp``.
     """
 
     __slots__ = ()
+    name = "no sandbox"
     warning = ""
     owner: int | None = None
     has_writable_tmp = True
@@ -156,6 +158,7 @@ class Bubblewrap(Sandbox):
     program: str
     shell: str
     extra_flags: tuple[str, ...]
+    name = "bubblewrap"
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` under bubblewrap."""
@@ -182,6 +185,8 @@ class Bubblewrap(Sandbox):
 class Namespaces(Sandbox):
     """Namespaces made by lamina itself (`lamina.rootfs.session.namespaces`)."""
 
+    name = "namespaces"
+
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` in namespaces."""
         uid, gid = _choose_ids(as_root)
@@ -202,6 +207,7 @@ class Landlock(Sandbox):
     """
 
     owner: int | None
+    name = "Landlock"
     warning = (
         "scripts: confined by Landlock alone: they see other processes, and can change modes, owners and dates of your "
         "own files"

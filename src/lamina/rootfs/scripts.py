@@ -68,12 +68,13 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """The tree that the scripts left, their output, the folder that contains the tree's files, and warnings."""
+    """What the scripts left and printed, the folder that contains the files, warnings, and the name of the sandbox."""
 
     tree: Tree
     output: str
     workspace: TempDir
     warnings: tuple[str, ...]
+    sandbox: str
 
 
 def run_scripts(tree: Tree, scripts: Scripts) -> ScriptResult:
@@ -93,7 +94,8 @@ def run_scripts(tree: Tree, scripts: Scripts) -> ScriptResult:
             runner.run(_EXTRA_LABEL, scripts.extra, is_fakeroot=False)
         if scripts.fake_root:
             runner.run(_FAKEROOT_LABEL, scripts.fake_root, is_fakeroot=True)
-        return ScriptResult(runner.read_tree(), runner.output, runner.workspace, runner.warnings)
+        tree = runner.read_tree()
+        return ScriptResult(tree, runner.output, runner.workspace, runner.warnings, runner.sandbox_name)
     except ScriptError as error:
         for warning in runner.warnings:  # it may explain why the script failed
             error.add_hint(warning)
@@ -208,6 +210,11 @@ class _Runner:
         if not program:
             raise ScriptError(label, f"no {name} on PATH", "one", hint=f"install {name}")
         return os.path.abspath(program)
+
+    @property
+    def sandbox_name(self) -> str:
+        """The name of the sandbox, or an empty string if no script runs."""
+        return self._sandbox.name if self._scripts.extra or self._scripts.fake_root else ""
 
     @cached_property
     def _sandbox(self) -> sandbox.Sandbox:

@@ -51,6 +51,11 @@ class ChainedStore(Store):
         self._found: dict[StorePath, _ResolvedPath] = {}
         self._failures: dict[StorePath, dict[int, StoreFailure]] = {}
 
+    @property
+    def label(self) -> str:
+        """The names of the stores, in the order in which they are asked."""
+        return ", then ".join(self._names)
+
     # --- path infos
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:

@@ -42,6 +42,11 @@ class Store(ABC):
     has_index = False
     is_binary_cache = False
 
+    @property
+    def label(self) -> str:
+        """The name of the store in messages."""
+        return "a store of the caller"
+
     @abstractmethod
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return the path infos of those of ``paths`` that are valid in the store. Raises `StoreError`."""

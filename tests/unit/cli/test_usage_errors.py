@@ -54,7 +54,8 @@ def test_every_command_takes_the_options_for_its_messages() -> None:
     for names, command in leaf_commands(group):
         options = {name for parameter in command.params for name in parameter.opts}
         if names[0] not in ("help", "completion"):
-            assert {"--quiet", "-q", "--verbose", "-v", "--json", "--debug"} <= options, names
+            assert {"--quiet", "-q", "--json", "--debug"} <= options, names
+            assert ("--verbose" in options) == ("-v" in options)
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,22 @@ from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.command import verb
 from lamina.cli.default_paths import get_default_channel_lists, get_default_layer_cache
 from lamina.cli.documents.caches import dump_cache_clean
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_count, print_json
+from lamina.cli.reporting import explain, format_count, print_json
 from lamina.messages.sizes import format_size
 
 
 @verb("clean", "lamina cache clean")
 @layer_cache_option
-@result_options
+@decision_options
 def command(layer_cache: str, *, report: ReportOptions) -> None:
     """Delete the layer cache, the files of earlier versions of lamina beside it, and the lists of channels.
 
     With another --layer-cache than the default one, the lists of channels are kept. Files of other programs are never
     deleted. Prints each deleted file, one per line, after its size.
     """
+    explain([f"layer cache: {layer_cache}"], report)
     is_default = layer_cache == get_default_layer_cache()
     result = lamina.clean_cache(
         layer_cache=layer_cache, channel_lists=get_default_channel_lists() if is_default else None

@@ -7,9 +7,9 @@ from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.command import option, verb
 from lamina.cli.documents.caches import dump_cache_prune
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, warn
+from lamina.cli.reporting import explain, print_json, warn
 from lamina.messages.sizes import format_size
 
 
@@ -27,13 +27,14 @@ from lamina.messages.sizes import format_size
     type=int,
     help="Also delete entries that were not used for this many days.",
 )
-@result_options
+@decision_options
 def command(layer_cache: str, max_size: str, older_than: int | None, *, report: ReportOptions) -> None:
     """Delete the least recently used entries of the layer cache until its file is no larger than --max-size.
 
     Every build does this at 256 MiB. Prune also deletes files of earlier versions of lamina beside the layer cache, and
     the layer cache itself if any part of it is damaged.
     """
+    explain([f"layer cache: {layer_cache}"], report)
     result = lamina.prune_layer_cache(layer_cache=layer_cache, max_size=max_size, older_than=older_than)
     warn(result.warnings, report)
     if report.as_json:

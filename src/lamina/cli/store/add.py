@@ -8,9 +8,9 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_paths
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import open_bars, print_json, warn
+from lamina.cli.reporting import explain, open_bars, print_json, warn
 from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
@@ -41,7 +41,7 @@ from lamina.errors import InvalidArgument
     metavar="WHERE",
     help="Look for references in this store too, such as / for the machine's own. Paths that PATH needs are copied.",
 )
-@result_options
+@decision_options
 def command(
     paths: tuple[str, ...],
     name: str | None,
@@ -59,6 +59,7 @@ def command(
     if name is not None and len(paths) > 1:
         raise InvalidArgument("name", f"one for {len(paths)} paths", "--name with one PATH")
     folder = choose_destination(to, store)
+    explain([f"store: {folder}"], report)
     added = []
     for path in paths:
         with open_bars(report) as progress:

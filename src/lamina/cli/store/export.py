@@ -9,7 +9,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_export
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_output
-from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, warn
+from lamina.cli.reporting import explain, format_count, open_progress, print_json, print_summary, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
 
 
@@ -37,6 +37,7 @@ def command(
     An export has no signatures, so import only exports of people whom you trust. With --json the paths go to stderr, or
     to stdout if there is a FILE.
     """
+    explain([f"store: {store.folder}"], report)
     with open_progress(report) as progress, open_output(output) as target:
         paths = lamina.export_paths(
             roots,

@@ -9,7 +9,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_fetch
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, warn
+from lamina.cli.reporting import explain, format_count, open_progress, print_json, print_summary, warn
 from lamina.cli.store.store_option import StoreOptions, destination_options
 from lamina.messages.sizes import format_size
 
@@ -44,6 +44,7 @@ def command(roots: tuple[str, ...], store: StoreOptions, jobs: int | None, repor
     Prints the store paths, one per line, references first. Paths that are in the store are not fetched again. Every
     other path is checked before it is valid.
     """
+    explain([f"store to write to: {store.folder}"], report)
     with open_progress(report) as progress:
         fetched = lamina.fetch_paths(roots, embedded_store=store.folder, jobs=jobs, progress=progress, **store.sources)
     warn(fetched.warnings, report)

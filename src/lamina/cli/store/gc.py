@@ -10,9 +10,9 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_garbage
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import format_count, print_json, warn
+from lamina.cli.reporting import explain, format_count, print_json, warn
 from lamina.cli.store.store_option import resolve_store_folder
 from lamina.messages.sizes import format_size
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="The store to clean up.  [default: the one in your data folder]",
 )
-@result_options
+@decision_options
 def command(
     roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_run: bool, report: ReportOptions
 ) -> None:
@@ -48,6 +48,7 @@ def command(
     process uses the store.
     """
     folder = resolve_store_folder(store)
+    explain([f"store: {folder}"], report)
     result = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
     warn(result.warnings, report)
     if report.as_json:

@@ -13,7 +13,7 @@ from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_import
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_count, print_json, print_summary, warn
+from lamina.cli.reporting import explain, format_count, print_json, print_summary, warn
 from lamina.cli.store.store_option import choose_destination, destination_option
 from lamina.errors import InvalidArgument
 
@@ -40,6 +40,7 @@ def command(file: str, to: str | None, store: str | None, report: ReportOptions)
     if to is not None and store is not None:
         raise InvalidArgument("--store", "it and --to", "only one of them: it is the old name of the other")
     folder = choose_destination(store if to is None else to)
+    explain([f"store: {folder}"], report)
     if file == "-" and sys.stdin.isatty():
         raise InvalidArgument("stdin", "a terminal", "an export", hint="lamina store import FILE reads a file")
 

@@ -10,9 +10,9 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_path_info
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json
+from lamina.cli.reporting import explain, print_json
 from lamina.cli.store.store_option import resolve_store_folder
 from lamina.cli.tables import print_fields
 from lamina.core.labels import shorten_sri
@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     help="The store that has them.  [default: the one in your data folder]",
 )
 @option("--full", section="output", is_flag=True, help="Print whole hashes, signatures and store paths.")
-@result_options
+@decision_options
 def command(roots: tuple[str, ...], store: str | None, report: ReportOptions, *, full: bool) -> None:
     """Show size, closure size, references and signatures of each ROOT in the embedded store.
 
     Without --full, hashes are shortened, and references are shown by name.
     """
     folder = resolve_store_folder(store)
+    explain([f"store: {folder}"], report)
     stored_paths = lamina.describe_paths(roots, embedded_store=folder)
     if report.as_json:
         print_json(dump_path_info(folder, stored_paths))

@@ -11,9 +11,9 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_paths
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import print_json
+from lamina.cli.reporting import explain, print_json
 from lamina.cli.store.path_reports import summarize_paths
 from lamina.cli.store.store_option import find_store_folder
 from lamina.cli.tables import Column, print_table
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     help="Print sizes and their sum too. A terminal shows them always.",
 )
 @option("--full", section="output", is_flag=True, help="Print whole store paths on a terminal too.")
-@result_options
+@decision_options
 def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool, report: ReportOptions) -> None:
     """List the valid paths of the embedded store.
 
@@ -54,6 +54,7 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, full: bool
     paths are printed, one per line.
     """
     folder = find_store_folder(store)
+    explain([f"store: {folder or 'not there yet'}"], report)
     if folder is None and names:
         raise NotFound(names[0], "no store yet", "one", hint="lamina store fetch and lamina store add create one")
     narinfos = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()

@@ -9,7 +9,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_push
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_count, open_progress, print_json, warn
+from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
 from lamina.messages.redaction import clean_url
 from lamina.messages.sizes import format_size
@@ -59,6 +59,7 @@ def command(
     at any moment, because a path is published after everything that it refers to. Prints each path on stderr when it is
     sent, and a summary at the end.
     """
+    explain([f"store: {store.folder}", f"cache: {clean_url(to)}"], report)
     with open_progress(report) as progress:
         result = lamina.push_paths(
             roots,

@@ -7,9 +7,9 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_paths
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, warn
+from lamina.cli.reporting import explain, print_json, warn
 from lamina.cli.store.store_option import resolve_store_folder
 
 
@@ -33,7 +33,7 @@ from lamina.cli.store.store_option import resolve_store_folder
     metavar="FOLDER",
     help="The store that has them.  [default: the one in your data folder]",
 )
-@result_options
+@decision_options
 def command(
     roots: tuple[str, ...], key: str, store: str | None, *, all_paths: bool, recursive: bool, report: ReportOptions
 ) -> None:
@@ -43,6 +43,7 @@ def command(
     to. A signature by a key of the same name is replaced.
     """
     folder = resolve_store_folder(store)
+    explain([f"store: {folder}"], report)
     result = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)
     warn(result.warnings, report)
     if report.as_json:

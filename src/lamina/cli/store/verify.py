@@ -11,7 +11,7 @@ from lamina.cli.default_paths import get_default_layer_cache
 from lamina.cli.documents.caches import dump_verification
 from lamina.cli.options import ReportOptions, argument_options, list_flags, report_options
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
-from lamina.cli.reporting import format_count, open_progress, print_json, warn
+from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
 from lamina.inputs.parsers import parse_layer_cache
@@ -59,6 +59,7 @@ def command(
             "folders to verify",
             hint="--repair downloads damaged paths from a binary cache",
         )
+    explain([f"store: {folder}", f"layer cache: {layer_cache}"], report)
     store_check = None
     if opening.is_cache_folder(folder) or folder in store:
         sources["store"] = others
