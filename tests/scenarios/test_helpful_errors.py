@@ -40,7 +40,10 @@ MISTAKES = {
         f"plan {HELLO.base}", 5, "got no valid path of that name", f"did you mean {HELLO}?"
     ),
     "a path that is not there": Mistake(
-        f"plan {GONE}", 5, f"{GONE}: got no such valid path in the store, ", "nix-store --realise, or name a store"
+        f"plan {GONE}",
+        5,
+        f"{GONE}: got no such valid path in the store, ",
+        "nix-store --realise, or name a store that has it, such as --store ",
     ),
     "a store of Nix": Mistake(
         "plan hello --store local?root=/x", 2, "store 'local': got a store of Nix, ", "--store /x reads the store"

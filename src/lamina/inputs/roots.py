@@ -18,7 +18,9 @@ from lamina.system.store_links import resolve_store_link
 
 CHANNEL_HINT = "--channel nixos-25.11 finds names of more paths, and --store names another store"
 """The hint for a name that no store has, for verbs with the options of `StoreArguments`."""
-MISSING_PATH_HINT = "build it first with nix-store --realise, or name a store that has it with --store"
+MISSING_PATH_HINT = (
+    "build it first with nix-store --realise, or name a store that has it, such as --store https://cache.nixos.org"
+)
 """The hint for a store path that no store has, for verbs with the options of `StoreArguments`."""
 LIST_HINT = "lamina store ls lists what is there"
 """The hint for a name that the embedded store lacks."""
