@@ -7,7 +7,16 @@ import pickle
 
 import pytest
 
-from lamina.errors import Error, FormatError, InvalidArgument, ScriptError, Unreachable, error_context
+from lamina.errors import (
+    Error,
+    FormatError,
+    InvalidArgument,
+    ScriptError,
+    Unreachable,
+    default_hint,
+    error_context,
+    output_error,
+)
 
 
 def test_a_message_has_a_subject_what_was_found_and_what_was_expected() -> None:
@@ -66,3 +75,21 @@ def test_an_exception_that_tells_what_was_found_is_its_text_without_number_and_f
     assert Error("spec", got=TimeoutError("too slow")).got == "too slow"
     assert Error("spec", got=OSError(), expected="a file").got == "OSError"
     assert Error("spec", got=KeyError, expected="a file").got == "<class 'KeyError'>"
+
+
+@pytest.mark.parametrize(("own", "hint"), [("", "try this"), ("try that", "try that")])
+def test_a_default_hint_is_for_errors_without_one(own: str, hint: str) -> None:
+    with pytest.raises(FormatError) as caught, default_hint("try this", FormatError):
+        raise FormatError("line", "a", "b", hint=own)
+    assert caught.value.hint == hint
+
+
+def test_a_default_hint_is_for_the_given_families() -> None:
+    with pytest.raises(InvalidArgument) as caught, default_hint("try this", FormatError):
+        raise InvalidArgument("line", "a", "b")
+    assert caught.value.hint == ""
+
+
+def test_the_hint_for_an_output_without_a_folder_is_to_create_it() -> None:
+    assert output_error("x/y", FileNotFoundError(2, "No such file or directory")).hint == "create its folder first"
+    assert output_error("x/y", PermissionError(13, "Permission denied")).hint == ""

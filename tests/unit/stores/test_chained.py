@@ -84,6 +84,13 @@ def test_hashes_are_looked_up_in_every_store(store: FakeStore, other: FakeStore,
     every = ChainedStore([GraphStore(graph), LocalStore(store.root), FolderStore(store.root), LocalStore(other.root)])
     wanted = {HELLO.hash, SHELL.hash, store_path("extra-1").hash}
     assert sorted(every.with_hashes(wanted)) == sorted([HELLO, SHELL, store_path("extra-1")])
+    assert {"hello-2.12.1", "extra-1"} <= set(every.names())
+
+
+def test_a_store_that_fails_lists_no_names(store: FakeStore) -> None:
+    broken = LocalStore(store.root)
+    store.database.write_bytes(b"not a database")
+    assert ChainedStore([broken]).names() == set()
 
 
 def test_no_store_has_the_contents_of_a_path_that_none_knows(store: FakeStore) -> None:

@@ -81,6 +81,7 @@ def test_the_store_answers_queries(filled: Filled, cache: Cache) -> None:
     assert store.find("hello") == (root,)
     assert store.find("nothing") == ()
     assert store.hashes() == {path.hash for path in cache.trees}
+    assert store.names() == {path.name for path in cache.trees}
     assert store.with_hashes([root.hash, missing.hash]) == (root,)
     assert [known.info.path for known in store.narinfos()] == sorted(cache.trees)
     assert [node.path for node in store.nodes(root)] == [b"", b"bin", b"bin/hello", b"share"]

@@ -371,6 +371,7 @@ def test_a_channel_is_a_store_without_contents(network: Network) -> None:
     with pytest.raises(NotFound, match=r"got a list of names, nixos-25\.11, expected a store that has the contents"):
         channel.nodes(HELLO)
     assert channel.find("glibc^dev") == (OTHERS[1],)
+    assert {HELLO.name, OTHERS[1].name} <= set(channel.names())
     assert not channel.hashes()
     assert not channel.with_hashes({HELLO.hash})
 

@@ -193,6 +193,10 @@ def test_paths_are_found_by_their_hashes(store: FakeStore) -> None:
     assert local.with_hashes(set()) == ()
 
 
+def test_the_names_of_all_valid_paths_are_listed(store: FakeStore) -> None:
+    assert set(LocalStore(store.root).names()) == {path.name for path in store.numbers}
+
+
 def test_the_folder_of_a_store_may_have_any_name(folder: Path) -> None:
     store, hello = example(folder / "a b%20c?mode=rw#d&e")
     store.remove_empty_log()
@@ -344,7 +348,7 @@ def test_a_database_that_never_rests_is_an_error(store: FakeStore) -> None:
 def test_a_read_only_mount_is_read(store: FakeStore) -> None:
     store.remove_empty_log()
     script = 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; ! touch "$1/x" 2>&-; shift; "$@"'
-    done = in_mount_namespace(script, [store.root, *MODULE, "plan", "--store", store.root, "hello"])
+    done = in_mount_namespace(script, [store.root, *MODULE, "plan", "--store", store.root, "hello", "--json"])
     assert done.returncode == 0, done.stderr
     assert str(store_path("hello-2.12.1")).encode() in done.stdout
 

@@ -64,6 +64,7 @@ def test_a_graph_finds_names_and_hashes(graph: Path) -> None:
     assert known.find("hello") == known.find("hello-2.12.1") == (HELLO,)
     assert known.find("hell") == ()
     assert known.with_hashes({HELLO.hash, "0" * 32}) == (HELLO,)
+    assert known.names() == {"hello-2.12.1", "libgreet-1.0", "sh-5", "words-2.1-data"}
 
 
 def test_a_derivation_in_a_graph_is_not_what_its_name_means(graph: Path) -> None:
