@@ -287,7 +287,7 @@ def test_an_embedded_store_that_cannot_be_written_is_an_error(tmp_path: Path) ->
         open_stores([CACHE], make_access(tmp_path / "file" / "store"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
-    with pytest.raises(Unavailable, match="got something else, expected an empty folder or a store of lamina's"):
+    with pytest.raises(Unavailable, match="got something else, expected an empty folder or an embedded store"):
         open_stores([CACHE], make_access(tmp_path / "full"))
 
 

@@ -67,7 +67,7 @@ class EmbeddedStore(Store):
         """
         if not is_store(folder):
             if not may_become_store(folder):
-                raise Unavailable(f"store {folder}", "something else", "an empty folder or a store of lamina's")
+                raise Unavailable(f"store {folder}", "something else", "an empty folder or an embedded store")
             write_file(folder, CACHE_INFO, _INFO.dump().encode())
         return cls(folder)
 
@@ -109,19 +109,19 @@ class EmbeddedStore(Store):
     def _check(self) -> None:
         try:
             check_file(
-                self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "a store of lamina's", limit=_MAX_CACHE_INFO
+                self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "an embedded store", limit=_MAX_CACHE_INFO
             )
             check_cache_info((self.folder / CACHE_INFO).read_bytes(), f"store {self.folder}")
         except FileNotFoundError as error:
             raise Unavailable(
                 f"store {self.folder}",
                 "none there",
-                "a store of lamina's",
+                "an embedded store",
                 hint="lamina store fetch, add and import make one",
             ) from error
         except OSError as error:
             raise Unavailable(
-                f"store {self.folder}", f"{error.strerror} for {CACHE_INFO}", "a store of lamina's"
+                f"store {self.folder}", f"{error.strerror} for {CACHE_INFO}", "an embedded store"
             ) from error
 
     # --- reading

@@ -304,6 +304,4 @@ def test_the_error_for_a_missing_store_says_how_to_make_one(tmp_path: Path) -> N
     for command in (("info", "hello"), ("gc", "hello"), ("export", "hello", "-o", "x")):
         ran = run("store", *command)
         assert ran.code == 5
-        assert (
-            "got none there, expected a store of lamina's\nhint: lamina store fetch, add and import make" in ran.stderr
-        )
+        assert "got none there, expected an embedded store\nhint: lamina store fetch, add and import make" in ran.stderr

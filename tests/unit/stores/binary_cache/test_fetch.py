@@ -328,7 +328,7 @@ def test_a_folder_of_something_else_is_left_alone(cache: Cache, machine: Machine
     (machine.store / "diary.txt").write_text("dear diary")
     ran = machine.build(cache.url, root)
     assert ran.code == 5
-    assert f"store {machine.store}: got something else, expected an empty folder or a store of lamina's" in ran.stderr
+    assert f"store {machine.store}: got something else, expected an empty folder or an embedded store" in ran.stderr
     assert read_files(machine.store) == {"diary.txt": b"dear diary"}
 
 

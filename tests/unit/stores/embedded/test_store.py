@@ -102,7 +102,7 @@ def test_a_removed_path_is_not_valid(filled: Filled, cache: Cache) -> None:
 
 def test_a_folder_that_is_not_a_store_is_refused(tmp_path: Path) -> None:
     assert not is_store(tmp_path)
-    with pytest.raises(Unavailable, match="got none there, expected a store of lamina's"):
+    with pytest.raises(Unavailable, match="got none there, expected an embedded store"):
         EmbeddedStore(tmp_path)
     (tmp_path / "nix-cache-info").write_text("StoreDir: /gnu/store\n")
     with pytest.raises(Unavailable, match="got a cache for /gnu/store, expected one for /nix/store"):
