@@ -32,6 +32,7 @@ class SourceLayer:
         blob: where that file is.
         tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
         paths: the store paths of which the tar has members.
+        path_sizes: the size in bytes of the files that the tar has of each path, in the same order.
         workspace: the temporary folder that holds the tar; None if it is elsewhere.
     """
 
