@@ -28,7 +28,7 @@ from lamina.system.documents import MAX_BYTES, read_document
 _MAX_TOML_SIZE = 1 << 20
 # JSON Schema, "$schema"; editors read it.
 _SCHEMA_KEY = "$schema"
-_EXAMPLE = '[hello] and below it contents = ["hello"]'
+_EXAMPLE = 'write [hello], and below it contents = ["hello"]'
 _ALLOWED = tuple(name for name, declared in ARGUMENTS.items() if declared.in_spec_file)
 
 _SPELLINGS = (*_ALLOWED, *(ARGUMENTS[name].key for name in _ALLOWED if ARGUMENTS[name].key))

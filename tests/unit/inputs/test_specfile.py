@@ -221,7 +221,7 @@ def test_all_images_of_a_file_are_in_its_order(tmp_path: Path) -> None:
 def test_a_file_without_images_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="got no image, expected a table of arguments for each image") as caught:
         load(toml(tmp_path, ""))
-    assert caught.value.hint == '[hello] and below it contents = ["hello"]'
+    assert caught.value.hint == 'write [hello], and below it contents = ["hello"]'
 
 
 def test_a_file_with_one_image_needs_no_table(tmp_path: Path) -> None:
