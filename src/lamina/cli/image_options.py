@@ -19,9 +19,10 @@ from lamina.messages.redaction import short_repr
 if TYPE_CHECKING:
     from lamina.inputs.arguments import ImageArguments
 
+# The arguments whose flags most people need come first in their sections of the help.
+_FIRST = ("contents", "name", "tag", "from_image", "architecture", "created", "extras", "add_user", "tree")
 # Only ``build`` has ``--compressor``.
-_NAMES = tuple(name for name in ARGUMENTS if name != "compressor")
-_CONFIG = _NAMES.index("config")
+_NAMES = (*_FIRST, *(name for name in ARGUMENTS if name not in (*_FIRST, "compressor")))
 # The arguments that say nothing about the image.
 _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 
@@ -219,9 +220,8 @@ def image_options(*phases: Phase) -> Decorator:
             help="Take arguments from a table of a TOML or JSON file; other options replace them, each ROOT is added. "
             "#NAME may be left out if the file has one image.",
         ),
-        *map(make_option, list_flags(*_NAMES[:_CONFIG], phases=phases)),
         *list_options(ContainerOptions, "config"),
-        *map(make_option, list_flags(*_NAMES[_CONFIG:], phases=phases)),
+        *map(make_option, list_flags(*_NAMES, phases=phases)),
     )
 
 

@@ -17,6 +17,8 @@ from lamina.errors import InvalidArgument
     "lamina stream hello -t hello:1 --cmd /bin/hello | docker load",
     "lamina stream ./result --store https://cache.example.org | podman load",
 )
+@option("--repo_tag", "--repo-tag", "repo_tag", hidden=True, metavar="NAME:TAG", help="The old name of -t.")
+@image_options("plan", "draft", "write")
 @option(
     "--conf",
     section="image",
@@ -24,8 +26,6 @@ from lamina.errors import InvalidArgument
     metavar="FILE",
     help="Stream the image of a conf.json that nixpkgs' dockerTools wrote. Only -t, --store and --jobs go with it.",
 )
-@option("--repo_tag", "--repo-tag", "repo_tag", hidden=True, metavar="NAME:TAG", help="The old name of -t.")
-@image_options("plan", "draft", "write")
 @report_options
 def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report: ReportOptions) -> None:
     """Stream the image of ROOT... to stdout, as an uncompressed docker-archive and in one pass.
