@@ -37,6 +37,13 @@ class Closure:
     def resolve(cls, roots: Iterable[StorePath], query: Query) -> Closure:
         """Find everything that ``roots`` reach, with one call of ``query`` for each level of the graph.
 
+        Args:
+            roots: the paths to begin with.
+            query: returns the path infos of many paths, such as `Store.query`.
+
+        Returns:
+            The roots and all that they refer to, directly or not.
+
         Raises:
             NotFound: the store lacks a path.
             PlanError: the references form a cycle.
@@ -60,6 +67,12 @@ class Closure:
     @classmethod
     def of(cls, infos: Iterable[PathInfo]) -> Closure:
         """Make a closure of ``infos``, which must be complete and can be in any order.
+
+        Args:
+            infos: the path infos; every reference of one is another of them, or itself.
+
+        Returns:
+            The closure, sorted by path.
 
         Raises:
             NotFound: a reference is missing.

@@ -168,4 +168,12 @@ class ImageWriter(Protocol):
     """Writes images in one format to one destination."""
 
     def write(self, draft: Draft) -> BuildResult:
-        """Write ``draft`` and return the image that was written."""
+        """Write an image.
+
+        Args:
+            draft: the image.
+
+        Returns:
+            The image, with the digests of its layers, and what writing it took.
+
+        """

@@ -34,7 +34,16 @@ class LayerPlan:
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo], reason: str) -> LayerPlan:
-        """Plan a layer of ``infos``, in their order."""
+        """Plan a layer.
+
+        Args:
+            infos: the path infos of its store paths, in packing order.
+            reason: why these paths share a layer, for people to read.
+
+        Returns:
+            The plan, with the hash and the size of each path's NAR.
+
+        """
         items = tuple(infos)
         nars = tuple((info.nar_hash, info.nar_size) for info in items)
         return cls(tuple(info.path for info in items), reason, nars)

@@ -30,7 +30,14 @@ from lamina.system.transfer import BlobInfo, copy
 
 
 class DockerArchive:
-    """Writes drafts as docker-archives to ``out``."""
+    """Writes drafts as docker-archives.
+
+    Args:
+        out: What the archive is written to, such as what `lamina.open_output` gives.
+        progress: Receives the progress of the work.
+        context: The layer cache and the number of processors; by default no layer cache and one processor.
+        compression: How each layer is compressed; by default not at all.
+    """
 
     def __init__(
         self,
@@ -45,7 +52,13 @@ class DockerArchive:
         self._compression = compression
 
     def write(self, draft: Draft) -> BuildResult:
-        """Write one archive and return the image.
+        """Write one archive.
+
+        Args:
+            draft: the image.
+
+        Returns:
+            The image, with the digests of its layers, and what writing it took.
 
         Raises:
             IntegrityError: a file changed while it was read, or a layer differs from its entry in the layer cache.

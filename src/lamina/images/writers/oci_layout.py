@@ -52,9 +52,14 @@ _MAX_INDEX_SIZE = 20 << 20
 
 
 class OciLayout:
-    """Writes drafts into the layout in ``folder``, which is created if it does not exist.
+    """Writes drafts into an OCI layout.
 
-    ``warn`` is called with the text of each warning.
+    Args:
+        folder: The layout, which is created if it does not exist.
+        compression: How each layer is compressed; by default not at all.
+        progress: Receives the progress of the work.
+        context: The layer cache and the number of processors; by default no layer cache and one processor.
+        warn: Is called with the text of each warning.
     """
 
     def __init__(
@@ -72,7 +77,13 @@ class OciLayout:
         self._warn = warn
 
     def write(self, draft: Draft) -> BuildResult:
-        """Add one image to the layout and return it.
+        """Add one image to the layout.
+
+        Args:
+            draft: the image.
+
+        Returns:
+            The image, with the digests of its layers, and what writing it took.
 
         Raises:
             InvalidArgument: ``folder`` exists and is not an OCI layout.
