@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
 import socket
 import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, SymlinkTo, example, run, store_path
+from tests.support.fake_nix_store import FakeStore, SymlinkTo, call, example, run, store_path
 
 HELLO = store_path("hello-2.12.1")
 GONE = "/nix/store/00000000000000000000000000000000-gone-1"
@@ -238,3 +240,12 @@ def test_more_layers_than_docker_loads_are_a_warning(strategy: str, store: FakeS
     text = "lamina: warning: max layers: got 126, expected at most 125: docker cannot load an image with more layers\n"
     assert _plan(store, "--max-layers", "126", "--layering", strategy) == text
     assert _plan(store, "--max-layers", "125", "--layering", strategy) == ""
+
+
+@pytest.mark.parametrize(("roots", "message"), [([], "ROOT: got none, "), (["hello"], "stdout: got a terminal, ")])
+def test_a_missing_root_is_reported_before_a_terminal(roots: list[str], message: str) -> None:
+    leader, follower = pty.openpty()
+    ran = call("stream", *roots, stdout=follower)
+    os.close(leader)
+    os.close(follower)
+    assert (ran.code, ran.error.startswith(message)) == (2, True)

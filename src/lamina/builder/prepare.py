@@ -28,7 +28,7 @@ from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
-from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, resolve_root
+from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, make_missing_root_error, resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
 from lamina.messages.sizes import format_size
@@ -221,13 +221,7 @@ def _check_not_empty(spec: Spec) -> None:
         return
     references = _scan_config(spec)
     if not references.paths and not references.hashes:
-        raise InvalidArgument(
-            "ROOT",
-            "none",
-            "a store path or a package name, or a config that names a store path",
-            hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1; an image without store "
-            "paths needs --name and files, such as those of --file",
-        )
+        raise make_missing_root_error()
 
 
 def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:

@@ -34,6 +34,10 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
     """
     if conf is not None and report.progress == "auto" and report.style == "lines":
         report = report._replace(progress="nix")  # programs that call nixpkgs' streamer may read its lines
+    if conf is None and not find_image_option():  # say so before asking for a pipe
+        from lamina.inputs.roots import make_missing_root_error
+
+        raise make_missing_root_error()
     with open_stdout() as out, _stream(conf, repo_tag, image) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)

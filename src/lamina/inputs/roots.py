@@ -59,6 +59,17 @@ def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath
     return StoreSubpath.parse(resolve_store_link(text))
 
 
+def make_missing_root_error() -> InvalidArgument:
+    """Return the error for an image for which no argument names anything that it could hold."""
+    return InvalidArgument(
+        "ROOT",
+        "none",
+        "a store path or a package name, or a config that names a store path",
+        hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1; an image without store paths "
+        "needs --name and files, such as those of --file",
+    )
+
+
 def _format_paths(paths: Sequence[StorePath]) -> str:
     """Return as many complete paths as a message has room for, and the number of the others."""
     texts: list[str] = []
