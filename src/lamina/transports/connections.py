@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import ipaddress
 import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, exceptions
@@ -35,8 +36,10 @@ from lamina.transports.urls import Origin, redact_url
 # The maximum number of bytes around one piece of content: status lines, headers, the framing of chunks, trailers.
 _MAX_OVERHEAD = 1 << 20
 _BUFFER_SIZE = 1 << 16
+# A socket's timeout covers one call that sends, so large pieces are divided.
+_MAX_SENT = 1 << 17
 # Requests of these methods state the length of their body, even if it is empty.
-_WITH_BODY = {"PUT", "POST"}
+_WITH_BODY = {"PUT", "POST", "PATCH"}
 _CA_HINT = "name a file of certificate authorities in NIX_SSL_CERT_FILE or SSL_CERT_FILE"
 _NO_ADDRESS, _ANSWER = "no address for its host", "a server that answers"
 _NETRC_HINT = "put user and password for the host into ~/.netrc (or the file that NETRC names), or into the URL"
@@ -52,12 +55,19 @@ class Connections:
         self._policy = policy
         self._is_direct = is_direct
         self._timeout = Timeout(connect=policy.connect_timeout, read=policy.read_timeout)
-        self._pool_classes = _make_pool_classes(policy)
-        self._managers: dict[tuple[str, Proxy | None], PoolManager] = {}
+        self._managers: dict[tuple[str, Proxy | None, bool], PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], subject: str, body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        subject: str,
+        body: bytes | Iterable[bytes] = b"",
+        *,
+        read_timeout: float | None = None,
+        is_public_only: bool = False,
     ) -> BaseHTTPResponse:
         """Send a request and return the response as soon as its status and headers have been received.
 
@@ -68,7 +78,11 @@ class Connections:
             url: an absolute http or https URL.
             headers: the headers to send.
             subject: the name of the file in messages.
-            body: the body to send.
+            body: the body to send, or its pieces, whose total length must be in the header ``Content-Length``. An
+                exception of the iterable ends the request and is raised unchanged.
+            read_timeout: the maximum time until the response begins, if it differs from the policy's.
+            is_public_only: refuse to connect to an address that is not public. An address behind a proxy is unknown,
+                so the proxy decides there.
 
         Raises:
             TransientError: the request failed, but may succeed when it is repeated.
@@ -76,19 +90,26 @@ class Connections:
             InvalidArgument: the environment names a proxy that is not an HTTP proxy.
 
         """
-        manager = self._get_manager(url, subject)
-        with translate_errors(subject, self._policy):
-            return manager.urlopen(
-                method,
-                url,
-                redirect=False,
-                body=body or (b"" if method in _WITH_BODY else None),
-                headers=headers,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=self._timeout,
-            )
+        manager = self._get_manager(url, subject, is_public_only=is_public_only)
+        pieces = body if isinstance(body, bytes) else _BodyPieces(body)
+        timeout = self._timeout if read_timeout is None else Timeout(self._policy.connect_timeout, read_timeout)
+        try:
+            with translate_errors(subject, self._policy):
+                return manager.urlopen(
+                    method,
+                    url,
+                    redirect=False,
+                    body=pieces or (b"" if method in _WITH_BODY else None),
+                    headers=headers,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                    timeout=timeout,
+                )
+        except _BodyError as error:
+            raise error.source from None
+        except _PrivateAddressError as error:
+            raise _private_address_error(subject, error.host) from None
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -96,19 +117,21 @@ class Connections:
             for manager in self._managers.values():
                 manager.clear()
 
-    def _get_manager(self, url: str, subject: str) -> PoolManager:
+    def _get_manager(self, url: str, subject: str, *, is_public_only: bool) -> PoolManager:
         try:
             origin = Origin.of(url)
         except InvalidArgument:
             raise Unavailable(subject, redact_url(url), "http:// or https://") from None
         proxy = None if self._is_direct else find_proxy(origin)
-        key = origin.scheme, proxy
+        if is_public_only and is_private_host(origin.host):
+            raise _private_address_error(subject, origin.host)
+        key = origin.scheme, proxy, is_public_only and proxy is None
         with self._lock:
             if key not in self._managers:
-                self._managers[key] = self._create_manager(origin.scheme, proxy)
+                self._managers[key] = self._create_manager(*key)
             return self._managers[key]
 
-    def _create_manager(self, scheme: str, proxy: Proxy | None) -> PoolManager:
+    def _create_manager(self, scheme: str, proxy: Proxy | None, is_public_only: bool) -> PoolManager:
         is_encrypted = scheme == "https" or (proxy is not None and proxy.url.startswith("https:"))
         options: dict[str, Any] = {"maxsize": MAX_CONNECTIONS}
         if is_encrypted:
@@ -122,8 +145,52 @@ class Connections:
                 manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
             except exceptions.LocationParseError:  # its text repeats the URL, which may contain a password
                 raise proxy_error(proxy.url, scheme) from None
-        manager.pool_classes_by_scheme = self._pool_classes
+        manager.pool_classes_by_scheme = _make_pool_classes(self._policy, is_public_only)
         return manager
+
+
+class _BodyError(Exception):
+    """Carries an exception of a request's body past the code that translates those of the network."""
+
+    def __init__(self, source: Exception) -> None:
+        super().__init__()
+        self.source = source
+
+
+class _BodyPieces:
+    """The pieces of a request's body, divided so that each can be sent within a socket's timeout."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._pieces:
+                for start in range(0, len(piece), _MAX_SENT):
+                    yield piece[start : start + _MAX_SENT]
+        except Exception as error:
+            raise _BodyError(error) from error
+
+
+def is_private_host(host: str) -> bool:
+    """Return whether ``host`` is ``localhost`` or an IP address that is not public; a name is not looked up."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return not (getattr(address, "ipv4_mapped", None) or address).is_global
+
+
+def is_private_peer(response: BaseHTTPResponse) -> bool:
+    """Return whether the server that sent ``response`` has a private address; False behind a proxy."""
+    address = getattr(response.connection, "peer_address", "")
+    return bool(address) and is_private_host(address)
+
+
+def _private_address_error(subject: str, host: str) -> Unavailable:
+    return Unavailable(subject, f"the private address of {host}", "a public address")
 
 
 @contextlib.contextmanager
@@ -247,8 +314,28 @@ class _TimedReader(io.RawIOBase):
         super().close()
 
 
-def _make_pool_classes(policy: RetryPolicy) -> dict[str, Any]:
-    """Return urllib3's connection pools by scheme, with responses that are read through a `_TimedReader`."""
+class _PrivateAddressError(Exception):
+    """A host has a private address, but only public ones are allowed."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+
+def _make_pool_classes(policy: RetryPolicy, is_public_only: bool) -> dict[str, Any]:
+    """Return urllib3's connection pools by scheme, with responses that are read through a `_TimedReader`.
+
+    A connection remembers its ``peer_address``, and with ``is_public_only`` it sends nothing to a private one. The
+    connected socket is checked, so a name that is looked up twice with different results does not evade the check.
+    """
+
+    def check_peer(connection: HTTPConnection, connected: socket.socket) -> None:
+        if connection.proxy is not None:
+            return
+        connection.peer_address = str(connected.getpeername()[0])  # type: ignore[attr-defined]
+        if is_public_only and is_private_host(connection.peer_address):  # type: ignore[attr-defined]
+            connected.close()
+            raise _PrivateAddressError(connection.host)
 
     class _TimedResponse(http.client.HTTPResponse):
         def __init__(self, sock: Any, *args: Any, **keywords: Any) -> None:
@@ -263,8 +350,18 @@ def _make_pool_classes(policy: RetryPolicy) -> dict[str, Any]:
     class _TimedHTTPConnection(HTTPConnection):
         response_class = _TimedResponse
 
+        def _new_conn(self) -> socket.socket:
+            connected = super()._new_conn()
+            check_peer(self, connected)
+            return connected
+
     class _TimedHTTPSConnection(HTTPSConnection):
         response_class = _TimedResponse
+
+        def _new_conn(self) -> socket.socket:
+            connected = super()._new_conn()
+            check_peer(self, connected)
+            return connected
 
     class _TimedHTTPPool(HTTPConnectionPool):
         ConnectionCls = _TimedHTTPConnection

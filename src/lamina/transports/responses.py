@@ -18,7 +18,7 @@ from urllib3 import BaseHTTPResponse
 from lamina.compression.decoders import decode_pieces
 from lamina.errors import FormatError, InvalidArgument, Unavailable, error_context
 from lamina.messages.redaction import short_repr
-from lamina.transports.connections import credentials_error, translate_errors
+from lamina.transports.connections import credentials_error, is_private_peer, translate_errors
 from lamina.transports.retry import RetryPolicy, TransientError
 from lamina.transports.urls import Origin, redact_url, strip_credentials
 
@@ -74,6 +74,11 @@ class Response:
     def is_transient(self) -> bool:
         """Whether the status says that the same request may succeed later."""
         return self.status in _TRANSIENT or (self.status >= 500 and self.status not in _PERMANENT)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the server has a private address; False behind a proxy, where the address is unknown."""
+        return is_private_peer(self._response)
 
     @property
     def subject(self) -> str:

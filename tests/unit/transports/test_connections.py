@@ -1,8 +1,10 @@
 """Connections to web servers: kept for the next request, and errors of other libraries as lamina's own."""
 
 import http.client
+import http.server
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from tests.support.binary_cache import CacheServer, serve_cache
 from urllib3 import exceptions
 
 from lamina.errors import Error, Unavailable, Unreachable
-from lamina.transports.connections import Connections, credentials_error, translate_errors
+from lamina.transports.connections import Connections, credentials_error, is_private_host, translate_errors
 from lamina.transports.retry import RetryPolicy, TooSlowError, TransientError
 
 POLICY = RetryPolicy(connect_timeout=5, read_timeout=5)
@@ -35,6 +37,83 @@ def test_a_connection_is_used_again_until_all_are_closed(server: CacheServer) ->
     connections.send("GET", f"{server.url}/file", {}, "file").close()
     assert len(server.ports) == 2
     connections.close()
+
+
+def test_a_body_in_pieces_is_sent_with_its_length_and_not_in_chunks() -> None:
+    received: list[tuple[str | None, str | None, bytes]] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            length = int(self.headers["Content-Length"])
+            received.append((self.headers["Transfer-Encoding"], str(length), self.rfile.read(length)))
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    pieces = [b"a" * 300_000, b"", b"b"]
+    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        thread = threading.Thread(target=receiver.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{receiver.server_port}/x"
+        headers = {"Content-Length": "300001"}
+        response = Connections(POLICY, is_direct=True).send("PATCH", url, headers, "blob", iter(pieces))
+        assert response.status == 202
+        response.close()
+        thread.join()
+    assert received == [(None, "300001", b"".join(pieces))]
+
+
+@pytest.mark.parametrize("raised", [OSError("disk"), ValueError("x"), Unavailable("source", "nothing", "a file")])
+def test_an_error_of_a_body_is_raised_unchanged(server: CacheServer, raised: Exception) -> None:
+    def fail() -> Iterator[bytes]:
+        yield b"x"
+        raise raised
+
+    with pytest.raises(type(raised)) as caught:
+        Connections(POLICY, is_direct=True).send("PUT", f"{server.url}/x", {"Content-Length": "2"}, "blob", fail())
+    assert caught.value is raised
+
+
+def test_nothing_is_sent_to_a_private_address_where_only_public_ones_are_allowed(server: CacheServer) -> None:
+    connections = Connections(POLICY, is_direct=True)
+    with pytest.raises(Unavailable, match=r"got the private address of 127\.0\.0\.1, expected a public address"):
+        connections.send("GET", f"{server.url}/file", {}, "file", is_public_only=True)
+    assert server.ports == set()
+
+
+def test_a_name_that_leads_to_a_private_address_is_found_out_when_it_is_connected(
+    server: CacheServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = server.url.rpartition(":")[2]
+    found = socket.getaddrinfo("127.0.0.1", int(port), type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **keywords: found)
+    connections = Connections(POLICY, is_direct=True)
+    with pytest.raises(Unavailable, match=r"got the private address of cdn\.example"):
+        connections.send("GET", f"http://cdn.example:{port}/file", {}, "file", is_public_only=True)
+    assert server.ports == set()
+    connections.send("GET", f"http://cdn.example:{port}/file", {}, "file").close()
+    assert len(server.ports) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "is_private"),
+    [
+        ("localhost", True),
+        ("a.localhost", True),
+        ("127.0.0.1", True),
+        ("10.1.2.3", True),
+        ("169.254.169.254", True),
+        ("::1", True),
+        ("fe80::1%eth0", True),
+        ("::ffff:10.0.0.1", True),
+        ("8.8.8.8", False),
+        ("2606:4700::1", False),
+        ("ghcr.io", False),
+    ],
+)
+def test_private_hosts_are_recognised_without_a_look_up(host: str, *, is_private: bool) -> None:
+    assert is_private_host(host) is is_private
 
 
 def test_a_server_that_refuses_may_be_there_later() -> None:
