@@ -11,28 +11,39 @@ from collections.abc import Iterable, Iterator
 from lamina.core.names import ImageReference
 from lamina.errors import InvalidArgument
 
-_HUB, _OFFICIAL = "docker.io", "library"
-_OLD_HUB = "index.docker.io"
-_LATEST = "latest"
+HUB, _OFFICIAL = "docker.io", "library"
+LATEST = "latest"
+# Other names of the docker hub: that of its first index, and the host that answers requests.
+_HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
 # Enough for a repository of 255 characters, a registry, and a tag of 128 characters.
 _MAX_NAME_LENGTH = 1024
 
 
 def full_name(reference: ImageReference) -> str:
     """Return the name with the registry that docker and containerd add: ``docker.io/library/NAME:TAG``."""
-    host, slash, rest = reference.repository.partition("/")
-    if not slash or not ("." in host or ":" in host or host == "localhost"):
-        host, rest = _HUB, reference.repository
-    if host in (_HUB, _OLD_HUB):
-        host = _HUB
-        rest = rest if "/" in rest else f"{_OFFICIAL}/{rest}"
+    host, rest = split_host(reference.repository)
     return f"{host}/{rest}:{reference.tag}"
+
+
+def split_host(name: str) -> tuple[str, str]:
+    """Split the name of an image into its registry and its repository there: ``app`` is ``docker.io``'s ``library/app``.
+
+    The first part is a registry if it has a dot, a colon or a capital, or is ``localhost`` (distribution/reference,
+    splitDockerDomain).
+    """
+    host, slash, rest = name.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost" or host != host.lower()):
+        host, rest = HUB, name
+    if host == HUB or host in _HUB_ALIASES:
+        host = HUB
+        rest = rest if "/" in rest else f"{_OFFICIAL}/{rest}"
+    return host, rest
 
 
 def familiar_name(reference: ImageReference) -> ImageReference:
     """Return the shortest reference with the same `full_name`, as docker shows it."""
     repository, _, tag = full_name(reference).rpartition(":")
-    inside = repository.removeprefix(f"{_HUB}/")
+    inside = repository.removeprefix(f"{HUB}/")
     if inside != repository:
         repository = inside.removeprefix(f"{_OFFICIAL}/") if inside.count("/") == 1 else inside
     return ImageReference(repository, tag)
@@ -46,7 +57,7 @@ def canonical_name(name: str) -> str:
         >>> canonical_name("library/app")
         'docker.io/library/app:latest'
     """
-    for spelling in (name, f"{name}:{_LATEST}") if len(name) <= _MAX_NAME_LENGTH else ():
+    for spelling in (name, f"{name}:{LATEST}") if len(name) <= _MAX_NAME_LENGTH else ():
         try:
             return full_name(ImageReference.parse(spelling))
         except InvalidArgument:

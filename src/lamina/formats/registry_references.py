@@ -1,0 +1,115 @@
+"""References to images in registries: ``HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]``.
+
+Docker's rules apply (distribution/reference, "Normalization"): a name without a registry is one of the docker hub,
+``library/`` stands before a single word there, and a reference without a tag and a digest has the tag ``latest``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from lamina.core.names import Digest, parse_repository, parse_tag, split_reference
+from lamina.errors import InvalidArgument
+from lamina.formats.image_names import HUB, LATEST, split_host
+from lamina.messages.redaction import holds_secret, short_repr
+
+_SUBJECT = "image reference"
+_EXPECTED = "HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX]"
+_TRANSPORT = "docker:"
+_OTHER_TRANSPORTS = re.compile(r"(docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
+_API_HOSTS = {HUB: "registry-1.docker.io"}
+_LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryReference:
+    """The name of an image in a registry.
+
+    Attributes:
+        host: the registry as users write it, in lower case and with its port: ``docker.io``, ``localhost:5000``.
+        repository: the name inside the registry: ``library/debian``.
+        tag: the tag, or empty if only a digest is given.
+        digest: the digest of a manifest or an index, or None if only a tag is given.
+    """
+
+    host: str
+    repository: str
+    tag: str
+    digest: Digest | None
+
+    @classmethod
+    def parse(cls, text: str) -> RegistryReference:
+        """Parse a reference, with or without ``docker://`` before it. Raises `InvalidArgument`."""
+        if holds_secret(text):
+            raise InvalidArgument(_SUBJECT, "one with a user or a password", _EXPECTED, hint="log in with docker login")
+        name = _strip_transport(text)
+        name, at, digest = name.partition("@")
+        repository, tag = split_reference(name)
+        host, path = split_host(repository)
+        _check_path(text, path)
+        parse_repository(f"{host}/{path}")
+        if tag is None:
+            tag = "" if at else LATEST
+        else:
+            parse_tag(tag)
+        return cls(host.lower(), path, tag, _parse_digest(digest) if at else None)
+
+    @property
+    def target(self) -> str:
+        """The digest if there is one, else the tag: the last part of a manifest's URL."""
+        return str(self.digest) if self.digest else self.tag
+
+    @property
+    def name(self) -> str:
+        """The registry and the repository: ``docker.io/library/debian``."""
+        return f"{self.host}/{self.repository}"
+
+    @property
+    def api_host(self) -> str:
+        """The host that answers requests, which for the docker hub is not the one in its references."""
+        return _API_HOSTS.get(self.host, self.host)
+
+    def with_digest(self, digest: Digest) -> RegistryReference:
+        """Return the reference to the manifest with ``digest`` in the same repository, without the tag."""
+        return replace(self, tag="", digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.name}{tag}{f'@{self.digest}' if self.digest else ''}"
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether ``host``, with or without a port, is this machine, so that plain HTTP is allowed as in docker."""
+    return bool(_LOOPBACK.fullmatch(host))
+
+
+def _strip_transport(text: str) -> str:
+    if text.startswith(_TRANSPORT + "//"):
+        return text.removeprefix(_TRANSPORT + "//")
+    found = _OTHER_TRANSPORTS.match(text)
+    # ``oci:tag`` is also a repository of the docker hub; a transport has a path or a second colon.
+    if found and (found[1] not in ("oci", "dir") or re.search("[/:]", text[found.end() :])):
+        raise InvalidArgument(
+            _SUBJECT,
+            f"the transport {found[1]}:",
+            _EXPECTED,
+            hint="name an image in a registry, with docker:// or nothing before it",
+        )
+    scheme = re.match("[A-Za-z]+://", text)
+    if scheme:
+        hint = f"leave {scheme[0]} out"
+        raise InvalidArgument(_SUBJECT, short_repr(text), _EXPECTED, hint=hint)
+    return text
+
+
+def _check_path(text: str, path: str) -> None:
+    if path != path.lower():
+        raise InvalidArgument(_SUBJECT, short_repr(text), "a repository in lower case", hint=f"write {path.lower()}")
+
+
+def _parse_digest(text: str) -> Digest:
+    algorithm, colon, digits = text.partition(":")
+    if algorithm != "sha256" or not colon:
+        raise InvalidArgument(f"digest of the {_SUBJECT}", short_repr(text), "sha256: and 64 hex digits")
+    return Digest.from_hex(digits)

@@ -1,0 +1,103 @@
+"""References to images in registries are read as docker reads them."""
+
+import pytest
+
+from lamina.errors import InvalidArgument
+from lamina.formats.registry_references import RegistryReference, is_loopback_host
+
+HEX = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "full", "api_host", "target"),
+    [
+        ("debian", "docker.io/library/debian:latest", "registry-1.docker.io", "latest"),
+        ("docker://debian:12", "docker.io/library/debian:12", "registry-1.docker.io", "12"),
+        ("me/app", "docker.io/me/app:latest", "registry-1.docker.io", "latest"),
+        ("index.docker.io/app:1", "docker.io/library/app:1", "registry-1.docker.io", "1"),
+        ("registry-1.docker.io/me/app:1", "docker.io/me/app:1", "registry-1.docker.io", "1"),
+        ("localhost/app:1", "localhost/app:1", "localhost", "1"),
+        ("localhost:5000/app", "localhost:5000/app:latest", "localhost:5000", "latest"),
+        ("[::1]:5000/app:1", "[::1]:5000/app:1", "[::1]:5000", "1"),
+        ("GHCR.io/a/b/c:V1", "ghcr.io/a/b/c:V1", "ghcr.io", "V1"),
+        (f"ghcr.io/a@sha256:{HEX}", f"ghcr.io/a@sha256:{HEX}", "ghcr.io", f"sha256:{HEX}"),
+        (f"ghcr.io/a:1@sha256:{HEX}", f"ghcr.io/a:1@sha256:{HEX}", "ghcr.io", f"sha256:{HEX}"),
+    ],
+)
+def test_a_reference_is_completed_as_docker_does(text: str, full: str, api_host: str, target: str) -> None:
+    reference = RegistryReference.parse(text)
+    assert (str(reference), reference.api_host, reference.target) == (full, api_host, target)
+    assert RegistryReference.parse(full) == reference
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/",
+        "ghcr.io/",
+        "ghcr.io/a:",
+        "ghcr.io/a:-x",
+        "ghcr.io/a b",
+        "ghcr.io/a//b",
+        "ghcr.io/../b",
+        "ghcr.io/a@",
+        "ghcr.io/a@sha256:12",
+        f"ghcr.io/a@sha512:{HEX}{HEX}",
+        f"ghcr.io/a@sha256-{'a' * 44}",
+        f"ghcr.io/a@sha256:{HEX.upper()}",
+        "ghcr.io/" + "a" * 256,
+        "ghcr.io/a?b=c",
+        "ghcr.io/a\nHost: x",
+    ],
+)
+def test_an_invalid_reference_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        RegistryReference.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("ghcr.io/Me/App:1", "write me/app"),
+        ("https://ghcr.io/a", "leave https:// out"),
+        ("docker-daemon:app:1", "name an image in a registry"),
+        ("oci:folder:1", "name an image in a registry"),
+    ],
+)
+def test_an_error_says_how_to_write_the_reference(text: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        RegistryReference.parse(text)
+    assert hint in caught.value.hint
+
+
+def test_a_repository_may_be_called_like_a_transport() -> None:
+    assert str(RegistryReference.parse("oci:1")) == "docker.io/library/oci:1"
+
+
+def test_a_password_in_a_reference_is_refused_and_not_shown() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        RegistryReference.parse("user:hunter2@ghcr.io/a")
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_digest_replaces_the_tag() -> None:
+    reference = RegistryReference.parse(f"ghcr.io/a@sha256:{HEX}")
+    assert reference.digest is not None
+    assert RegistryReference.parse("ghcr.io/a:1").with_digest(reference.digest) == reference
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("localhost", True),
+        ("localhost:5000", True),
+        ("127.1.2.3:80", True),
+        ("[::1]:5000", True),
+        ("127.0.0.1.example", False),
+        ("localhost.example:5000", False),
+        ("10.0.0.1", False),
+    ],
+)
+def test_this_machine_is_recognised(host: str, *, is_loopback: bool) -> None:
+    assert is_loopback_host(host) is is_loopback
