@@ -1,7 +1,7 @@
 """A streamer that works like that of nixpkgs, to measure against: it reads and packs every layer twice.
 
-Invariant: it uses nothing of lamina, and does nothing that the streamer of nixpkgs would not do: two passes over every
-layer, `pathlib` to find and sort files, `tarfile` to pack them, and a pipe and a thread in between.
+It uses no code of lamina and does only what the streamer of nixpkgs does: two passes over every layer, `pathlib` to
+find and sort files, `tarfile` to pack them, and a pipe and a thread between them.
 
     python bench/baseline.py PLAN [FOLDER] > image.tar
 
@@ -41,7 +41,7 @@ class HashingFile:
 
 
 def write_store_layer(paths: Iterable[str], conf: Mapping[str, Any], mtime: int, folder: Path, out: Any) -> None:
-    """Write the layer of ``paths``: /nix/ and /nix/store/, then each path and all below it, sorted by components."""
+    """Write the layer of ``paths``: /nix/ and /nix/store/, then each path and its files, sorted by components."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
 
         def set_owner_and_mtime(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -1,7 +1,6 @@
-"""Measure a closure from a binary cache against decompressing its NARs.
+"""Compare fetching a closure from a binary cache with decompressing its NARs.
 
-Invariant: another process serves the cache over HTTP on loopback, and the store is emptied before each run that is to
-fetch.
+Another process serves the cache over HTTP on loopback. The store is emptied before each run that must fetch.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from bench.measuring import ENVIRONMENT, BenchError, Command, Side
 from bench.workloads import LAMINA, PlannedWorkload
 
 _NAME = "bench-1"
-# Two NARs at a time, each decompressed by a program of its own, to /dev/null.
+# Decompresses two NARs at a time, each with a separate program, to /dev/null.
 _DECOMPRESS = 'find "$0" -name "*.zst" -print0 | xargs -0 -P 2 -n 1 sh -c \'exec zstd -dcq "$0" >/dev/null\''
 
 
@@ -50,7 +49,7 @@ class FilledStore:
         return Side((command,), prepare=self.clear, variables=self.variables)
 
     def filled(self, command: Command) -> Side:
-        """Return a side that runs ``command`` with the store that the run before has filled."""
+        """Return a side that runs ``command`` with the store that the previous run has filled."""
         return Side((command,), variables=self.variables)
 
     @property

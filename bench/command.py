@@ -1,8 +1,7 @@
 """The command behind bench/run.
 
-Only ratios of one run are comparable; seconds depend on the machine and on its load.
-
-Invariant: temporary files are removed at the end, and results that were measured before a failure are still printed.
+Only ratios of one run are comparable; seconds depend on the machine and on its load. Temporary files are removed at the
+end, and results that were measured before a failure are still printed.
 """
 
 from __future__ import annotations
@@ -110,12 +109,14 @@ def _make_workloads(arguments: argparse.Namespace, folder: Path) -> Iterator[Wor
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench/run",
-        description="What lamina takes, divided by what others take for the same store paths: the median of the "
-        "ratios of alternating pairs, after one run of each side that does not count. docs/performance.md says what "
-        "each line means. Seconds are for orientation.",
+        description="Measure the time of lamina ÷ the time of another program for the same store paths. Each value is "
+        "the median of the ratios of alternating pairs of runs, after an uncounted run of each side. "
+        "docs/performance.md explains each line. Seconds are for orientation.",
     )
-    parser.add_argument("roots", nargs="*", metavar="ROOT", help="a closure to measure, beside trees made for it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    parser.add_argument(
+        "roots", nargs="*", metavar="ROOT", help="a closure to measure in addition to the generated trees"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     for option, known in (("--only", _WORDS), ("--on", _KINDS)):
         parser.add_argument(
             option,
@@ -124,23 +125,28 @@ def _make_parser() -> argparse.ArgumentParser:
             metavar="WORDS",
             help=f"some of {','.join(known)} [all]",
         )
-    for option, default, title in (("--pairs", 7, "how many"), ("--slow-pairs", None, "with two passes and with pigz")):
+    for option, default, title in (
+        ("--pairs", 7, "number of pairs of runs"),
+        ("--slow-pairs", None, "number of pairs for the slow comparisons, two passes and pigz"),
+    ):
         shown_default = default or "as --pairs"
         parser.add_argument(
             option, type=_parse_positive, default=default, metavar="N", help=f"{title} [{shown_default}]"
         )
-    parser.add_argument("--huge", action="store_true", help="also the peak for an image and for a layer that are huge")
-    sizes = parser.add_argument_group("sizes, in bytes, and numbers")
+    parser.add_argument(
+        "--huge", action="store_true", help="also measure the peak memory for a huge image and a huge layer"
+    )
+    sizes = parser.add_argument_group("sizes in bytes, and numbers")
     for option, default, title in (
-        ("--seed", 1, "what all that is made is made from"),
-        ("--files", 50_000, "small files"),
-        ("--file-size", 14_000, "of a small file, on average"),
-        ("--large-files", 4, "large files"),
-        ("--large-size", 100_000_000, "of a large file"),
-        ("--sample", 512 << 20, "of the tar that is compressed alone, at most"),
-        ("--leaf-size", 500_000, "of the leaf that changes before a repeated build"),
-        ("--huge-size", 20_000_000_000, "of the huge image, which takes a twentieth of it on disk"),
-        ("--huge-entries", 500_000, "in the huge layer"),
+        ("--seed", 1, "seed of the generated trees"),
+        ("--files", 50_000, "number of small files"),
+        ("--file-size", 14_000, "average size of a small file"),
+        ("--large-files", 4, "number of large files"),
+        ("--large-size", 100_000_000, "size of a large file"),
+        ("--sample", 512 << 20, "maximum size of the tar that is only compressed"),
+        ("--leaf-size", 500_000, "size of the leaf that changes before a repeated build"),
+        ("--huge-size", 20_000_000_000, "size of the huge image, which uses a twentieth of it on disk"),
+        ("--huge-entries", 500_000, "number of entries in the huge layer"),
     ):
         sizes.add_argument(option, type=_parse_positive, default=default, metavar="N", help=f"{title} [{default}]")
     return parser

@@ -1,7 +1,7 @@
 """Measure lamina against another program, in alternating pairs of runs.
 
-Invariant: a ratio is always that of two consecutive runs, so that other load on the machine affects both. Seconds of
-different pairs are never divided.
+A ratio is always that of two consecutive runs, so that other load on the machine affects both. Seconds of different
+pairs are never divided.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure the memory of a command, all its processes together.
 
-Invariant: a page that several processes share counts once (PSS, proc(5)). Runs whose time counts are not sampled.
+A page that several processes share counts once (PSS, proc(5)). Runs whose time is measured are not sampled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure a repeated build after a small change: two closures, and an OCI layout that is kept between builds.
 
-Invariant: the two closures differ only in two store paths of the same names, the root and a leaf that only the root
-refers to. Before every repeated build, the layout and the layer cache are as the first build left them.
+The two closures differ only in two store paths with the same names: the root, and a leaf that only the root refers to.
+Before every repeated build, the layout and the layer cache are restored to their state after the first build.
 """
 
 from __future__ import annotations

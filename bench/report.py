@@ -1,6 +1,6 @@
 """Report the results as a table for people and as a JSON document for programs.
 
-Invariant: both contain the same results, and list the rows that were skipped.
+Both contain the same results, and list the rows that were skipped.
 """
 
 from __future__ import annotations

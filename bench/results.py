@@ -1,6 +1,6 @@
 """The results of the benchmark: ratios of seconds, ratios of sizes, and peaks of memory, with their targets.
 
-Invariant: `meets_target` alone decides whether a result meets its target, so that the table and the JSON cannot differ.
+Only `meets_target` decides whether a result meets its target, so that the table and the JSON cannot differ.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The rows of the table: which command is compared with which.
 
-Invariant: both sides of a row pack the same store paths from a warm page cache, and write to the same kind of output.
+Both sides of a row pack the same store paths from a warm page cache, and write to the same kind of output.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Compress stdin to stdout with lamina's compressor alone, to measure the last stage of `lamina build`.
 
-Invariant: no other part of lamina runs, so that the measured time is that of the compressor.
+No other part of lamina runs, so that the measured time is that of the compressor.
 
     python bench/stage.py gz|zstd JOBS < sample > compressed
 """

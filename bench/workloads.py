@@ -1,6 +1,6 @@
 """The workloads that are measured: the closure from the arguments, and generated trees.
 
-Invariant: every measured command is derived from the workload alone, so that all commands pack the same store paths.
+Every measured command is derived only from the workload, so that all commands pack the same store paths.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ def check(data: bytes) -> None:
     except FormatError:
         return
     if len({info.path for info in infos}) != len(infos):
-        raise AssertionError("a path came twice")
+        raise AssertionError("a path occurs twice")
     if closure_graph.parse(_dump(infos)) != infos:
-        raise AssertionError("other infos came out than went in")
+        raise AssertionError("the infos differ after a round trip")
     with contextlib.suppress(NotFound, PlanError):
         Closure.of(infos)
 

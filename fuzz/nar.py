@@ -22,14 +22,14 @@ def check(data: bytes) -> None:
     nodes, entries = _nodes(data), _entries(data)
     if nodes is None:
         if entries is not None:
-            raise AssertionError("the scanner took what the parser refused")
+            raise AssertionError("the scanner accepted an archive that the parser refused")
         _copy(data)
         return
     written = b"".join(piece for piece in nar.dump(nodes) if isinstance(piece, bytes))
     if written != data:
-        raise AssertionError("another archive came out than went in")
+        raise AssertionError("the archive differs after a round trip")
     if _copy(data) != data or _copy(data + b"more") != data:
-        raise AssertionError("the archive was not passed on as it is")
+        raise AssertionError("the copy differs from the archive")
     if entries is not None:
         _compare(data, nodes, entries)
 
@@ -55,19 +55,19 @@ def _copy(data: bytes) -> bytes | None:
     except FormatError:
         return None
     if out.getvalue() != data[:size]:
-        raise AssertionError("other bytes were passed on than were read")
+        raise AssertionError("the copied bytes differ from those that were read")
     return out.getvalue()
 
 
 def _compare(data: bytes, nodes: Sequence[Node], entries: Sequence[ListingEntry]) -> None:
     if list(map(_entry, nodes)) != list(entries):
-        raise AssertionError("the scanner saw something else than the parser")
+        raise AssertionError("the scanner and the parser returned different entries")
     builder = ListingBuilder()
     for entry in entries:
         builder.add(*entry)
     for node, ((_, _, size, _, _), offset) in zip(nodes, builder.build().with_nar_offsets(), strict=True):
         if isinstance(node, Regular) and data[offset : offset + size] != node.content:
-            raise AssertionError("a content lies elsewhere than the listing says")
+            raise AssertionError("a content is not at its offset in the listing")
 
 
 def _entry(node: Node) -> ListingEntry:

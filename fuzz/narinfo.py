@@ -20,9 +20,9 @@ def check(data: bytes) -> None:
     except FormatError:
         return
     if narinfo.parse(found.dump()) != found:
-        raise AssertionError("another narinfo came out than went in")
+        raise AssertionError("the narinfo differs after a round trip")
     if found.url.startswith("/") or ".." in found.url.split("/"):
         raise AssertionError("the URL leads out of the cache")
     if find_signer(found.fingerprint, found.signatures, [CACHE_NIXOS_ORG]) not in (None, CACHE_NIXOS_ORG.name):
-        raise AssertionError("somebody signed it whom nobody asked for")
+        raise AssertionError("an unrequested key counts as a signer")
     has_matching_address(found)

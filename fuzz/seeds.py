@@ -1,6 +1,6 @@
 """The initial inputs of the fuzz targets, from examples and tests, and a dictionary for each format.
 
-Invariant: every seed is valid in its format.
+Every seed is valid in its format.
 """
 
 from __future__ import annotations

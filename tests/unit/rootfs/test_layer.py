@@ -170,7 +170,7 @@ def test_a_file_of_more_than_eight_gigabytes_has_gnus_size(folder: Path) -> None
 @settings(examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(folders())
 def test_any_tree_is_packed_as_gnu_tar_packs_it(tmp_path: Path, item: RandomItem) -> None:
-    """The rule: ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800 --hard-dereference -c .``"""
+    """The rule: ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800 --hard-dereference -c .``."""
     tree = tmp_path / "tree"
     try:
         write(item, os.fsencode(tree))
