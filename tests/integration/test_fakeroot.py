@@ -78,7 +78,7 @@ def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.Monk
         scripts = Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin", confined=confined)
         with pytest.raises(ScriptError, match="fakeroot commands: got no result of their session") as caught:
             as_nobody(lambda: run_scripts(Tree(), scripts))
-        assert "fakeroot's library: got none at work" in caught.value.output
+        assert "fakeroot's library: got none, expected it to be loaded" in caught.value.output
 
 
 def test_extra_commands_run_first_and_their_files_belong_to_root() -> None:
