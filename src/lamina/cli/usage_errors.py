@@ -15,6 +15,8 @@ from lamina.errors import InvalidArgument
 from lamina.messages.redaction import clean_value, cut
 from lamina.messages.suggestions import format_suggestion
 
+_MAX_OWNERS = 12
+
 
 def translate_usage_error(error: click.ClickException) -> InvalidArgument:
     """Return lamina's error for ``error``, with the command that shows the help as its hint."""
@@ -51,10 +53,16 @@ def _translate_unknown_option(error: click.NoSuchOption) -> InvalidArgument:
     if error.ctx is None:
         return InvalidArgument("usage", f"option {name}", "one of those that there are")
     command = error.ctx.command_path
+    inner = list(_iterate_options(error.ctx.command)) if isinstance(error.ctx.command, click.Group) else []
+    if any(error.option_name in options for _, options in inner):
+        hint = f"write it at the end: {command} … {name}"
+        return InvalidArgument(name, "it before the command", "it after the command", hint=hint)
     owners = [words for words, options in _iterate_options() if error.option_name in options]
     if owners:
         *first, last = owners
         hint = f"lamina {', '.join(first)} and {last} take it" if first else f"lamina {last} takes it"
+        if len(owners) > _MAX_OWNERS:
+            hint = f"commands such as lamina {owners[0]} take it"
         return InvalidArgument(name, f"an option that {command} does not use", "another command", hint=hint)
     suggestion = format_suggestion(error.option_name, _list_option_names(error.ctx.command))
     return InvalidArgument(

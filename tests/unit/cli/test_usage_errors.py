@@ -1,5 +1,7 @@
 """Errors about the command line: what was wrong, and which options there are."""
 
+import json
+
 import pytest
 from tests.support.cli_parameters import leaf_commands
 from tests.support.fake_nix_store import run
@@ -73,3 +75,21 @@ def test_other_errors_name_the_parameter_and_the_help(words: list[str], error: s
     ran = run(*words)
     assert ran.code == 2
     assert error in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--json", "plan", "hello"], "write it at the end: lamina … --json"),
+        (["store", "--quiet", "ls"], "write it at the end: lamina store … --quiet"),
+        (["--max-layers", "5", "plan", "hello"], "write it at the end: lamina … --max-layers"),
+    ],
+)
+def test_an_option_before_its_command_belongs_after_it(words: list[str], hint: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert json.dumps(hint).strip('"') in ran.stderr or hint in ran.stderr
+
+
+def test_a_hint_names_the_first_of_many_commands() -> None:
+    assert run("help", "--quiet").stderr.splitlines()[-1] == "hint: commands such as lamina stream take it"
