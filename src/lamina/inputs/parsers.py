@@ -152,9 +152,15 @@ def parse_moment(name: str, value: str | datetime) -> datetime | None:
 
     from lamina.core.names import parse_datetime
 
-    if isinstance(value, date):  # TOML has dates and datetimes, and a datetime is a date
-        return parse_datetime(value.isoformat())
-    return None if value == NOW else parse_datetime(parse_text(name, value))
+    if value == NOW:
+        return None
+    # TOML has dates and datetimes, and a datetime is a date.
+    text = value.isoformat() if isinstance(value, date) else parse_text(name, value)
+    try:
+        return parse_datetime(text)
+    except InvalidArgument as error:
+        error.subject = name
+        raise
 
 
 def parse_architecture(name: str, value: str | None) -> str | None:

@@ -20,6 +20,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         (["--ledger", ""], "--ledger: got '', expected the name of a file or folder"),
         (["--layering", "best"], "--layering: got 'best', expected one of auto, popularity, "),
         (["--inherit", "Cmd,Usr"], "--inherit: got 'Usr', expected some of "),
+        (["--mtime", "x"], "--mtime: got 'x', expected ISO-8601 "),
+        (["--jobs", "0"], "--jobs: got 0, expected a number from 1 to 256"),
+        (["--layer-compression", "x"], "--layer-compression: got 'x', expected none, "),
+        (["--symlink", "x"], "--symlink: got 'x', expected PATH=TARGET"),
+        (["--dir", "/d", "--xattr", "x"], "--xattr: got 'x', expected PATH:NAME=HEX"),
+        (["--expose", "x"], "--expose: got 'x', expected N, "),
+        (["--label", "x"], "--label: got 'x', expected K=V"),
     ],
 )
 def test_an_option_is_named(store: FakeStore, words: list[str], error: str) -> None:

@@ -442,4 +442,4 @@ def test_layers_are_compressed_inside_an_archive_too(store: FakeStore, tmp_path:
 def test_an_unknown_layer_compression_is_refused(store: FakeStore, words: str) -> None:
     ran = run("stream", "hello", "--store", store.root, "--layer-compression", words)
     assert ran.code == 2
-    assert ran.stderr.startswith("lamina: layer compression: got ")
+    assert ran.stderr.startswith("lamina: --layer-compression: got ")
