@@ -1,4 +1,4 @@
-"""Short names for what people read: store paths, digests and sets of store paths."""
+"""Short names of store paths, digests and sets of store paths for texts that people read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lamina.core.names import Digest, StorePath
 
-# The number of digits of a hash that is shortened: as many as ``docker images`` prints of an ID.
+# The number of digits in a shortened hash, which is the same as in the IDs that ``docker images`` prints.
 HASH_DIGITS = 12
 NO_PATHS = "no store paths"
 

@@ -1,7 +1,7 @@
-"""The progress of long work: the base class of displays, and what its methods are told about.
+"""The progress of long work: the base class of displays, and the objects that its methods receive.
 
-Invariant: of one piece of work, `Progress.begin` is called first and `Progress.done` last; an item is
-started before it advances, and finished once. An error ends the work without `Progress.done`.
+Invariant: for each piece of work, `Progress.begin` is called first and `Progress.done` last. An item is started before
+it advances, and finished once. An error ends the work without a call of `Progress.done`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from lamina.core.names import StorePath
 PACKED: str = "packed"
 """The bytes were made from files on this machine."""
 COPIED: str = "copied"
-"""The bytes were there as they are, in a file such as a base image."""
+"""The bytes were copied unchanged from a file, such as a base image."""
 FETCHED: str = "fetched"
 """The bytes were downloaded during this run."""
 REUSED: str = "reused"
-"""The digest was known, or the blob was at its destination already."""
+"""The digest was already known, or the blob was already at its destination."""
 SENT: str = "sent"
 """The bytes were uploaded, or copied to another store."""
 INTACT: str = "intact"
 DAMAGED: str = "damaged"
 ABSENT: str = "absent"
-"""The bytes were hashed and are as recorded, or are not; or they are not on this machine."""
+"""The hash of the bytes matches the recorded one, or does not match, or the bytes are not on this machine."""
 
 
 class ProgressSubject(Protocol):
-    """What an item of the work is about: a layer, or a store path."""
+    """The subject of an item of work: a layer, or a store path."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class StorePathSubject:
 
 
 class FileSubject:
-    """A file as the subject of an item: an image, a blob, an export, or what becomes a store path."""
+    """A file as the subject of an item: an image, a blob, an export, or a source that is added to a store."""
 
     __slots__ = ("name",)
 
@@ -98,12 +98,12 @@ class ProgressItem:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is about to be done.
+    """A piece of work that is about to start.
 
     Attributes:
-        title: what comes of it for people, such as ``hello:1.4``.
-        items: its parts, in order.
-        unit: what one item is: ``layer``, ``path`` or ``file``.
+        title: the name of the result for people, such as ``hello:1.4``.
+        items: the parts of the work, in order.
+        unit: the kind of an item: ``layer``, ``path`` or ``file``.
         headline: the line of nixpkgs' builder that announces the work; empty if there is none.
 
     """
@@ -155,11 +155,11 @@ class Progress:
         """Report that ``item`` is done.
 
         Args:
-            item: the item. One that was at its destination already is finished without having been started.
-            outcome: one word that says how: ``packed``, ``copied``, ``fetched``, ``reused`` or ``sent``; when a
-                store or a layer cache is verified, ``intact``, ``damaged`` or ``absent``. Later versions may have
-                others.
-            size: the size in bytes that it turned out to have.
+            item: the item. An item that was already at its destination is finished without being started.
+            outcome: the result in one word: ``packed``, ``copied``, ``fetched``, ``reused`` or ``sent``; when a
+                store or a layer cache is verified, ``intact``, ``damaged`` or ``absent``. Later versions may add
+                other words.
+            size: the actual size in bytes.
 
         """
 
@@ -174,8 +174,8 @@ class FileProgress:
     """Reports work on one file to ``progress``.
 
     Args:
-        progress: Receives the progress; None for nothing.
-        title: What is done, for people.
+        progress: Receives the progress; None to report nothing.
+        title: The name of the work for people.
         name: The name of the file.
         size: The number of bytes that will be read; 0 if it is unknown.
     """

@@ -26,7 +26,7 @@ def full_name(reference: ImageReference) -> str:
 
 
 def split_host(name: str) -> tuple[str, str]:
-    """Split the name of an image into its registry and its repository there: ``app`` is ``docker.io``'s ``library/app``.
+    """Split the name of an image into its registry and its repository, such as ``docker.io`` and ``library/app``.
 
     The first part is a registry if it has a dot, a colon or a capital, or is ``localhost`` (distribution/reference,
     splitDockerDomain).

@@ -1,6 +1,7 @@
-"""Which entries of an OCI layout's index are kept, and which blobs a document refers to.
+"""Select which entries of an OCI layout's index are kept, and find the blobs that a document refers to.
 
-OCI image-spec 1.1, "Image Index", "Image Manifest" and "Annotations"; cosign's tags for what it attaches to an image.
+The formats are those of OCI image-spec 1.1, "Image Index", "Image Manifest" and "Annotations", and cosign's tags for
+the artifacts that it attaches to an image.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class IndexEntry:
 
     @property
     def name(self) -> str:
-        """``NAME:TAG``, the tag alone, or the digest of an image without a name."""
+        """``NAME:TAG``, or only the tag, or the digest of an image without a name."""
         return ":".join(filter(None, (self.repository, self.tag))) or self.digest
 
     def matches(self, pattern: str) -> bool:
@@ -85,7 +86,7 @@ def select_entries(
     Args:
         entries: the entries of an index, in its order, in which the image written last is the last.
         patterns: tags, names and digests, with the wildcards of a shell.
-        keep_last: how many tags of each name are kept, those written last.
+        keep_last: how many of the last written tags of each name are kept.
 
     Raises:
         NotFound: a pattern matches no entry.

@@ -1,7 +1,8 @@
 """References to images in registries: ``HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]``.
 
-Docker's rules apply (distribution/reference, "Normalization"): a name without a registry is one of the docker hub,
-``library/`` stands before a single word there, and a reference without a tag and a digest has the tag ``latest``.
+Docker's rules apply (distribution/reference, "Normalization"): a name without a registry belongs to the docker hub,
+where a name of a single word gets the prefix ``library/``. A reference without a tag and a digest has the tag
+``latest``.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class RegistryReference:
 
     @property
     def api_host(self) -> str:
-        """The host that answers requests, which for the docker hub is not the one in its references."""
+        """The host that answers requests. For the docker hub, it differs from the host in references."""
         return _API_HOSTS.get(self.host, self.host)
 
     def with_digest(self, digest: Digest) -> RegistryReference:

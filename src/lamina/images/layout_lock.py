@@ -1,4 +1,4 @@
-"""The lock that keeps the blobs of an OCI layout where they are while an image is written."""
+"""The lock that prevents the blobs of an OCI layout from being removed while an image is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lamina.system.locks import FileLock
 def lock_blobs(layout: Path, *, shared: bool) -> FileLock:
     """Lock the blobs of a layout.
 
-    Those who write images share the lock for as long as they count on blobs that are there, and wait for it. Those who
-    remove blobs hold it alone; they do not wait, and raise `Unavailable` instead.
+    Processes that write images wait for the lock, and share it for as long as they rely on existing blobs. A process
+    that removes blobs holds the lock exclusively. It does not wait, but raises `Unavailable` if the lock is not free.
     """
     return FileLock(layout / "blobs", str(layout), shared=shared, timeout=None if shared else 0)

@@ -1,9 +1,8 @@
 """Remove images from an OCI layout, and the blobs that nothing refers to any more.
 
-The index is replaced before a blob is removed, so that a run which is killed leaves a whole layout with more blobs than
-it needs. Nothing is removed while another process writes to the layout: a writer counts on the blobs that it found.
-
-OCI image-spec 1.1, "Image Layout".
+The index is replaced before a blob is removed, so that a run that is killed leaves a complete layout with some unneeded
+blobs. Nothing is removed while another process writes to the layout, because a writer relies on the blobs that it
+found. The format is that of OCI image-spec 1.1, "Image Layout".
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class LayoutImage:
     """An image in an OCI layout.
 
     Attributes:
-        name: ``NAME:TAG`` or a tag alone; the digest if it has no name.
+        name: ``NAME:TAG``, or only a tag, or the digest if the image has no name.
         digest: the digest of its manifest.
 
     """
@@ -64,7 +63,7 @@ class LayoutBlob:
 
 @dataclass(frozen=True, slots=True)
 class LayoutPruneResult:
-    """What was removed from an OCI layout, or would be.
+    """The images and blobs that were removed from an OCI layout, or would be removed.
 
     Attributes:
         removed: the images that were removed from the index, in its order.
@@ -91,9 +90,9 @@ def prune(
     Args:
         layout: the folder of the layout.
         keep: tags, names and digests of images to keep, with the wildcards of a shell.
-        keep_last: how many tags of each name to keep, those written last. Without ``keep`` and ``keep_last`` all images
-            are kept, and only blobs are removed.
-        dry_run: only find out what would be removed.
+        keep_last: how many of the last written tags of each name to keep. Without ``keep`` and ``keep_last``, all
+            images are kept and only unneeded blobs are removed.
+        dry_run: whether to only determine what would be removed.
 
     Raises:
         InputError: the folder is missing.
@@ -160,14 +159,14 @@ def _blob_file(layout: Path, digest: str) -> Path:
 
 
 def _check_complete(kept: Collection[IndexEntry], manifests: _Manifests) -> None:
-    """Raise `FormatError` if an image that is kept has no manifest: nobody knows which blobs it needs."""
+    """Raise `FormatError` if a kept image has no manifest, because the blobs that it needs are then unknown."""
     for entry in kept:
         if manifests[entry] is None:
             raise FormatError(entry.name, f"no blob {entry.digest}", "the manifest of the image")
 
 
 def _add_attached(kept: frozenset[IndexEntry], manifests: _Manifests) -> frozenset[IndexEntry]:
-    """Return ``kept`` with the signatures and the like that are attached to one of them, or to one of those."""
+    """Return ``kept`` and all signatures and other artifacts that are attached to them, directly or indirectly."""
     while True:
         digests = {entry.digest for entry in kept}
         attached = {entry for entry, found in manifests.items() if find_attached(entry, found or {}) in digests}

@@ -1,7 +1,7 @@
-"""A function of the caller as a strategy.
+"""Use a function of the caller as a layering strategy.
 
-Invariant: its plans put every path of the closure in exactly one layer, and there are no more layers than the budget;
-otherwise an error is raised.
+Its plans must put every path of the closure in exactly one layer and stay within the budget; otherwise an error is
+raised.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.messages.redaction import short_repr
 
 LayeringFunction = Callable[[Closure, int], Iterable[LayerPlan]]
-"""Takes the closure of an image and the number of layers that store paths may have; returns their layers, lowest first.
+"""A function from the closure of an image and the maximum number of store layers to the layers, from the lowest up.
 
 `LayerPlan.of` makes a layer. Every path of the closure belongs in exactly one layer.
 """
@@ -28,7 +28,7 @@ def plan_with(
     """Return the layers that ``function`` plans, without ``ignored`` paths.
 
     Raises:
-        InvalidArgument: the function returns something else than plans, or a path is in no layer or in several.
+        InvalidArgument: the function returns values other than plans, or a path is in no layer or in several.
         PlanError: there are more layers than ``budget``.
     """
     plans = tuple(function(closure, budget))

@@ -1,4 +1,4 @@
-"""Sizes as people read them: in bytes, KiB, MiB, GiB and TiB, which are powers of 1024 (IEC 80000-13).
+"""Format sizes for people in bytes, KiB, MiB, GiB and TiB, which are powers of 1024 (IEC 80000-13).
 
 JSON documents have sizes in bytes instead.
 """

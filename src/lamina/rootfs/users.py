@@ -1,8 +1,7 @@
-"""Users that are added to ``/etc/passwd`` and ``/etc/group``, with their groups and home folders.
+"""Add users to ``/etc/passwd`` and ``/etc/group``, with their groups and home folders.
 
-The lines that the files have already stay, whether a base image, ``--with nss`` or a store path brings them. ``shadow``
-and ``gshadow`` get a line only if the image has these files, because nixpkgs' fakeNss does without them.
-
+Existing lines of the files stay, regardless of whether they come from a base image, ``--with nss`` or a store path.
+``shadow`` and ``gshadow`` get a line only if the image has these files, because nixpkgs' fakeNss does not have them.
 The formats are those of passwd(5), group(5), shadow(5) and gshadow(5).
 """
 
@@ -24,11 +23,11 @@ from lamina.stores.store import Store
 from lamina.system.extents import read_head
 
 _FORM = "NAME:UID[:GID[:HOME]]"
-# The names that useradd(8) takes by default, and capitals and dots as with --badname.
+# The names that useradd(8) accepts by default, and also capitals and dots, which it accepts with --badname.
 _NAME = "[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _ID = "[0-9]{1,10}"
 _MAX_ID = 2**32 - 2
-# fakeNss has the same for root and nobody.
+# fakeNss has the same home folder for root and nobody.
 _NO_HOME = "/var/empty"
 _SHELL = "/bin/sh"
 _MAX_LINKS = 40
@@ -39,10 +38,10 @@ class User:
     """A user of the image.
 
     Attributes:
-        name: the name of the user, and of the group if there is none with its number yet.
+        name: the name of the user, and of the user's group if no group with that number exists.
         uid: the user's number.
-        gid: the number of the user's group; None for that of the user.
-        home: the home folder, which is created for the user; None for ``/var/empty``, as nobody has it.
+        gid: the number of the user's group; None for the same number as ``uid``.
+        home: the home folder, which is created for the user; None for ``/var/empty``, as for the user nobody.
 
     """
 
@@ -69,7 +68,7 @@ class User:
 
     @classmethod
     def parse(cls, text: str) -> User:
-        """Parse ``NAME:UID[:GID[:HOME]]``; an empty GID is that of the user. Raises `InvalidArgument`."""
+        """Parse ``NAME:UID[:GID[:HOME]]``. An empty GID means the same number as UID. Raises `InvalidArgument`."""
         name, *rest = text.split(":", 3)
         uid, gid, home = (*rest, *[""] * (3 - len(rest)))
         if not re.fullmatch(_ID, uid) or (gid and not re.fullmatch(_ID, gid)) or text.endswith(":"):
@@ -85,8 +84,8 @@ class User:
 def add_users(users: Iterable[User], tree: Tree, store: Store, find: FindFile = find_no_file) -> None:
     """Add users, their groups and their home folders to ``tree``.
 
-    A user that is there with the same values is left as it is. Files that neither the tree nor the base image has are
-    made with the accounts of ``--with nss``.
+    A user that exists with the same values is not changed. Files that are neither in the tree nor in the base image are
+    created with the accounts of ``--with nss``.
 
     Args:
         users: the users.
@@ -95,8 +94,8 @@ def add_users(users: Iterable[User], tree: Tree, store: Store, find: FindFile = 
         find: finds the files of the base image.
 
     Raises:
-        InvalidArgument: a name or a number belongs to another user or group, or something else than a folder or a file
-            is in the way.
+        InvalidArgument: a name or a number belongs to another user or group, or a file or folder of another kind is at
+            one of the paths.
 
     """
     users = tuple(users)
@@ -122,9 +121,9 @@ def add_users(users: Iterable[User], tree: Tree, store: Store, find: FindFile = 
 
 
 def restore_home_owners(users: Iterable[User], tree: Tree) -> None:
-    """Give home folders to their users again after scripts; one that a script gave to somebody else stays as it is.
+    """Restore the owners of home folders after scripts, except for folders whose owner a script has changed.
 
-    Scripts run as the user who builds the image, so everything that they see belongs to root afterwards.
+    Scripts run as the user who builds the image, so afterwards all files that they saw belong to root.
     """
     for user in users:
         path = _relative(user.home or "/")
@@ -134,7 +133,7 @@ def restore_home_owners(users: Iterable[User], tree: Tree) -> None:
 
 
 class _AccountFile:
-    """The lines of an account file; ``is_there`` says whether the image has it or is to have it."""
+    """The lines of an account file. ``is_there`` says whether the image has the file or will have it."""
 
     def __init__(self, path: bytes, content: bytes, meta: Meta, *, is_there: bool) -> None:
         self.is_there = is_there
@@ -145,12 +144,12 @@ class _AccountFile:
 
     @property
     def rows(self) -> Iterator[list[str]]:
-        """The fields of each line, those that were added included."""
+        """The fields of each line, including added lines."""
         lines = [*self._content.decode("utf-8", "surrogateescape").splitlines(), *self._added]
         return (line.split(":") for line in lines if line and not line.startswith("#"))
 
     def add(self, line: str) -> None:
-        """Add ``line``, unless the file is not there, or has a line of the same name already."""
+        """Add ``line`` if the file exists and has no line with the same name yet."""
         name = line.partition(":")[0]
         if self.is_there and all(fields[0] != name for fields in self.rows):
             self._added.append(line)
@@ -211,7 +210,7 @@ class _AccountFiles:
 
 
 def _has_user(passwd: _AccountFile, user: User) -> bool:
-    """Return whether ``passwd`` has the user; raise `InvalidArgument` if its name or number is somebody else's."""
+    """Return whether ``passwd`` has the user. Raise `InvalidArgument` if the name or number belongs to another user."""
     for name, uid, gid, home in ((row[0], row[2], row[3], row[5]) for row in passwd.rows if len(row) > 5):
         if name == user.name:
             if (uid, gid) == (str(user.uid), str(user.group_id)) and user.home in (None, home):
@@ -225,7 +224,7 @@ def _has_user(passwd: _AccountFile, user: User) -> bool:
 
 
 def _has_group(group: _AccountFile, user: User) -> bool:
-    """Return whether ``group`` has the user's group; raise `InvalidArgument` if its name has another number."""
+    """Return whether ``group`` has the user's group. Raise `InvalidArgument` if the name has another number."""
     numbers = {row[0]: row[2] for row in group.rows if len(row) > 2}
     if str(user.group_id) in numbers.values():
         return True

@@ -1,4 +1,4 @@
-"""Reporting work on store paths, one item for each path, from any thread."""
+"""Report work on store paths, one item for each path, from any thread."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class PathProgress:
     """Reports work on store paths to ``progress``; nothing is reported if there is no path.
 
     Args:
-        progress: Receives the progress; None for nothing.
-        title: What is done, for people.
+        progress: Receives the progress; None to report nothing.
+        title: The name of the work for people.
         sizes: The size of each path's NAR in bytes, in the order of the items.
     """
 

@@ -1,4 +1,4 @@
-"""Values of ``--store`` that name no store which lamina can read: the errors, with what was probably meant."""
+"""Errors for values of ``--store`` that lamina cannot read as a store, with hints about the probable intention."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILE_NAME = re.compile(r".*\.(json|sqlite|nar|narinfo|tar|toml|txt)", re.DOTALL
 
 
 def find_nix_store_error(location: str) -> InvalidArgument | None:
-    """Return the error if ``location`` names a store that only Nix can read, such as ``local?root=/x`` or ``ssh://``."""
+    """Return the error if ``location`` is a store that only Nix can read, such as ``local?root=/x`` or ``ssh://``."""
     if not is_nix_store(location):
         return None
     name, _, query = location.partition("?")
@@ -35,7 +35,7 @@ def find_nix_store_error(location: str) -> InvalidArgument | None:
 
 
 def make_missing_error(location: str) -> Unavailable | InvalidArgument:
-    """Return the error for a ``location`` that is no URL, and at which there is nothing."""
+    """Return the error for a ``location`` that is not a URL and does not exist."""
     return find_nix_store_error(location) or Unavailable(
         f"store {location}", "nothing there", _EXPECTED, hint=_suggest_url(location)
     )

@@ -1,4 +1,4 @@
-"""Reporting the progress of threads to an object that expects one call at a time."""
+"""Report the progress of several threads to an object that expects one call at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lamina.core.progress import Progress, ProgressItem, Work
 
 
 class SerialProgress(Progress):
-    """Passes every call on to ``progress``; a call waits until the one of another thread has returned."""
+    """Passes every call on to ``progress``. A call waits until the call of another thread has returned."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,8 +1,8 @@
-"""References of images where a file is expected, and the commands that make a file of them.
+"""Errors for image references where a file is expected, with the command that saves the image to a file.
 
-lamina reads files and folders. Other programs name images in registries and engines as well: ``debian:12``, or with a
-transport in front, ``docker://debian:12`` (containers-transports(5)). A reference is recognised only if there is no
-file of that name.
+lamina reads files and folders. Other programs also accept the names of images in registries and engines: ``debian:12``,
+or with a transport before it, ``docker://debian:12`` (containers-transports(5)). A reference is recognised only if
+there is no file with that name.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lamina.errors import InputError, InvalidArgument
 from lamina.messages.redaction import holds_secret
 
 _EXPECTED = "an image file or an OCI layout"
-# Transports that name a file or folder which lamina reads. ``NAME`` after a second colon chooses an image in it.
+# Transports for files and folders that lamina can read. ``NAME`` after a second colon selects an image in the file.
 _FILE_TRANSPORTS = ("oci", "oci-archive", "docker-archive")
-# Transports that name an image in a registry or an engine, and the command that saves it.
+# Transports for images in a registry or an engine, and the command that saves such an image to a file.
 _SAVE_COMMANDS = {
     "docker": "skopeo copy docker:{} docker-archive:{}",
     "docker-daemon": "docker save {} -o {}",
@@ -32,10 +32,10 @@ _MAX_LENGTH = 500
 
 
 def find_reference_error(text: str) -> InputError | None:
-    """Return the error if ``text`` names an image that is not in a file or folder, with a hint that has what to do."""
+    """Return the error if ``text`` names an image that is not in a file or folder, with a hint how to save it."""
     if not text or len(text) > _MAX_LENGTH or "\0" in text or os.path.lexists(text):
         return None
-    if holds_secret(text):  # a part of it in the hint could not be recognised as one
+    if holds_secret(text):  # in a hint, a part of the secret might not be recognised as a secret
         return None
     explained = _explain_transport(text) or _explain_name(text)
     return InputError(text, explained.got, _EXPECTED, hint=explained.hint) if explained else None
@@ -86,7 +86,7 @@ def _make_save_hint(transport: str, name: str) -> str:
 
 
 def _is_repository(text: str) -> bool:
-    """Tell whether a registry may have ``text``, and no folder: NAME:TAG, NAME@DIGEST, HOST/NAME or a single word."""
+    """Return whether ``text`` looks like a name in a registry: NAME:TAG, NAME@DIGEST, HOST/NAME or a single word."""
     name, _, digest = text.partition("@")
     if _FILE_NAME.fullmatch(text) or (digest and not digest.startswith("sha")):
         return False
