@@ -835,6 +835,18 @@ def test_on_a_terminal_there_are_bars_and_a_summary_and_no_plain_lines(store: Fa
     assert ran.stderr.rindex("\x1b[?25h") > ran.stderr.rindex("\x1b[?25l")
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_on_a_narrow_terminal_nothing_wraps(store: FakeStore, large: Path, width: int) -> None:
+    flags = ("--store", store.root, "--closure", "large", "--tag", "1", "-o", "/dev/null")
+    ran = on_terminal("build", "hello", *flags, COLUMNS=str(width))
+    lines = [part for line in without_escapes(ran.stderr).split("\n") for part in line.split("\r")]
+    assert any("large-1" in line for line in lines), "a layer was being written"
+    assert max(map(len, lines)) <= width
+    summary = [line for line in lines if line][-2:]
+    assert summary[0].startswith("hello:1  sha256:")
+    assert re.fullmatch(r"  300 MiB written  [0-9.]+ s", summary[1])
+
+
 def test_bars_are_drawn_for_a_stream_too(store: FakeStore) -> None:
     ran = on_terminal("stream", "hello", "--store", store.root)
     assert "Creating layer" not in ran.stderr

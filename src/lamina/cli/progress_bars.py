@@ -25,7 +25,7 @@ _RATE_WINDOW = 5.0
 _MIN_RATE_WINDOW = 0.5
 _MAX_ROWS = 8
 _MIN_BAR_WIDTH, _MAX_BAR_WIDTH = 10, 40
-_MIN_TITLE_WIDTH, _MAX_TITLE_WIDTH = 12, 40
+_MIN_TITLE_WIDTH, _MAX_TITLE_WIDTH = 28, 40
 _GAP = 2
 # The facts beside the bar, by their position: percentage, time left, rate, sizes, number of items.
 _IMPORTANCE = (0, 3, 2, 1, 4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.output import print_script_output, print_stderr, print_stdout
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lamina.images.image import BuildResult
 
 JSON_VERSION = 1
+# Between the facts of a summary.
+_GAP = "  "
 
 
 @contextlib.contextmanager
@@ -64,14 +66,20 @@ def open_bars(report: ReportOptions) -> Iterator[Progress]:
             yield progress
 
 
-def print_summary(facts: Iterable[str], report: ReportOptions) -> None:
-    """Print the last line of a verb on stderr: its ``facts`` in columns, on a terminal in lines that fit its width.
+def print_summary(facts: Sequence[str], report: ReportOptions, details: Sequence[str] = ()) -> None:
+    """Print the last line of a verb on stderr: what came of it, and ``details`` of how, in columns.
 
-    It is not printed under ``--progress nix``, whose lines end with ``Done.``.
+    On a terminal that is too narrow, the details begin a second line, and each line is broken between its facts. It is
+    not printed under ``--progress nix``, whose lines end with ``Done.``.
     """
-    if not report.is_silent and report.style != "nix":
-        for line in _join_facts(facts, _find_width()):
-            print_stderr(line)
+    if report.is_silent or report.style == "nix":
+        return
+    width = _find_width()
+    lines = [_GAP.join((*facts, *details))]
+    if width is not None and len(lines[0]) > width:
+        lines = [*_join_facts(facts, width, ""), *_join_facts(details, width, _GAP)]
+    for line in lines:
+        print_stderr(line)
 
 
 def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
@@ -84,10 +92,8 @@ def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
         image.platform,
         format_count(len(image.layers), "layer"),
         format_size(image.size),
-        _describe_written(image),
-        f"{image.seconds:.1f} s",
     )
-    print_summary(facts, report)
+    print_summary(facts, report, details=(_describe_written(image), f"{image.seconds:.1f} s"))
 
 
 def _describe_written(image: BuildResult) -> str:
@@ -113,15 +119,19 @@ def _find_width() -> int | None:
     return None
 
 
-def _join_facts(facts: Iterable[str], width: int | None) -> Iterator[str]:
-    line = ""
+def _join_facts(facts: Iterable[str], width: int, indent: str) -> Iterator[str]:
+    """Yield lines of facts that are not longer than ``width``, unless a single fact is; the first one is indented."""
+    line = indent
     for fact in facts:
-        if line and width is not None and len(line) + 2 + len(fact) > width:
-            yield line
-            line = "  " + fact
+        if not line.strip():
+            line += fact
+        elif len(line) + len(_GAP) + len(fact) <= width:
+            line += _GAP + fact
         else:
-            line += f"  {fact}" if line else fact
-    yield line
+            yield line
+            line = _GAP + fact
+    if line.strip():
+        yield line
 
 
 def warn(warnings: Collection[str], report: ReportOptions) -> int:

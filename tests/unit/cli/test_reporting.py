@@ -62,18 +62,18 @@ def test_there_is_no_summary_for_the_quiet_and_after_the_lines_of_nixpkgs(capsys
 @pytest.mark.parametrize(
     ("width", "lines"),
     [
-        (None, ["hello:1.4  sha256:3f2a  100 layers  0.9 s"]),
-        (41, ["hello:1.4  sha256:3f2a  100 layers  0.9 s"]),
-        (40, ["hello:1.4  sha256:3f2a  100 layers", "  0.9 s"]),
-        (24, ["hello:1.4  sha256:3f2a", "  100 layers  0.9 s"]),
-        (5, ["hello:1.4", "  sha256:3f2a", "  100 layers", "  0.9 s"]),
+        (None, ["hello:1.4  sha256:3f2a  100 layers  9 MiB written  0.9 s"]),
+        (56, ["hello:1.4  sha256:3f2a  100 layers  9 MiB written  0.9 s"]),
+        (55, ["hello:1.4  sha256:3f2a  100 layers", "  9 MiB written  0.9 s"]),
+        (24, ["hello:1.4  sha256:3f2a", "  100 layers", "  9 MiB written  0.9 s"]),
+        (5, ["hello:1.4", "  sha256:3f2a", "  100 layers", "  9 MiB written", "  0.9 s"]),
     ],
 )
 def test_a_summary_is_broken_between_its_facts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int | None, lines: list[str]
 ) -> None:
     monkeypatch.setattr(reporting, "_find_width", lambda: width)
-    print_summary(["hello:1.4", "sha256:3f2a", "100 layers", "0.9 s"], report())
+    print_summary(["hello:1.4", "sha256:3f2a", "100 layers"], report(), ["9 MiB written", "0.9 s"])
     assert capsys.readouterr().err.splitlines() == lines
 
 
