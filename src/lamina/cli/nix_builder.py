@@ -29,6 +29,7 @@ from lamina.cli.exits import run_to_exit_code
 from lamina.cli.nix_lines import NixLines
 from lamina.cli.output import open_stdout, print_stderr
 from lamina.errors import FormatError, InvalidArgument, OutputError
+from lamina.messages.sizes import format_size
 
 _MAX_JOBS = 64
 
@@ -123,7 +124,7 @@ def write_conf(derivation: Derivation) -> None:
     _warn(conf.warnings)
     if attributes["debug"]:
         for number, plan in enumerate(conf.layers, conf.base_layers + 1):
-            print_stderr(f"lamina: layer {number}: {plan.reason}, {plan.nar_size} bytes")
+            print_stderr(f"lamina: layer {number}: {plan.reason}, {format_size(plan.nar_size)}")
     sys.stderr.write(conf.text)
     derivation.output.write_text(conf.text, encoding="utf-8")
 

@@ -109,7 +109,7 @@ class NarInfo:
 def parse_bytes(data: bytes) -> NarInfo:
     """Parse a narinfo from bytes. Raises `FormatError`, also for more than `MAX_SIZE` bytes."""
     if len(data) > MAX_SIZE:
-        raise FormatError("narinfo", f"more than {MAX_SIZE} bytes", "a smaller file")
+        raise FormatError("narinfo", f"more than {format_size(MAX_SIZE)}", "a smaller file")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

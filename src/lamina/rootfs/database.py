@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidArgument, PlanError, Unavailable
 from lamina.messages.redaction import short_repr
+from lamina.messages.sizes import format_size
 from lamina.rootfs.registration import Registration
 from lamina.system.sqlite import LIMIT_LENGTH, DatabaseError, open_database, open_in_memory
 from lamina.system.tempdir import TempDir
@@ -250,8 +251,8 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     except OSError as error:
         raise Unavailable(file, error, "a Nix database") from error
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_SIZE:
-        got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
-        raise FormatError(file, got, f"a file of at most {_MAX_FILE_SIZE} bytes")
+        got = format_size(status.st_size) if stat.S_ISREG(status.st_mode) else "no file"
+        raise FormatError(file, got, f"a file of at most {format_size(_MAX_FILE_SIZE)}")
     try:
         with open_database(file, "mode=ro&immutable=1") as database:
             return _Reader(database, status.st_size).read()

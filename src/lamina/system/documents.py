@@ -11,6 +11,7 @@ from typing import Any
 
 from lamina.errors import FormatError, InputError, Unavailable
 from lamina.formats.json_toml import parse_json
+from lamina.messages.sizes import format_size
 
 MAX_BYTES = 16 << 20
 """The limit for most documents. Registries and container engines accept less."""
@@ -41,7 +42,7 @@ def read_document(
     except ValueError as error:
         raise InputError(subject, "a NUL in its name", expected, hint=hint) from error
     if len(data) > limit:
-        raise FormatError(subject, f"more than {limit} bytes", expected)
+        raise FormatError(subject, f"more than {format_size(limit)}", expected)
     return data
 
 
@@ -62,7 +63,7 @@ def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, lim
     """
     status = os.stat(file)
     if stat.S_ISREG(status.st_mode) and status.st_size > limit:
-        raise Unavailable(subject, f"more than {limit} bytes", expected)
+        raise Unavailable(subject, f"more than {format_size(limit)}", expected)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise Unavailable(subject, "a device or pipe", expected)
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from lamina.errors import FormatError, IntegrityError, NotFound
+from lamina.messages.sizes import format_size
 from lamina.transports.responses import METHOD_UNSUPPORTED, Request, Response
 from lamina.transports.retry import RetryPolicy, RetryState, TransientError
 
@@ -165,8 +166,7 @@ class _Download:
         """Count ``piece``. Raises `FormatError` if the file is longer than ``limit``."""
         self.received += len(piece)
         if self.received > limit or (self._length or 0) > limit:
-            size = max(self.received, self._length or 0)
-            raise FormatError(self.request.subject, f"{size} bytes", f"at most {limit}")
+            raise FormatError(self.request.subject, f"more than {format_size(limit)}", "a smaller file")
 
     def finish(self, to_skip: int) -> None:
         """Check the length at the end of a response. ``to_skip`` is how many of its bytes were still to be skipped.
@@ -205,5 +205,5 @@ def _limit_size(pieces: Iterator[bytes], limit: int, subject: str) -> Iterator[b
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise FormatError(subject, f"more than {limit} bytes", "a smaller file")
+            raise FormatError(subject, f"more than {format_size(limit)}", "a smaller file")
         yield piece

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable, output_error
 from lamina.messages.redaction import short_repr
+from lamina.messages.sizes import format_size
 from lamina.system.temporary import PartFile
 from lamina.transports.urls import check_file_name, redact_url, split_url
 
@@ -67,7 +68,7 @@ class FileTransport:
                     if size > limit:
                         if remaining:
                             yield piece[:remaining]  # as `Downloader.stream` does, whose pieces may be smaller
-                        raise FormatError(path, f"more than {limit} bytes", "a smaller file")
+                        raise FormatError(path, f"more than {format_size(limit)}", "a smaller file")
                     yield piece
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(path, "nothing there", "the file") from error

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from lamina.errors import Error, Unavailable, Unreachable
+from lamina.messages.sizes import format_size
 
 NETWORK_HINT = "check the network and the spelling of the host; --offline uses only what is on this machine"
 """The hint for a server that does not answer."""
@@ -153,4 +154,5 @@ class MinimumRate:
             self._size, self._waited = 0, 0.0
         elif self._waited >= self._policy.rate_window:
             rate_window, min_bytes = self._policy.rate_window, self._policy.min_bytes
-            raise TooSlowError(f"{self._size} bytes in {rate_window:g} seconds, which are less than {min_bytes}")
+            got = f"{format_size(self._size)} in {rate_window:g} seconds"
+            raise TooSlowError(f"{got}, which is less than {format_size(min_bytes)}")

@@ -52,7 +52,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x" * 10)
     assert read_document(file, "file", "ten bytes", limit=10) == b"x" * 10
-    with pytest.raises(FormatError, match=r"^file: got more than 9 bytes, expected ten bytes$"):
+    with pytest.raises(FormatError, match=r"^file: got more than 9 B, expected ten bytes$"):
         read_document(file, "file", "ten bytes", limit=9)
 
 
@@ -75,7 +75,7 @@ def test_the_json_of_a_file_is_read_with_one_kind_of_error(tmp_path: Path) -> No
     file = tmp_path / "file"
     file.write_text('{"a": [1]}')
     assert read_json(file, "file", "a list in JSON") == {"a": [1]}
-    with pytest.raises(FormatError, match=r"^file: got more than 9 bytes, expected a list in JSON$"):
+    with pytest.raises(FormatError, match=r"^file: got more than 9 B, expected a list in JSON$"):
         read_json(file, "file", "a list in JSON", limit=9)
     file.write_text("[" * 100_000)
     with pytest.raises(FormatError, match=r"^file: got values nested too deeply, expected a list in JSON$"):

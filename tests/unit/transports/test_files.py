@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lamina.errors import FormatError, NotFound, OutputError, Unavailable
+from lamina.messages.sizes import format_size
 from lamina.transports.files import PIECE, FileTransport
 
 CONTENT = bytes(range(256)) * 3000
@@ -74,7 +75,7 @@ def test_a_file_may_be_absent(cache: FileTransport, name: str) -> None:
 
 def test_a_file_above_its_limit_is_refused(cache: FileTransport) -> None:
     cache.write("a", CONTENT)
-    with pytest.raises(FormatError, match=f"got more than {PIECE} bytes"):
+    with pytest.raises(FormatError, match=f"got more than {format_size(PIECE)}"):
         cache.read("a", PIECE)
     pieces = cache.stream("a", PIECE)
     assert len(next(pieces)) == PIECE

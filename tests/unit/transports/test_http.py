@@ -283,7 +283,7 @@ def test_a_length_above_the_limit_is_refused_at_once() -> None:
 
     with serve(script) as web:
         error = catch_error(FormatError, stream_file, web.url, limit=1 << 20)
-    assert f"got {1 << 40} bytes" in str(error)
+    assert "got more than 1.0 MiB" in str(error)
 
 
 def test_pieces_are_bounded_and_in_order() -> None:
@@ -535,7 +535,7 @@ def test_a_server_that_trickles_is_too_slow(begun: bytes) -> None:
     with raw_server(talk) as url:
         for verb in (read, stream_file):
             error = catch_error(Unavailable, verb, url, rate_window=0.03, attempts=1)
-            assert "in 0.03 seconds, which are less than" in str(error)
+            assert "in 0.03 seconds, which is less than" in str(error)
 
 
 def test_the_time_of_a_slow_reader_does_not_count() -> None:

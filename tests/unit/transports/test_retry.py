@@ -45,7 +45,7 @@ def test_bytes_must_arrive_at_the_minimum_rate() -> None:
         rate.record(50, 4)
         rate.record(50, 4)
     rate.record(99, 9)
-    with pytest.raises(TooSlowError, match=r"^99 bytes in 10 seconds, which are less than 100$"):
+    with pytest.raises(TooSlowError, match=r"^99 B in 10 seconds, which is less than 100 B$"):
         rate.record(0, 1)
 
 

@@ -144,7 +144,7 @@ def test_an_object_above_its_limit_is_refused(moto: str, keys: None) -> None:
     bucket.write("large", b"12345")
     for work in (lambda: bucket.read("large", 4), lambda: next(bucket.stream("large", 4))):
         error = catch_error(FormatError, work)
-        assert re.fullmatch(r"s3://cache/prefix/large: got .*bytes, expected (at most 4|a smaller file)", str(error))
+        assert re.fullmatch(r"s3://cache/prefix/large: got more than 4 B, expected a smaller file", str(error))
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a//b", "/a", "a/", "a\0"])
@@ -292,7 +292,7 @@ def test_a_server_that_trickles_is_too_slow(keys: None) -> None:
     policy = RetryPolicy(connect_timeout=1, read_timeout=1, rate_window=0.03, attempts=1)
     with serve_s3(script) as server:
         error = catch_error(Unavailable, lambda: transport_to(server, policy=policy).read("x", 5000))
-    assert "in 0.03 seconds, which are less than" in str(error)
+    assert "in 0.03 seconds, which is less than" in str(error)
 
 
 def test_a_silent_server_is_a_timeout(keys: None) -> None:

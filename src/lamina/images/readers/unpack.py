@@ -22,6 +22,7 @@ from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, InputError, OutputError
+from lamina.messages.sizes import format_size
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
 
@@ -139,7 +140,7 @@ class Unpacker:
         )
         if self._written > limit:
             raise FormatError(
-                got=f"more than {limit} bytes when decompressed",
+                got=f"more than {format_size(limit)} when decompressed",
                 expected=f"at most {limit}: a decompression bomb, or a large image",
                 hint="allow a larger image with --max-unpacked-size",
             )

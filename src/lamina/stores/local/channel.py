@@ -25,6 +25,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, NotFound, Unavailable, error_context
 from lamina.formats import channel_index
 from lamina.messages.redaction import short_repr
+from lamina.messages.sizes import format_size
 from lamina.stores.store import Store
 from lamina.stores.transport import Transport
 from lamina.system.documents import read_document
@@ -170,7 +171,7 @@ def _decompress(data: bytes) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > _MAX_TEXT:
-            raise FormatError(got=f"more than {_MAX_TEXT} bytes of text", expected="a list of store paths")
+            raise FormatError(got=f"more than {format_size(_MAX_TEXT)} of text", expected="a list of store paths")
     return b"".join(pieces)
 
 

@@ -700,7 +700,7 @@ def test_a_decompression_bomb_is_not_unpacked(
     big = tar({"zeros": bytes(5 << 20)})
     (tmp_path / "bomb").write_bytes(compress(big))
     with pytest.raises(
-        FormatError, match=r"bomb: got more than \d+ bytes when decompressed, .*: a decompression bomb"
+        FormatError, match=r"bomb: got more than \S+ MiB when decompressed, .*: a decompression bomb"
     ) as caught:
         open_images(tmp_path / "bomb")
     assert "--max-unpacked-size" in caught.value.hint
@@ -735,7 +735,7 @@ def test_a_given_limit_is_absolute(tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(data)
     size = len(skopeo())
     assert open_images(tmp_path / "image", size)
-    with pytest.raises(FormatError, match=rf"got more than {size - 1} bytes when decompressed"):
+    with pytest.raises(FormatError, match=r"got more than [0-9.]+ KiB when decompressed"):
         open_images(tmp_path / "image", size - 1)
 
 

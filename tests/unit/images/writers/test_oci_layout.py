@@ -300,7 +300,7 @@ def test_an_index_that_is_too_long_is_refused_as_such(store: FakeStore, tmp_path
     (tmp_path / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     with (tmp_path / "layout" / "index.json").open("wb") as index:
         index.truncate((20 << 20) + 1)
-    with pytest.raises(FormatError, match=r"index\.json: got more than 20971520 bytes, expected"):
+    with pytest.raises(FormatError, match=r"index\.json: got more than 20\.0 MiB, expected"):
         write_layout(draft(store), tmp_path / "layout")
 
 

@@ -354,11 +354,11 @@ def test_a_file_that_is_not_a_list_is_named_in_the_error(tmp_path: Path, network
 def test_a_list_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / LIST).write_bytes(XZ)
     monkeypatch.setattr("lamina.stores.local.channel._MAX_TEXT", len(TEXT) - 1)
-    with pytest.raises(FormatError, match="bytes of text"):
+    with pytest.raises(FormatError, match=" B of text"):
         open_list(str(tmp_path / LIST))
     monkeypatch.setattr("lamina.stores.local.channel._MAX_BYTES", len(XZ) - 1)
     for where in (str(tmp_path / LIST), f"file://{tmp_path}"):
-        with pytest.raises(FormatError, match=f"{len(XZ) - 1} bytes"):
+        with pytest.raises(FormatError, match=f"more than {len(XZ) - 1} B"):
             open_list(where, open_transport)
 
 
