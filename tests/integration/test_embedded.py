@@ -86,7 +86,7 @@ def _make_content_addressed(nix: Nix, sample: Sample) -> dict[str, str]:
 
 
 def test_a_content_addressed_closure_keeps_its_names(nix: Nix, sample: Sample, tmp_path: Path) -> None:
-    """Paths are added references first; the references and the name of each are computed from its content alone."""
+    """Paths are added references first; the references and the name of each are computed only from its content."""
     rewrites = _make_content_addressed(nix, sample)
     ours: set[str] = set()
     misnamed = _find_misnamed(nix, sample)

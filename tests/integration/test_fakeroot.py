@@ -130,7 +130,7 @@ def test_with_chroot_the_store_is_visible_and_the_machine_stays_unchanged(small:
     before = {name for name in os.listdir("/nix/store") if not name.startswith(".")}
     look = f"cd /nix/store; for name in {' '.join(sorted(before))}; do [ -e $name -o -L $name ] || echo $name; done"
     missing = {*run_and_print(look, chroot=True).splitlines()}
-    # Nix and other tests add and remove paths meanwhile, so a path counts only if it was there all the time.
+    # Nix and other tests add and remove paths at the same time, so a path counts only if it was there before and after.
     after = {*os.listdir("/nix/store")}
     assert lasting <= before & after
     assert not missing & after

@@ -353,7 +353,7 @@ def test_a_stopped_session_ends_within_its_time_limit(builder: Builder) -> None:
 
 @builders(*ISOLATED)
 def test_with_chroot_visible_folders_of_the_machine_cannot_be_written_to(builder: Builder) -> None:
-    """Submounts too: /dev/shm, /dev/pts and what lies below /proc are mounts of their own."""
+    """This includes submounts: /dev/shm, /dev/pts and some folders below /proc are separate mounts."""
     tools.require("fakeroot", "proot")
     output = builder.output(
         """
@@ -369,7 +369,7 @@ def test_with_chroot_visible_folders_of_the_machine_cannot_be_written_to(builder
 
 
 EXTRA = "echo x > made; mkdir closed; echo x > closed/inner; chmod 4711 made; chmod 700 ."
-# Every way to set an extended attribute makes fakeroot remember the file's owner, not setcap's alone.
+# Every way to set an extended attribute makes fakeroot record the file's owner, not only setcap.
 FAKE = """
 cp /bin/true program; setcap cap_net_raw+ep program
 cp /bin/true given; chown 12:34 given; setcap cap_net_raw+ep given

@@ -132,7 +132,7 @@ def start_server(
     is_ready: Callable[[], bool],
     seconds: float = 60,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server for the block, once it answers; raise ToolError with the end of its log if it never does.
+    """Start a server, and run the block once it answers; raise ToolError with the end of its log if it never answers.
 
     The command must remain one process (a wrapper has to exec), so that its pid is that of the server.
     """

@@ -130,7 +130,7 @@ def test_a_plan_is_a_partition_within_its_budget(
     extra: int,
     data: st.DataObject,
 ) -> None:
-    """A plan is a partition of the closure within its budget that depends on the graph alone."""
+    """A plan is a partition of the closure within its budget, and depends only on the graph."""
     infos, ignored = given
     max_layers = base + 1 + extra
 

@@ -55,7 +55,7 @@ def test_the_python_of_the_readme_runs(block: str, machine: Path) -> None:
 
 
 def test_the_main_job_of_the_readme_runs(machine: Path) -> None:
-    """It uses names of `lamina` alone."""
+    """It uses only names of `lamina`."""
     (block,) = [block for block in _blocks("python") if "Closure" in block]
     names: dict[str, Any] = {}
     exec(compile(block, "README.md", "exec"), names)
@@ -92,7 +92,7 @@ def _tables(text: str, head: str) -> list[list[list[str]]]:
 
 
 def _list_messages(page: str) -> list[str]:
-    """Return the messages in the first column of the tables of what you see."""
+    """Return the messages in the first column of the tables with the heading "what you see"."""
     cells = [row[0] for table in _tables(page, "you see") for row in table]
     return [message for cell in cells for message in re.findall("`([^`]+)`", cell)]
 

@@ -1,4 +1,4 @@
-"""The programs of ``examples/`` run as their first lines say, and use public names alone."""
+"""The programs of ``examples/`` run as their first lines say, and use only public names."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""The targets of the fuzzer: each accepts its seeds and inputs close to them, and can fail."""
+"""The targets of the fuzzer: each accepts its seeds and similar inputs, and reports faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sdist holds the sources and a manual page for each command, which is made when the sdist is."""
+"""The sdist contains the sources and a manual page for each command, which is made together with the sdist."""
 
 import subprocess
 import sys

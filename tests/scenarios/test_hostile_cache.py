@@ -1,4 +1,4 @@
-"""Each fault of a hostile or broken binary cache ends in an error of its own and in no image.
+"""Each fault of a hostile or broken binary cache causes a specific error, and no image is written.
 
 The embedded store stays as it was before the run.
 """

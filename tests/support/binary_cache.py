@@ -1,6 +1,6 @@
 """Binary caches for tests, and HTTP servers for them: correct ones, and ones with a single fault.
 
-Invariant: a cache contains what Nix would have written, unless a test changes it. A server records every request, and
+A cache contains the files that Nix would have written, unless a test changes it. A server records every request, and
 misbehaves only where one of its scripts does.
 """
 
@@ -353,7 +353,7 @@ def send_forever(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
 
 
 def send_slowly(length: int = 1 << 20, every: float = 0.02) -> Script:
-    """Make a script that sends one byte ``every`` so many seconds."""
+    """Make a script that sends one byte every ``every`` seconds."""
 
     def script(asked: CacheRequest) -> None:
         asked.begin(length=length)

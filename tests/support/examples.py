@@ -1,4 +1,4 @@
-"""How much is tried in the inner loop, ``-m "not integration"``, and in a thorough run.
+"""The number of examples in the inner loop, ``-m "not integration"``, and in a thorough run.
 
 A test states the number of random examples for a thorough run; the inner loop tries a fifth of them. Of the cases that
 differ little, the inner loop takes the first.

@@ -1,6 +1,6 @@
 """Constructors of values for tests: store paths, closures, trees, a store in memory, and random ones of each.
 
-Invariant: the same arguments give the same values on every machine.
+The same arguments give the same values on every machine.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """A Nix store for tests, on disk and with a real database, and ways to run lamina on it.
 
-Invariant: the database matches the files on disk, unless a test changes either.
+The database matches the files on disk, unless a test changes either.
 
 The tables are those of schema 10, as far as a program reads them (Nix source, libstore, schema.sql).
 """

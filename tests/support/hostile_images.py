@@ -1,6 +1,6 @@
 """Hostile image files: every format, with random faults in one or several places and matching digests around them.
 
-Invariant: the same seed gives the same bytes.
+The same seed gives the same bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Image files as other tools write them, as bytes: docker-archives, OCI layouts, and tars for their layers.
 
-Invariant: the same arguments give the same bytes, and lamina writes none of them.
+The same arguments give the same bytes, and lamina writes none of them.
 """
 
 import gzip

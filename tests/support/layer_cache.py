@@ -74,7 +74,7 @@ class Fact:
 
 
 def facts(count: int, name: str = "fact") -> list[Fact]:
-    """Return this many facts of different names."""
+    """Return ``count`` facts with different names."""
     return [Fact(f"{name}-{number}") for number in range(count)]
 
 

@@ -1,6 +1,6 @@
 """Images as nixpkgs plans them: for each a ``conf.json``, and the store that it refers to.
 
-Invariant: nothing depends on the machine, so a recorded image ID stays valid.
+Nothing depends on the machine, so a recorded image ID stays valid.
 
     python -m tests.support.nixpkgs_confs
 

@@ -1,4 +1,4 @@
-"""A stdout that says it is a terminal, of a width that the test chooses."""
+"""A stdout that claims to be a terminal, with a width that the test chooses."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.support.fake_nix_store import run
 
 
 class Terminal(io.TextIOWrapper):
-    """A text stream that is a terminal to those who ask."""
+    """A text stream whose ``isatty`` returns True."""
 
     def isatty(self) -> bool:
         return True

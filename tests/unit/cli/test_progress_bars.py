@@ -21,7 +21,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal(io.StringIO):
-    """A file that says that it is a terminal."""
+    """A file whose ``isatty`` returns True."""
 
     def isatty(self) -> bool:
         return True

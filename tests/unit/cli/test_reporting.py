@@ -18,7 +18,7 @@ DIFF_ID, BLOB = Digest(bytes([1] * 32)), Digest(bytes([2] * 32))
 
 
 def make_result(file: str | None, *, written: int = 3) -> BuildResult:
-    """Return an image of 100 layers of 9 MiB, compressed to 2 MiB, of which ``written`` were not there."""
+    """Return an image of 100 layers of 9 MiB, compressed to 2 MiB, of which ``written`` were written."""
     return BuildResult(
         Digest(bytes.fromhex("3f2ab01c94de" + "00" * 26)),
         ImageReference("hello", "1.4"),

@@ -319,7 +319,7 @@ UNSUPPORTED_FILES = (
 
 @pytest.mark.parametrize("file", UNSUPPORTED_FILES.split())
 def test_a_suffix_of_an_unsupported_format_is_invalid(file: str) -> None:
-    """Otherwise the file would not be what its name says."""
+    """Otherwise the name of the file would be wrong."""
     with pytest.raises(
         InvalidArgument, match=r"^output: got '.*', a name that ends in \.\w+, expected \.tar, or one of"
     ) as caught:

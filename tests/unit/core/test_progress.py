@@ -1,4 +1,4 @@
-"""What displays are told about work."""
+"""The calls that a display receives about work."""
 
 from tests.support.factories import path
 

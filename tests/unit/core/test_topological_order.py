@@ -1,4 +1,4 @@
-"""The topological order of a graph, and what a cycle leaves of it."""
+"""The topological order of a graph, and the nodes that remain if there is a cycle."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The fast parser of archives gives the entries of the other one, or refuses."""
+"""The fast parser of archives returns the same entries as `nar.parse`, or refuses the archive."""
 
 import pytest
 from tests.support.factories import File, Item, Link, nodes, packed_bytes

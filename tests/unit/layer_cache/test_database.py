@@ -1,4 +1,4 @@
-"""The file of the layer cache: no state of it does more than warn."""
+"""The file of the layer cache: whatever its state, at most a warning is printed."""
 
 import contextlib
 import fcntl
@@ -286,7 +286,7 @@ def test_a_layer_cache_of_an_older_lamina_is_replaced_with_its_log(file: Path) -
 
 @pytest.mark.parametrize("name", ["passwd", "notes.txt", "Makefile"])
 def test_a_text_file_is_left_as_it_is(tmp_path: Path, name: str) -> None:
-    """A mistyped file name must not destroy that file."""
+    """A file that is named by mistake must not be destroyed."""
     file = tmp_path / name
     file.write_text("root:x:0:0\n" * 50)
     before = read_folder(tmp_path)

@@ -1,4 +1,4 @@
-"""The graph of a layering pipeline: its order, its parts and what they are called."""
+"""The graph of a layering pipeline: its order, its parts and their names."""
 
 from collections.abc import Iterable
 

@@ -236,7 +236,7 @@ def _fixed_texts(tree: ast.AST) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_message_of_lamina_is_taken_for_a_secret(file: Path) -> None:
     """``http://HOST:PORT`` looks like a user and a password that was cut off, so messages say a number for a port."""
-    if file.name == "redaction.py":  # its patterns look like what they find
+    if file.name == "redaction.py":  # its patterns look like secrets themselves
         return
     for line, text in _fixed_texts(ast.parse(file.read_text("utf-8"))):
         if " " in text:

@@ -1,4 +1,4 @@
-"""The customisation layer's bytes are GNU tar's, of a folder that holds the same tree."""
+"""The bytes of the customisation layer are those that GNU tar makes from a folder with the same tree."""
 
 from __future__ import annotations
 

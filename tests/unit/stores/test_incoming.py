@@ -1,4 +1,4 @@
-"""Files that are written into a store: in their place completely, or not at all."""
+"""Files that are written into a store appear there completely or not at all."""
 
 import hashlib
 from pathlib import Path

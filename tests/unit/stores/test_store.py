@@ -1,4 +1,4 @@
-"""The base class of stores: what a store can do that has only two methods, and what a caller may override."""
+"""The base class of stores: the capabilities of a store with only two methods, and the methods that it may override."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path

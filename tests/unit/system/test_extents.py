@@ -1,4 +1,4 @@
-"""Extents of files: the bytes, and an error if the file is another one than that which was listed."""
+"""Extents of files: the bytes, and an error if the file is not the one that was listed."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Writing through a descriptor: all bytes, in order, however little the system takes at a time."""
+"""Writing through a descriptor: all bytes are written in order, even if the system accepts only a few at a time."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Secret keys in files: readable for their owner alone, and never written over or shown."""
+"""Secret keys in files: only their owner can read them, and they are never overwritten or shown."""
 
 from pathlib import Path
 

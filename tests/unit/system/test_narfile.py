@@ -1,4 +1,4 @@
-"""NARs in files: their entries, their nodes, and files that are none."""
+"""NARs in files: their entries, their nodes, and files that are not NARs."""
 
 import os
 from pathlib import Path

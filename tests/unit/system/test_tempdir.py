@@ -1,4 +1,4 @@
-"""A temporary folder: where it is made, and that it is removed whatever is in it."""
+"""A temporary folder: where it is created, and that it is removed with any content."""
 
 import gc
 import os

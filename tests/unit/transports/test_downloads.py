@@ -1,4 +1,4 @@
-"""Downloads that are cut, resumed, changed meanwhile or too long."""
+"""Downloads that are cut, resumed or too long, or whose file changes."""
 
 import io
 from collections.abc import Callable, Iterator

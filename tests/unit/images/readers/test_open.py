@@ -723,7 +723,7 @@ def test_all_layers_together_have_one_limit(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_image_that_compresses_well_is_not_a_bomb(tmp_path: Path) -> None:
-    """100 MiB of zeros are 100 MiB of a good image, and holes where they are unpacked."""
+    """100 MiB of zeros are valid in an image, and become holes in the unpacked file."""
     big = tar({"zeros": bytes(100 << 20)})
     (found,) = read_images(tmp_path, zstd(docker_archive({"l.tar": zstd(big)}, config=json.loads(config([big])))))
     assert found.layers[0].tar.length == len(big)

@@ -170,7 +170,7 @@ def test_an_image_replaces_only_the_image_of_the_same_name(store: FakeStore, tmp
 
 
 def test_a_tag_is_that_of_the_image_written_last(store: FakeStore, tmp_path: Path) -> None:
-    """skopeo and podman go by this annotation alone, and take the first entry that has it."""
+    """skopeo and podman select an image only by this annotation, and take the first entry that has it."""
     folder = tmp_path / "layout"
 
     def refs() -> dict[str, str]:

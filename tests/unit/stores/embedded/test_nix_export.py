@@ -1,4 +1,4 @@
-"""``lamina store export`` and ``import``: round trips, and streams that break off."""
+"""``lamina store export`` and ``import``: round trips, and streams that end early."""
 
 from __future__ import annotations
 
