@@ -1,5 +1,6 @@
 """Tests of the worker pool: results, errors, lost processes, and that no process is left."""
 
+import io
 import os
 import signal
 import subprocess
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 from tests.support.processes import has_ended, wait_until
 
+from lamina.compression.compressors import NO_LAYER_COMPRESSION
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.layers import worker_tasks
 from lamina.layers.worker_tasks import RunTask
 from lamina.layers.workers import WorkerPool
-from lamina.system.transfer import hash_pieces
+from lamina.system.transfer import OnBytes, hash_pieces
 from lamina.system.walk import list_tree
 
 
@@ -164,3 +166,61 @@ def test_an_interrupt_at_any_line_ends_the_pool() -> None:
     ran = subprocess.run([sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 100
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Extent:
+    """A file that takes a worker several reports to write."""
+    file = tmp_path / "large"
+    with file.open("wb") as opened:
+        opened.truncate(400 << 20)
+    return Extent.whole(os.fsencode(file), 400 << 20, file.stat().st_mtime_ns)
+
+
+def write_blob(extent: Extent, folder: Path, on_bytes: OnBytes) -> Callable[[RunTask], Any]:
+    part = folder / "part"
+    part.touch()
+    task = worker_tasks.blob_task(extent, os.fsencode(part), NO_LAYER_COMPRESSION, 1)
+    return lambda run_task: run_task(task, on_bytes)
+
+
+@pytest.mark.integration
+def test_a_worker_reports_the_bytes_that_it_has_written_so_far(large: Extent, tmp_path: Path) -> None:
+    reports: list[int] = []
+    with WorkerPool(1) as pool:
+        _, (_, size) = pool.submit(write_blob(large, tmp_path, reports.append), (0, 0)).result()
+    assert size == large.length
+    assert reports
+    assert all(count > 0 for count in reports)
+    assert sum(reports) <= large.length
+
+
+def test_a_display_that_fails_ends_the_task_and_its_worker(large: Extent, tmp_path: Path, tree: Path) -> None:
+    """The worker's other replies would otherwise count as those to the next task."""
+
+    def fail(count: int) -> None:
+        raise ValueError("the display failed")
+
+    with WorkerPool(1) as pool:
+        failed = pool.submit(write_blob(large, tmp_path, fail), (0, 0))
+        listed = pool.submit(list_job(tree), (1, 0))
+        with pytest.raises(InterruptedError):
+            listed.result()
+        with pytest.raises(ValueError, match="the display failed"):
+            failed.result()
+    assert running_pids(pool) == []
+
+
+def test_bytes_are_added_up_between_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("lamina.layers.worker_tasks.time.monotonic", lambda: now)
+    replies = io.BytesIO()
+    report = worker_tasks._BytesReporter(replies)
+    for size in (10, 20):
+        report(size)
+    now = 1.0
+    report(30)
+    report(40)
+    replies.seek(0)
+    assert worker_tasks.receive(replies) == (worker_tasks.BYTES, 60)
+    assert replies.read() == b""
