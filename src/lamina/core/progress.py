@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lamina.core.names import StorePath
+from lamina.messages.redaction import short_repr
 
 PACKED: str = "packed"
 """The bytes were made from files on this machine."""
@@ -93,7 +94,7 @@ class ProgressItem:
         return self.subject.name
 
     def __repr__(self) -> str:
-        return f"ProgressItem({self.number}, {self.size}, {self.name!r})"
+        return f"ProgressItem({self.number}, {self.size}, {short_repr(self.name)})"
 
 
 @dataclass(frozen=True, slots=True)
