@@ -9,7 +9,7 @@ The objects are named tuples, because making a dataclass takes half a millisecon
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import click
@@ -81,13 +81,25 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
         section=flag.section,
         completion=flag.completion,
         metavar=flag.metavar,
-        type=flag.value_type if isinstance(flag.value_type, type) else click.Choice(flag.value_type),
+        type=flag.value_type if isinstance(flag.value_type, type) else _Choice(flag.value_type, flag.old_values),
         is_flag=flag.value_type is bool,
         default=flag.default,
         multiple=flag.is_repeatable,
         hidden=flag.is_hidden,
         help=flag.help,
     )
+
+
+class _Choice(click.Choice[str]):
+    """One of several strings, or an old string that means one of them, which the help leaves out."""
+
+    def __init__(self, choices: Sequence[str], old_values: Mapping[str, str]) -> None:
+        super().__init__(choices)
+        self._old_values = old_values
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the string that ``value`` means; click reports any other value."""
+        return super().convert(self._old_values.get(value, value), param, ctx)
 
 
 class ReportOptions(NamedTuple):
@@ -99,7 +111,8 @@ class ReportOptions(NamedTuple):
             "How progress is shown on stderr: auto (bars on a terminal outside CI, else lines), bars, lines (one for "
             "each layer), or nix (the lines of nixpkgs' dockerTools).  [default: auto]",
             "auto|bars|lines|nix",
-            value_type=("auto", "bars", "lines", "nix", "plain"),
+            value_type=("auto", "bars", "lines", "nix"),
+            old_values={"plain": "lines"},
             default="auto",
         ),
     ] = "auto"
@@ -124,8 +137,8 @@ class ReportOptions(NamedTuple):
         Bars are drawn on a terminal that can move its cursor; in CI, whose log keeps every frame, only if the user asks
         for them.
         """
-        if self.progress in ("lines", "nix", "plain"):
-            return "nix" if self.progress == "nix" else "lines"
+        if self.progress in ("lines", "nix"):
+            return self.progress
         is_wanted = self.progress == "bars" or os.environ.get("CI", "").lower() in ("", "0", "false")
         is_possible = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
         return "bars" if is_wanted and is_possible else "lines"

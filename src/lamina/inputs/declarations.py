@@ -5,6 +5,7 @@ command line read the declaration. The help of every command needs it, so this m
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Flag(NamedTuple):
         section: the section of the help; empty for that of its argument.
         phase: the first phase that uses it; None for that of its argument.
         short: a second name of one letter, such as ``-q``.
+        old_values: old strings that still mean one of those to choose from.
         convert: takes the value of the flag, and returns the value of the argument.
 
     """
@@ -64,6 +66,7 @@ class Flag(NamedTuple):
     section: Section = ""
     phase: Phase | None = None
     short: str = ""
+    old_values: Mapping[str, str] = MappingProxyType({})
 
     @property
     def parameter(self) -> str:
