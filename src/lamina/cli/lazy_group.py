@@ -96,7 +96,7 @@ class LazyGroup(CommandGroup):
         self._package = package
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the command ``cmd_name``; return None if there is none of that name."""
+        """Import and return the command ``cmd_name``; return None if no command has that name."""
         if cmd_name not in self.summaries:
             return None
         module = importlib.import_module(f"{self._package}.{cmd_name}{'_' * keyword.iskeyword(cmd_name)}")

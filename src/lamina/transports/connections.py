@@ -205,7 +205,7 @@ def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
 def credentials_error(subject: str, status: int) -> Unavailable:
     """Return the error for a ``status`` that requires other credentials."""
     sender = "the proxy" if status == 407 else "the server"
-    return Unavailable(subject, f"HTTP {status} from {sender}", "to be let in", hint=_NETRC_HINT)
+    return Unavailable(subject, f"HTTP {status} from {sender}", "accepted credentials", hint=_NETRC_HINT)
 
 
 def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> NoReturn:

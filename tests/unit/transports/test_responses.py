@@ -41,7 +41,7 @@ def test_a_status_is_absent_transient_or_final(status: int, absent: bool, transi
 def test_a_403_that_asks_for_credentials_is_not_absent() -> None:
     found = respond(403, WWW_Authenticate="Basic")
     assert not found.is_absent
-    with pytest.raises(Unavailable, match="expected to be let in"):
+    with pytest.raises(Unavailable, match="expected accepted credentials"):
         found.raise_for_status()
 
 
