@@ -159,7 +159,7 @@ class RegistryError(Error):
 
 
 class AuthError(Error):
-    """A registry, or its token server, refused the credentials or wants some (401, 403)."""
+    """A registry, or its token server, refused the credentials or wants some (401, 403), or a helper gave none."""
 
     exit_code = 8
 

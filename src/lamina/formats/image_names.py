@@ -14,7 +14,7 @@ from lamina.errors import InvalidArgument
 HUB, _OFFICIAL = "docker.io", "library"
 LATEST = "latest"
 # Other names of the docker hub: that of its first index, and the host that answers requests.
-_HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
+HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
 # Enough for a repository of 255 characters, a registry, and a tag of 128 characters.
 _MAX_NAME_LENGTH = 1024
 
@@ -34,7 +34,7 @@ def split_host(name: str) -> tuple[str, str]:
     host, slash, rest = name.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost" or host != host.lower()):
         host, rest = HUB, name
-    if host == HUB or host in _HUB_ALIASES:
+    if host == HUB or host in HUB_ALIASES:
         host = HUB
         rest = rest if "/" in rest else f"{_OFFICIAL}/{rest}"
     return host, rest
