@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.support.credentials import ANSWER, encode_auth, write_helper
 
-from lamina.errors import AuthError, FormatError, InputError
+from lamina.cli.failures import Failure
+from lamina.errors import AuthError, Error, FormatError, InputError
 from lamina.registry.credential_places import CredentialFile, CredentialPlaces
 from lamina.registry.credential_search import CredentialSearch
 from lamina.registry.credentials import Credentials
@@ -115,6 +116,40 @@ def test_a_broken_file_is_an_error_that_says_what_helps(places: CredentialPlaces
     with pytest.raises(FormatError, match=f"^{places.files[1].path}: got Expecting value: line 1 column 11") as caught:
         CredentialSearch(places).find(NAME)
     assert caught.value.hint == "correct it, or move it away and run docker login ghcr.io"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"auths": {"ghcr.io": {"auth": "hunter2"}',
+        '{"auths": {"ghcr.io": {"auth": "hunter2"}}}',
+        '{"auths": {"ghcr.io": {"auth": "aHVudGVyMg=="}}}',
+        '{"auths": {"ghcr.io": {"identitytoken": ["hunter2"]}}}',
+        '{"credHelpers": {"ghcr.io": "missing"}, "auths": {"ghcr.io": {"password": "hunter2"}}}',
+        '{"credHelpers": {"ghcr.io": "failing"}}',
+        '{"credHelpers": {"ghcr.io": "talking"}}',
+        '{"credsStore": "failing:hunter2@x"}',
+    ],
+)
+@pytest.mark.parametrize("as_variable", [False, True])
+def test_no_report_of_an_error_has_a_secret(
+    document: str, as_variable: bool, places: CredentialPlaces, tmp_path: Path
+) -> None:
+    """Neither as lines, nor as JSON, nor with the traceback of --debug."""
+    write_helper(tmp_path, "failing", f"echo '{ANSWER}'; echo 'token=hunter2' >&2; exit 1")
+    write_helper(tmp_path, "talking", "echo hunter2")
+    if as_variable:
+        places = CredentialPlaces(places.files, document, places.search_path)
+    else:
+        Path(places.files[1].path).write_text(document)
+    search = CredentialSearch(places)
+    with pytest.raises(Error) as caught:
+        search.find(NAME)
+    report = Failure.of(caught.value, debug=True).to_json()
+    assert "Traceback" in report
+    assert "hunter2" not in report
+    assert "aHVudGVyMg" not in report
+    assert "hunter2" not in f"{search!r} {places!r}"
 
 
 def test_a_folder_in_place_of_the_file_is_an_error(places: CredentialPlaces) -> None:
