@@ -24,11 +24,14 @@ _REFRESHES_PER_SECOND = 10
 _RATE_WINDOW = 5.0
 _MIN_RATE_WINDOW = 0.5
 _MAX_ROWS = 8
-_MIN_BAR_WIDTH, _MAX_BAR_WIDTH = 10, 40
+# Titles of work on store paths are long, so that its bar may be shorter.
+_MIN_BAR_WIDTH, _MIN_BAR_WIDTH_FOR_PATHS, _MAX_BAR_WIDTH = 10, 6, 40
 _MIN_TITLE_WIDTH, _MAX_TITLE_WIDTH = 28, 40
 _GAP = 2
-# The facts beside the bar, by their position: percentage, time left, rate, sizes, number of items.
+# The facts beside the bar by position, the most important first. For layers: percentage, time left, rate, sizes, number
+# of items. For store paths the sizes come second, because how much is to be fetched is not known before.
 _IMPORTANCE = (0, 3, 2, 1, 4)
+_IMPORTANCE_FOR_PATHS = (0, 1, 3, 2, 4)
 
 
 class ProgressBars(Progress):
@@ -98,9 +101,10 @@ class ProgressBars(Progress):
 
     def _render_total(self, width: int) -> RenderableType:
         title = escape_controls(self._work.title)
-        facts = self._describe(width - min(len(title), _MIN_TITLE_WIDTH) - _MIN_BAR_WIDTH - _GAP)
+        min_bar_width = _MIN_BAR_WIDTH_FOR_PATHS if self._work.unit == "path" else _MIN_BAR_WIDTH
+        facts = self._describe(width - min(len(title), _MIN_TITLE_WIDTH) - min_bar_width - _GAP)
         free = width - sum(len(fact) + _GAP for fact in facts) - _GAP
-        title_width = min(len(title), _MAX_TITLE_WIDTH, max(_MIN_TITLE_WIDTH, free - _MIN_BAR_WIDTH))
+        title_width = min(len(title), _MAX_TITLE_WIDTH, max(_MIN_TITLE_WIDTH, free - min_bar_width))
         bar_width = max(1, min(_MAX_BAR_WIDTH, free - title_width))
         grid = Table.grid(padding=(0, _GAP, 0, 0))
         grid.add_column(width=title_width, no_wrap=True, overflow="ellipsis")
@@ -132,11 +136,10 @@ class ProgressBars(Progress):
             f"{self._finished:>{len(str(total))}}/{total} {self._work.unit}s" if self._work.unit != "file" else "",
         ]
         shown = set()
-        for number in _IMPORTANCE:
-            width -= len(facts[number]) + _GAP
-            if width < 0:
-                break
-            shown.add(number)
+        for number in _IMPORTANCE_FOR_PATHS if self._work.unit == "path" else _IMPORTANCE:
+            if len(facts[number]) + _GAP <= width:
+                width -= len(facts[number]) + _GAP
+                shown.add(number)
         return [fact for number, fact in enumerate(facts) if fact and number in shown]
 
     def _measure_rate(self) -> float:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from rich.console import Console
-from tests.support.factories import MemoryStore, infos
+from tests.support.factories import MemoryStore, infos, path
 
 from lamina.cli.progress_bars import ProgressBars
 from lamina.core.progress import FileProgress, Work
@@ -185,3 +185,28 @@ def test_work_of_unknown_size_has_no_percentage(monkeypatch: pytest.MonkeyPatch)
     (line,) = draw(bars, 80)
     assert line.startswith("Importing stdin  ━")
     assert line.endswith("  5.0 MiB")
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (60, r"Fetching 5 of 9 store paths  ━+[╸╺]?━*   25%"),
+        (80, r"Fetching 5 of 9 store paths  ━+[╸╺]?━*   25%  12\.5 MiB of 50\.0 MiB"),
+        (120, r"Fetching 5 of 9 store paths  ━+[╸╺]?━*   25%  12\.5 MiB of 50\.0 MiB +0/5 paths"),
+    ],
+)
+def test_the_total_of_what_is_fetched_is_shown_before_the_rate(
+    monkeypatch: pytest.MonkeyPatch, width: int, shown: str
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    bars = ProgressBars(Terminal())
+    fetched = Work.of_paths("Fetching 5 of 9 store paths", [(path(name), 10 * MIB) for name in "ABCDE"])
+    bars.begin(fetched)
+    bars.stop()
+    for item in fetched.items[:2]:
+        bars.start(item)
+    bars.advance(fetched.items[0], 10 * MIB)
+    bars.advance(fetched.items[1], 5 * MIB // 2)
+    total, *items = draw(bars, width)
+    assert re.fullmatch(shown, total), total
+    assert [line.split()[0] for line in items] == ["A", "B"]
