@@ -7,6 +7,7 @@ from lamina.api.cache_folder import PruneResult as PruneResult
 from lamina.api.cache_folder import clean_cache as clean_cache
 from lamina.api.cache_folder import describe_layer_cache as describe_layer_cache
 from lamina.api.cache_folder import prune_layer_cache as prune_layer_cache
+from lamina.api.diff import diff as diff
 from lamina.api.docker_tools import stream_conf as stream_conf
 from lamina.api.images import Stream as Stream
 from lamina.api.images import export_image as export_image
@@ -69,6 +70,12 @@ from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo
 from lamina.formats.platform import Platform as Platform
 from lamina.formats.tar import Owner as Owner
+from lamina.images.config_changes import ConfigChange as ConfigChange
+from lamina.images.diff import BlobTotal as BlobTotal
+from lamina.images.diff import DiffImage as DiffImage
+from lamina.images.diff import DiffResult as DiffResult
+from lamina.images.diff import LayerChange as LayerChange
+from lamina.images.diff import PackageChange as PackageChange
 from lamina.images.image import BuildResult as BuildResult
 from lamina.images.image import Draft as Draft
 from lamina.images.image import Image as Image

@@ -83,6 +83,7 @@ MISTAKES = {
     ],
     "plan": [words for words in _IMAGES if "{motd}" not in words],
     "inspect": _IMAGE_FILES,
+    "diff": [words.replace(" ", " {image} ", 1) if " " in words else f"{words} {{image}}" for words in _IMAGE_FILES],
     "merge": [*(f"{words} -o x.tar" for words in _IMAGE_FILES), *(f"{{image}} {words}" for words in _OUTPUTS), "-o x"],
     "export": [*(f"{words} -o x.tar" for words in _IMAGE_FILES), *(f"{{image}} {words}" for words in _OUTPUTS)],
     "layout prune": ["none", "{empty}", "{image} --keep x", "none --keep-last x", "{empty} --keep none"],

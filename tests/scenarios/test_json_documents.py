@@ -25,6 +25,7 @@ RUNS = {
     "plan": [ROOT, "--store", "store", "--max-layers", "3"],
     "script": [ROOT, "--store", "store", "-o", "script"],
     "inspect": ["image.tar"],
+    "diff": ["image.tar", "layout#hello:1"],
     "merge": ["image.tar", "-o", "merged.tar"],
     "export": ["image.tar", "-o", "root.tar"],
     "layout prune": ["layout", "--keep-last", "1"],

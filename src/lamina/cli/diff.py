@@ -1,0 +1,141 @@
+"""``lamina diff``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import lamina
+from lamina.cli.command import option, verb
+from lamina.cli.documents.diff import dump_diff
+from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
+from lamina.cli.output import print_stdout
+from lamina.cli.reporting import format_count, open_bars, print_json, warn
+from lamina.cli.tables import Column, print_fields, print_table
+from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
+from lamina.images.package_changes import describe_versions
+from lamina.messages.sizes import format_size
+
+if TYPE_CHECKING:
+    from lamina.images.config_changes import ConfigChange
+    from lamina.images.diff import BlobTotal, DiffImage, DiffResult, LayerChange, PackageChange
+
+_OTHER_FILES = "files outside of store paths"
+
+
+@verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff images/#app:1 images/#app:2 --json")
+@image_argument("old", "OLD[#NAME]")
+@image_argument("new", "NEW[#NAME]")
+@reader_options
+@option(
+    "--full",
+    section="output",
+    is_flag=True,
+    help="List also what both images have, with whole digests, store paths and values.",
+)
+@result_options
+def command(old: str, new: str, reader: ReaderOptions, report: ReportOptions, *, full: bool) -> None:
+    """Show which layers, packages and settings differ between two images, and how many bytes an update moves.
+
+    Blobs that both images have are kept; blobs that only NEW has are sent. Sizes are those of the blobs as the images
+    store them: compressed in most OCI layouts, plain tars in most archives. A layer's size is shared out to its store
+    paths by the size of their files. The exit code is 0 whether the images differ or not.
+    """
+    with open_bars(report) as progress:
+        result = lamina.diff(old, new, progress=progress, **reader._asdict())
+    warn(result.warnings, report)
+    if report.as_json:
+        print_json(dump_diff(result))
+        return
+    print_fields(_join(_name(result.old), _name(result.new)), list(_list_fields(result, full=full)), is_whole=full)
+    _print_packages(result.packages, full=full)
+    _print_layers(result.layers, full=full)
+    _print_config(result.config, full=full)
+
+
+def _name(image: DiffImage) -> str:
+    return next(iter((*image.repo_tags, *image.tags)), "no name")
+
+
+def _join(old: str, new: str) -> str:
+    return old if old == new else f"{old} → {new}"
+
+
+def _list_fields(result: DiffResult, *, full: bool) -> Iterator[tuple[str, str]]:
+    old, new = result.old, result.new
+    yield "id", _join(old.id, new.id) if full else _join(shorten_digest(old.digest), shorten_digest(new.digest))
+    yield "platform", _join(old.platform or "not stated", new.platform or "not stated")
+    yield "size", _join(_describe_size(old), _describe_size(new))
+    yield "kept", _describe_total(result.kept)
+    yield "sent", _describe_total(result.sent)
+    yield "gone", _describe_total(result.gone)
+
+
+def _describe_size(image: DiffImage) -> str:
+    return f"{format_size(image.size)} {'compressed' if image.is_compressed else 'uncompressed'}"
+
+
+def _describe_total(total: BlobTotal) -> str:
+    return f"{format_count(total.count, 'layer')}, {format_size(total.size)}" if total.count else "0 layers"
+
+
+def _print_packages(packages: Sequence[PackageChange], *, full: bool) -> None:
+    shown = [package for package in packages if full or package.change != "kept"]
+    columns = [Column("PACKAGE", is_flexible=True), Column("CHANGE", style="dim")]
+    columns += [Column(title, is_number=True) for title in (("KEPT",) if full else ()) + ("SENT", "GONE")]
+    rows = [(_describe_package(item, full=full), item.change, *_list_sizes(item, full=full)) for item in shown]
+    _print_part(columns, rows, full=full)
+
+
+def _describe_package(package: PackageChange, *, full: bool) -> str:
+    old, new = package.old or package.new, package.new or package.old
+    if old is None or new is None:
+        return _OTHER_FILES
+    return _join(str(old), str(new)) if full else describe_versions(old.name, new.name)
+
+
+def _list_sizes(package: PackageChange, *, full: bool) -> Iterator[str]:
+    sizes = (package.sent_size, package.gone_size)
+    return (format_size(size) if size else "" for size in ((package.kept_size, *sizes) if full else sizes))
+
+
+def _print_layers(layers: Sequence[LayerChange], *, full: bool) -> None:
+    columns = [Column("LAYER", is_number=True), Column("CHANGE", style="dim"), Column("SIZE", is_number=True)]
+    if full:
+        columns += [Column("DIFF ID", style="dim"), Column("DIGEST", style="dim")]
+    columns.append(Column("PATH" if full else "PATHS", is_flexible=True))
+    list_rows = _list_paths if full else _list_layer
+    rows = [row for layer in layers if full or layer.change != "kept" for row in list_rows(layer)]
+    _print_part(columns, rows, full=full)
+
+
+def _list_layer(layer: LayerChange) -> Iterator[Sequence[str]]:
+    paths = summarize_layer_paths(layer.paths, layer.path_sizes)
+    yield str(layer.number), layer.change, format_size(layer.size), paths
+
+
+def _list_paths(layer: LayerChange) -> Iterator[Sequence[str]]:
+    cells = [str(layer.number), layer.change, format_size(layer.size), str(layer.diff_id), str(layer.digest)]
+    for path in layer.paths or (NO_PATHS,):
+        yield *cells, str(path)
+        cells = [""] * len(cells)
+
+
+def _print_config(changes: Sequence[ConfigChange], *, full: bool) -> None:
+    columns = [Column("CONFIG", is_flexible=True), Column("OLD", is_flexible=True), Column("NEW", is_flexible=True)]
+    rows = [(f"{item.key} {item.name}".strip(), _format_value(item.old), _format_value(item.new)) for item in changes]
+    _print_part(columns, rows, full=full)
+
+
+def _format_value(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _print_part(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, full: bool) -> None:
+    """Print a table after an empty line; print nothing if it has no rows."""
+    if rows:
+        print_stdout("")
+        print_table(columns, rows, is_whole=full)
