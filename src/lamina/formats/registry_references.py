@@ -20,7 +20,7 @@ _EXPECTED = "HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX]"
 _TRANSPORT = "docker:"
 _OTHER_TRANSPORTS = re.compile(r"(docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
 _API_HOSTS = {HUB: "registry-1.docker.io"}
-_LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?")
+_LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\]|::1)(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ _MAX_SENT = 1 << 17
 _WITH_BODY = {"PUT", "POST", "PATCH"}
 _CA_HINT = "name a file of certificate authorities in NIX_SSL_CERT_FILE or SSL_CERT_FILE"
 _NO_ADDRESS, _ANSWER = "no address for its host", "a server that answers"
+_PROXY_HINT = "put user and password into the proxy's URL in https_proxy or http_proxy"
 _NETRC_HINT = "put user and password for the host into ~/.netrc (or the file that NETRC names), or into the URL"
 
 
@@ -204,8 +205,8 @@ def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
 
 def credentials_error(subject: str, status: int) -> Unavailable:
     """Return the error for a ``status`` that requires other credentials."""
-    sender = "the proxy" if status == 407 else "the server"
-    return Unavailable(subject, f"HTTP {status} from {sender}", "accepted credentials", hint=_NETRC_HINT)
+    sender, hint = ("the proxy", _PROXY_HINT) if status == 407 else ("the server", _NETRC_HINT)
+    return Unavailable(subject, f"HTTP {status} from {sender}", "accepted credentials", hint=hint)
 
 
 def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> NoReturn:

@@ -97,6 +97,7 @@ class RetryState:
         subject: the name of the file in messages.
         expected: the expected result in the error message.
         kind: the class of the error that is raised after the last attempt.
+        hint: the hint of that error if the server did not respond at all.
 
     """
 
@@ -106,11 +107,13 @@ class RetryState:
         subject: str,
         expected: str = "the whole file",
         kind: type[Error] = Unavailable,
+        hint: str = "",
     ) -> None:
         self._policy = policy
         self._subject = subject
         self._expected = expected
         self._kind = kind
+        self._hint = hint
         self._count = 0
 
     def retry(self, error: TransientError, size: int = 0) -> None:
@@ -129,7 +132,7 @@ class RetryState:
         if self._count >= self._policy.attempts:
             times = f" {self._count} times in a row" if self._count > 1 else ""
             kind = Unreachable if error.is_unreachable and self._kind is Unavailable else self._kind
-            hint = NETWORK_HINT if kind is Unreachable else ""
+            hint = NETWORK_HINT if kind is Unreachable else self._hint if error.is_unreachable else ""
             raise kind(self._subject, f"{error}{times}", self._expected, hint=hint) from error.__cause__
         self._policy.sleep(self._policy.compute_delay(self._count + 1, error.retry_after))
 

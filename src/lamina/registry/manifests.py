@@ -1,0 +1,187 @@
+"""Read and write manifests (OCI distribution-spec 1.1, "Pulling manifests", "Pushing manifests").
+
+A manifest is small: a registry need not accept more than 4 MiB, and no more is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from lamina.core.names import Digest
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, RegistryError
+from lamina.formats.json_toml import parse_json
+from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE, Descriptor
+from lamina.registry.connection import RegistryConnection
+from lamina.registry.requests import RegistryRequest, RegistryResponse, RequestBody
+from lamina.registry.uploads import check_digest
+
+MAX_MANIFEST_SIZE = 4 << 20
+_DOCKER = "application/vnd.docker.distribution.manifest."
+MEDIA_TYPES = (MANIFEST_TYPE, INDEX_TYPE, f"{_DOCKER}v2+json", f"{_DOCKER}list.v2+json")
+"""The media types of manifests that the client asks for."""
+_TAGS_LIMIT = 1 << 22
+_MAX_PAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest or an index as a registry has it: its bytes are those of its digest.
+
+    Attributes:
+        descriptor: its media type, digest and size.
+        document: its bytes.
+    """
+
+    descriptor: Descriptor
+    document: bytes
+
+
+def find_manifest(connection: RegistryConnection, target: str) -> Descriptor | None:
+    """Return the descriptor of the manifest with the tag or digest ``target``, or None if the repository lacks it.
+
+    One HEAD, or a GET for a registry that does not state the digest. Raises `RegistryError` and `AuthError`.
+    """
+
+    def read(response: RegistryResponse) -> Descriptor | None:
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            raise connection.make_error(response, "the manifest or HTTP 404")
+        digest, size = _parse_stated_digest(response), response.response.length
+        if digest is None or size is None:
+            manifest = get_manifest(connection, target)
+            return manifest.descriptor if manifest else None
+        return Descriptor(_get_media_type(response), digest, size)
+
+    return connection.perform(_make_request(connection, "HEAD", target), read)
+
+
+def get_manifest(connection: RegistryConnection, target: str) -> StoredManifest | None:
+    """Return the manifest with the tag or digest ``target``, or None if the repository lacks it.
+
+    Raises:
+        IntegrityError: it has another digest than ``target``, or than the registry states.
+        RegistryError: it has more than `MAX_MANIFEST_SIZE` bytes, or the registry failed.
+        AuthError: the registry refuses the credentials, or wants some.
+
+    """
+
+    def read(response: RegistryResponse) -> StoredManifest | None:
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            raise connection.make_error(response, "the manifest")
+        document = response.read(MAX_MANIFEST_SIZE)
+        digest = Digest(hashlib.sha256(document).digest())
+        subject = response.response.subject
+        if target.startswith("sha256:") and target != str(digest):
+            raise IntegrityError(subject, f"a manifest with the digest {digest}", target)
+        check_digest(response, digest)
+        media_type = _get_media_type(response) or _read_media_type(document, subject)
+        return StoredManifest(Descriptor(media_type, digest, len(document)), document)
+
+    return connection.perform(_make_request(connection, "GET", target), read)
+
+
+def put_manifest(connection: RegistryConnection, target: str, document: bytes, media_type: str) -> Digest:
+    """Store a manifest or an index under the tag or digest ``target``, and return its digest.
+
+    All that it refers to must be in the repository already. A tag moves in one step.
+
+    Raises:
+        IntegrityError: the registry stored something else.
+        RegistryError: the registry refuses the manifest, or failed.
+        AuthError: the registry refuses the credentials, or wants some.
+
+    """
+    digest = Digest(hashlib.sha256(document).digest())
+    request = RegistryRequest(
+        "PUT",
+        f"/v2/{connection.repository}/manifests/{target}",
+        _subject(connection, target),
+        connection.scopes,
+        {"Content-Type": media_type},
+        RequestBody.of(document),
+    )
+
+    def read(response: RegistryResponse) -> None:
+        if response.status not in (200, 201, 202):
+            raise connection.make_error(response, "the manifest to be stored")
+        check_digest(response, digest)
+
+    connection.perform(request, read)
+    return digest
+
+
+def list_tags(connection: RegistryConnection) -> tuple[str, ...]:
+    """Return the tags of the repository, in the registry's order; none for a repository that does not exist.
+
+    Raises `RegistryError` and `AuthError`.
+    """
+    tags: list[str] = []
+    url = f"/v2/{connection.repository}/tags/list"
+    for _ in range(_MAX_PAGES):
+        request = RegistryRequest("GET", url, f"tags of {connection.name}", connection.scopes)
+        page, last = connection.perform(request, lambda response: _read_tags(connection, response))
+        tags += page
+        if not last:
+            break
+        url = f"/v2/{connection.repository}/tags/list?{urlencode({'last': last})}"
+    return tuple(tags)
+
+
+def _read_tags(connection: RegistryConnection, response: RegistryResponse) -> tuple[list[str], str]:
+    """Return the tags of one page, and the last of them if there is another page, else ``""``."""
+    if response.status == 404:
+        return [], ""
+    if response.status != 200:
+        raise connection.make_error(response, "a list of tags")
+    subject = response.response.subject
+    document = _parse_document(response.read(_TAGS_LIMIT), subject)
+    tags = document.get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise RegistryError(subject, "no list of tags", "one in JSON")
+    has_more = re.search(r'rel="?next"?', response.header("Link"))
+    return tags, tags[-1] if has_more and tags else ""
+
+
+def _make_request(connection: RegistryConnection, method: str, target: str) -> RegistryRequest:
+    return RegistryRequest(
+        method,
+        f"/v2/{connection.repository}/manifests/{target}",
+        _subject(connection, target),
+        connection.scopes,
+        {"Accept": ", ".join(MEDIA_TYPES)},
+    )
+
+
+def _subject(connection: RegistryConnection, target: str) -> str:
+    return f"{connection.name}{'@' if target.startswith('sha256:') else ':'}{target}"
+
+
+def _get_media_type(response: RegistryResponse) -> str:
+    return response.header("Content-Type").partition(";")[0].strip()
+
+
+def _read_media_type(document: bytes, subject: str) -> str:
+    media_type = _parse_document(document, subject).get("mediaType")
+    return media_type if isinstance(media_type, str) else MANIFEST_TYPE
+
+
+def _parse_document(document: bytes, subject: str) -> dict[str, object]:
+    try:
+        parsed = parse_json(document, subject)
+    except FormatError as error:
+        raise error.convert(RegistryError) from None
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _parse_stated_digest(response: RegistryResponse) -> Digest | None:
+    stated = response.header("Docker-Content-Digest")
+    try:
+        return Digest.from_hex(stated.removeprefix("sha256:")) if stated.startswith("sha256:") else None
+    except InvalidArgument:
+        return None
