@@ -352,14 +352,18 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 @contextmanager
-def start_registry(folder: Path) -> Iterator[str]:
-    """Start a docker-registry that allows deletion, for the block; yield its address, 127.0.0.1:PORT (no TLS)."""
+def start_registry(folder: Path, auth: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Start a docker-registry that allows deletion, for the block; yield its address, 127.0.0.1:PORT (no TLS).
+
+    ``auth`` is the part of that name in its settings; without it, there is no login.
+    """
     program = require("docker-registry")
     settings = {
         "version": "0.1",
         "log": {"level": "info"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
         "http": {"addr": "127.0.0.1:0"},
+        **({"auth": auth} if auth else {}),
     }
     (folder / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
     log = folder / "log"
