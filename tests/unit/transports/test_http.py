@@ -3,13 +3,11 @@
 import base64
 import gzip
 import http.server
-import ipaddress
 import itertools
 import random
 import re
 import socket
 import socketserver
-import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +20,10 @@ from urllib.parse import quote
 
 import brotli
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.examples import examples
+from tests.support.tls import create_certificates
 
 from lamina import __version__
 from lamina.compression import libraries
@@ -1083,61 +1078,19 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("tls")
-    now = datetime.now(UTC)
-
-    def certificate(
-        name: str, public: ec.EllipticCurvePublicKey, issuer: str, signer: ec.EllipticCurvePrivateKey
-    ) -> bytes:
-        is_root = name == issuer
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        )
-        if is_root:
-            usage = dict.fromkeys(
-                ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
-                False,
-            )
-            builder = builder.add_extension(
-                x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False),
-                critical=True,
-            )
-        else:
-            names = x509.SubjectAlternativeName(
-                [x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")), x509.DNSName("cache.example")]
-            )
-            builder = builder.add_extension(names, critical=False)
-        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    root, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    (folder / "ca.pem").write_bytes(certificate("root", root.public_key(), "root", root))
-    (folder / "server.pem").write_bytes(certificate("server", own.public_key(), "root", root))
-    (folder / "key.pem").write_bytes(
-        own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+    certificates = create_certificates(tmp_path_factory.mktemp("tls"))
 
     class Secure(ScriptedServer):
         def get_request(self) -> tuple[Any, Any]:
             connection, address = super().get_request()
-            wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            wrapped = certificates.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             return wrapped, address
 
         @property
         def url(self) -> str:
             return f"https://127.0.0.1:{self.server_port}"
 
-    return Authority(folder / "ca.pem", Secure)
+    return Authority(certificates.bundle, Secure)
 
 
 @pytest.mark.parametrize(
