@@ -10,6 +10,7 @@ import http.server
 import io
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,8 +72,9 @@ class MemoryRegistry(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), RegistryHandler)
+        self.tls = tls
         self.blobs: dict[str, dict[str, bytes]] = {}
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
         self.uploads: dict[str, bytearray] = {}
@@ -99,7 +101,7 @@ class MemoryRegistry(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{'https' if self.tls else 'http'}://{self.host}"
 
     def reference(self, name: str = "me/app:1") -> RegistryReference:
         return RegistryReference.parse(f"{self.host}/{name}")
@@ -140,6 +142,12 @@ class MemoryRegistry(http.server.ThreadingHTTPServer):
         self.faults.append(apply)
 
     # --- for the handler
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.tls is None:
+            return connection, address
+        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
     def next_number(self) -> int:
         with self.lock:
@@ -398,9 +406,9 @@ def _covers(granted: tuple[str, ...], needed: str) -> bool:
 
 
 @contextmanager
-def serve_registry() -> Iterator[MemoryRegistry]:
-    """Run a registry on a free port of this machine for the block."""
-    with MemoryRegistry() as server:
+def serve_registry(tls: ssl.SSLContext | None = None) -> Iterator[MemoryRegistry]:
+    """Run a registry on a free port of this machine for the block, with TLS if there is a context for it."""
+    with MemoryRegistry(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

@@ -101,7 +101,7 @@ class Authenticator:
         with self._lock:
             has_credentials = bool(self._found and self._found[0])
         which = "the credentials that were found" if has_credentials else "no credentials"
-        return AuthError(self._name, f"{got} with {which}", "to be let in", hint=self._login_hint(self._name))
+        return AuthError(self._name, f"{got} with {which}", "accepted credentials", hint=self._login_hint(self._name))
 
     def hide_secrets(self, text: str) -> str:
         """Return ``text`` of the registry without the secrets that it may repeat."""

@@ -2,16 +2,29 @@
 
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from tests.support.registry import QUICK, MemoryRegistry, answer_with, connect, cut_connection, digest_of
+from tests.support.registry import (
+    QUICK,
+    MemoryRegistry,
+    RegistryHandler,
+    answer_with,
+    connect,
+    cut_connection,
+    digest_of,
+    serve_registry,
+)
+from tests.support.tls import HOST, create_certificates
 
 from lamina.errors import AuthError, RegistryError
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.blobs import find_blob
 from lamina.registry.connection import RegistryConnection, suggest_login
 from lamina.registry.requests import RegistryRequest
+from lamina.registry.uploads import BlobContent, upload_blob
 from lamina.transports.retry import RetryPolicy
 
 DIGEST = digest_of(b"x")
@@ -85,6 +98,63 @@ def test_another_host_is_not_asked_over_plain_http(registry: MemoryRegistry, mon
         assert not ask(connection)
 
 
+@pytest.fixture
+def secure_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
+    """A registry with TLS, whose authority is trusted."""
+    certificates = create_certificates(tmp_path)
+    monkeypatch.setenv("NIX_SSL_CERT_FILE", str(certificates.bundle))
+    with serve_registry(certificates.context) as server:
+        yield server
+
+
+def test_tls_is_used_on_this_machine_if_the_registry_speaks_only_that(secure_registry: MemoryRegistry) -> None:
+    with connect(secure_registry) as connection:
+        assert not ask(connection)
+    assert secure_registry.methods() == ["GET", "HEAD"]
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_another_host_is_asked_with_tls(
+    secure_registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch, *, insecure: bool
+) -> None:
+    found = socket.getaddrinfo("127.0.0.1", secure_registry.server_port, type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **keywords: found)
+    reference = RegistryReference.parse(f"{HOST}:{secure_registry.server_port}/app")
+    with RegistryConnection(reference, lambda _: None, policy=QUICK, insecure=insecure) as connection:
+        assert not ask(connection)
+    assert secure_registry.methods() == ["GET", "HEAD"]
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_a_certificate_that_is_not_trusted_is_always_an_error(
+    secure_registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch, *, insecure: bool
+) -> None:
+    monkeypatch.delenv("NIX_SSL_CERT_FILE")
+    with connect(secure_registry, insecure=insecure) as connection:
+        with pytest.raises(RegistryError, match="a certificate that is not trusted") as caught:
+            ask(connection)
+        assert "SSL_CERT_FILE" in caught.value.hint
+    assert secure_registry.seen == []
+
+
+def test_an_upload_stays_on_tls_if_the_registry_does_not_know_of_it(secure_registry: MemoryRegistry) -> None:
+    def answer_with_http(handler: RegistryHandler) -> bool:
+        secure_registry.uploads["u9"] = bytearray()
+        location = f"http://{secure_registry.host}/v2/me/app/blobs/uploads/u9"
+        return handler.answer(202, {"Location": location})
+
+    secure_registry.fail("POST", "/uploads/", answer_with_http)
+    with connect(secure_registry) as connection:
+        upload_blob(connection, BlobContent(DIGEST, 1, lambda start: (b"x",)))
+    assert secure_registry.blobs["me/app"] == {str(DIGEST): b"x"}
+
+
+def test_a_registry_that_fails_over_tls_is_not_asked_over_plain_http(secure_registry: MemoryRegistry) -> None:
+    secure_registry.fail("GET", "/v2/$", answer_with(503), times=99)
+    with connect(secure_registry) as connection, pytest.raises(RegistryError, match="HTTP 503 5 times in a row"):
+        ask(connection)
+
+
 def test_the_first_request_is_sent_once_for_all_threads(registry: MemoryRegistry) -> None:
     barrier = threading.Barrier(8)
 
@@ -107,7 +177,7 @@ def test_a_proxy_that_wants_credentials_is_no_error_of_authentication(registry: 
 def test_the_hint_of_a_refusal_is_how_to_log_in(registry: MemoryRegistry) -> None:
     registry.fail("HEAD", "/blobs/", answer_with(403))
     with connect(registry, login_hint=lambda name: f"look for {name}") as connection:
-        with pytest.raises(AuthError, match="HTTP 403 with no credentials, expected to be let in") as caught:
+        with pytest.raises(AuthError, match="HTTP 403 with no credentials, expected accepted credentials") as caught:
             ask(connection)
         assert caught.value.hint == f"look for {registry.host}/me/app"
     assert suggest_login("ghcr.io/me/app") == "log in with docker login ghcr.io"
