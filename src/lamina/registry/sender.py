@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from threading import Lock
 
 from lamina.errors import RegistryError
+from lamina.formats.registry_references import is_loopback_host
 from lamina.registry.requests import RegistryRequest, RegistryResponse, registry_errors
 from lamina.transports.connections import Connections, is_private_host
 from lamina.transports.responses import REDIRECTS, Request, Response
@@ -30,6 +31,7 @@ class RequestSender:
     def __init__(self, policy: RetryPolicy) -> None:
         self.policy = policy
         self._connections = Connections(policy)
+        self._direct_connections = Connections(policy, is_direct=True)
         self._public: set[Origin] = set()
         self._lock = Lock()
 
@@ -73,6 +75,7 @@ class RequestSender:
     def close(self) -> None:
         """Close all idle connections."""
         self._connections.close()
+        self._direct_connections.close()
 
     def _send(self, request: RegistryRequest, url: str, authorization: str, *, is_public_only: bool) -> Response:
         headers = {"Accept-Encoding": "identity", "User-Agent": f"lamina/{__version__}", **request.headers}
@@ -80,8 +83,11 @@ class RequestSender:
             headers["Authorization"] = authorization
         if request.body.size:
             headers["Content-Length"] = str(request.body.size)
+        # Docker and other programs in Go use no proxy for this machine (net/http, ProxyFromEnvironment).
+        is_here = is_loopback_host(Origin.of(url).host)
+        connections = self._direct_connections if is_here else self._connections
         with registry_errors():
-            sent = self._connections.send(
+            sent = connections.send(
                 request.method,
                 url,
                 headers,

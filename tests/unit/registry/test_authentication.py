@@ -163,6 +163,20 @@ def test_a_token_that_ends_within_an_upload_is_renewed(registry: MemoryRegistry)
     assert len(token_requests(registry)) == 2
 
 
+def test_a_refusal_before_the_whole_blob_was_read_renews_the_token(registry: MemoryRegistry) -> None:
+    def refuse_at_once(handler: RegistryHandler) -> bool:
+        registry.expire_tokens()
+        handler._challenge([])
+        return handler.cut()
+
+    registry.authentication = "token"
+    data = b"x" * (20 << 20)
+    registry.fail("PUT", "/uploads/", refuse_at_once)
+    with connect(registry, credentials=GOOD) as connection:
+        upload_blob(connection, blob(data))
+    assert list(registry.blobs["me/app"].values()) == [data]
+
+
 def test_a_token_is_renewed_before_it_ends(registry: MemoryRegistry) -> None:
     now = [0.0]
     registry.authentication, registry.token_lifetime = "token", 60

@@ -108,6 +108,21 @@ def test_a_public_registry_cannot_lead_to_a_private_address(public_registry: Mem
         assert inner.seen == []
 
 
+def test_no_proxy_is_used_for_this_machine(registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve_registry() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with RequestSender(QUICK).open(
+            RegistryRequest("GET", f"{registry.url}/v2/", "x"), "", Origin.of(registry.url)
+        ) as response:
+            assert response.status == 200
+        assert proxy.seen == []
+        url = "http://registry.example/v2/"
+        with RequestSender(QUICK).open(RegistryRequest("GET", url, "x"), "", Origin.of(url)) as response:
+            assert response.status == 200
+        assert [str(seen) for seen in proxy.seen] == [f"GET {url}"]
+
+
 def test_a_private_registry_may_lead_to_a_private_address(registry: MemoryRegistry) -> None:
     sender = RequestSender(QUICK)
     with serve_registry() as inner:

@@ -1,6 +1,8 @@
 """Blobs are uploaded whole or in chunks, are mounted, and reach the registry in spite of faults."""
 
+import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.registry import (
@@ -228,6 +230,27 @@ def test_an_error_of_the_source_ends_the_upload_and_closes_the_source(registry: 
         upload_blob(connection, BlobContent(digest_of(DATA), len(DATA), read))
     assert ended == [True]
     assert registry.methods().count("PUT") == 1
+
+
+@pytest.mark.parametrize("min_chunk", [0, 1000])
+def test_many_uploads_at_once_get_through_to_a_registry_that_fails_often(
+    registry: MemoryRegistry, min_chunk: int
+) -> None:
+    """Every seventh request fails in one of four ways, which is less often than a request is repeated."""
+    faults = itertools.cycle([cut_connection, forget_answer, answer_with(503), answer_with(429)])
+    count = itertools.count(1)
+
+    def fail_often(handler: RegistryHandler) -> bool:
+        with registry.lock:
+            fault = next(faults) if next(count) % 7 == 0 else None
+        return fault is not None and fault(handler)
+
+    registry.min_chunk = min_chunk
+    registry.faults.append(fail_often)
+    sent = [bytes([number]) * (10_000 + number) for number in range(60)]
+    with connect(registry) as connection, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: upload_blob(connection, blob(data)), sent))
+    assert sorted(stored(registry)) == sent
 
 
 # --- mounts
