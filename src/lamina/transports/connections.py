@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import io
 import ipaddress
+import logging
 import re
 import socket
 import ssl
@@ -53,6 +54,7 @@ class Connections:
     """
 
     def __init__(self, policy: RetryPolicy, *, is_direct: bool = False) -> None:
+        logging.getLogger("urllib3.connectionpool").addFilter(_hide_queries)
         self._policy = policy
         self._is_direct = is_direct
         self._timeout = Timeout(connect=policy.connect_timeout, read=policy.read_timeout)
@@ -148,6 +150,13 @@ class Connections:
                 raise proxy_error(proxy.url, scheme) from None
         manager.pool_classes_by_scheme = _make_pool_classes(self._policy, is_public_only)
         return manager
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    """Remove the queries of URLs, which may contain secrets, from what urllib3 logs."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+    return True
 
 
 class _BodyError(Exception):

@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import logging
 import socket
 import ssl
 import threading
@@ -37,6 +38,13 @@ def test_a_connection_is_used_again_until_all_are_closed(server: CacheServer) ->
     connections.send("GET", f"{server.url}/file", {}, "file").close()
     assert len(server.ports) == 2
     connections.close()
+
+
+def test_no_query_reaches_the_log(server: CacheServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    Connections(POLICY, is_direct=True).send("GET", f"{server.url}/file?signature=hunter2", {}, "file").close()
+    assert "GET /file" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_body_in_pieces_is_sent_with_its_length_and_not_in_chunks() -> None:
@@ -159,4 +167,4 @@ def test_an_error_of_another_library_is_translated(raised: Exception, kind: type
 def test_a_status_that_asks_for_credentials_says_who_sent_it() -> None:
     errors: list[Error] = [credentials_error("file", status) for status in (401, 407)]
     assert ["the server" in str(errors[0]), "the proxy" in str(errors[1])] == [True, True]
-    assert "netrc" in errors[0].hint
+    assert ["netrc" in errors[0].hint, "https_proxy" in errors[1].hint] == [True, True]
