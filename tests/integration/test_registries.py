@@ -1,10 +1,12 @@
 """The client of registries against Debian's docker-registry: open, with passwords, and with tokens."""
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.integration import engines
@@ -18,6 +20,7 @@ from lamina.formats.oci import MANIFEST_TYPE
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.blobs import find_blob, read_blob
 from lamina.registry.connection import RegistryConnection
+from lamina.registry.credential_search import CredentialSearch
 from lamina.registry.credentials import Credentials
 from lamina.registry.manifests import find_manifest, get_manifest, list_tags, put_manifest
 from lamina.registry.uploads import BlobContent, mount_blob, start_session, upload_blob
@@ -196,3 +199,24 @@ def test_skopeo_reads_what_was_pushed(registry: str, skopeo: Skopeo) -> None:
         push(connection)
     shown = skopeo.call("inspect", "--raw", "--tls-verify=false", f"docker://{registry}/client/skopeo:1").stdout
     assert json.loads(shown) == json.loads(DOCUMENT)
+
+
+@pytest.mark.parametrize("fixture", ["password_registry", "token_registry"])
+def test_the_login_of_docker_is_used_and_named_in_a_refusal(
+    request: pytest.FixtureRequest, fixture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = request.getfixturevalue(fixture)
+    reference = RegistryReference.parse(f"{address}/client/docker")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for password, is_right in (("secret", True), ("wrong", False)):
+        auth = base64.b64encode(f"user:{password}".encode()).decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
+        search = CredentialSearch.from_environment()
+        with RegistryConnection(reference, search.find, is_writer=True, login_hint=search.suggest_login) as connection:
+            if is_right:
+                upload_blob(connection, blob(b"x"))
+                continue
+            with pytest.raises(AuthError) as caught:
+                upload_blob(connection, blob(b"x"))
+            assert "config.json" in caught.value.hint
+            assert not [part for part in ("wrong", auth) if part in f"{caught.value} {caught.value.hint}"]
