@@ -70,8 +70,9 @@ from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo
 from lamina.formats.platform import Platform as Platform
 from lamina.formats.tar import Owner as Owner
+from lamina.images.blob_totals import BlobTotal as BlobTotal
+from lamina.images.blob_totals import UpdateTotals as UpdateTotals
 from lamina.images.config_changes import ConfigChange as ConfigChange
-from lamina.images.diff import BlobTotal as BlobTotal
 from lamina.images.diff import DiffImage as DiffImage
 from lamina.images.diff import DiffResult as DiffResult
 from lamina.images.diff import LayerChange as LayerChange

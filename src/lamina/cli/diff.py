@@ -18,8 +18,9 @@ from lamina.images.package_changes import describe_versions
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
+    from lamina.images.blob_totals import BlobTotal
     from lamina.images.config_changes import ConfigChange
-    from lamina.images.diff import BlobTotal, DiffImage, DiffResult, LayerChange, PackageChange
+    from lamina.images.diff import DiffImage, DiffResult, LayerChange, PackageChange
 
 _OTHER_FILES = "files outside of store paths"
 

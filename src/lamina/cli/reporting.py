@@ -18,6 +18,7 @@ from lamina.messages.sizes import format_size
 if TYPE_CHECKING:
     from lamina.cli.options import ReportOptions
     from lamina.core.progress import Progress
+    from lamina.images.blob_totals import UpdateTotals
     from lamina.images.image import BuildResult
 
 JSON_VERSION = 1
@@ -94,6 +95,15 @@ def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
         format_size(image.size),
     )
     print_summary(facts, report, details=(_describe_written(image), f"{image.seconds:.1f} s"))
+    if image.update and (image.update.sent.count or image.update.gone.count):
+        print_summary((f"update of {image.repo_tag}", *_list_update(image.update)), report)
+
+
+def _list_update(update: UpdateTotals) -> Iterator[str]:
+    """Yield what an update of an image moves, for its summary."""
+    yield f"{format_count(update.sent.count, 'blob')} to send, {format_size(update.sent.size)}"
+    yield f"{update.kept.count} kept, {format_size(update.kept.size)}"
+    yield f"{update.gone.count} gone, {format_size(update.gone.size)}"
 
 
 def _describe_written(image: BuildResult) -> str:

@@ -6,6 +6,7 @@ The annotation for the full name of an image is the one that containerd and dock
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,12 +60,51 @@ def dump_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
     return json.dumps(document, indent=2).encode()
 
 
+def parse_layers(manifest: bytes, subject: str) -> tuple[Descriptor, ...]:
+    """Return the layers of an image's manifest, from the lowest up.
+
+    Args:
+        manifest: the manifest as JSON.
+        subject: the start of an error message.
+
+    Raises:
+        FormatError: the manifest is invalid.
+
+    """
+    document = parse_json(manifest, subject, "JSON, as in an OCI layout")
+    match document:
+        case {"layers": [*layers]} if all(map(_is_descriptor, layers)):
+            return tuple(Descriptor(item["mediaType"], _parse_digest(item, subject), item["size"]) for item in layers)
+    raise FormatError(subject, short_repr(document), "the manifest of an image, with layers")
+
+
+def _is_descriptor(item: object) -> bool:
+    match item:
+        case {"mediaType": str(), "digest": str(), "size": int()}:
+            return True
+    return False
+
+
+def _parse_digest(descriptor: Mapping[str, Any], subject: str) -> Digest:
+    try:
+        return Digest.parse(descriptor["digest"])
+    except InvalidArgument as error:
+        raise FormatError(subject, short_repr(descriptor["digest"]), "sha256: and 64 hex digits") from error
+
+
 @dataclass(frozen=True, slots=True)
 class UpdatedIndex:
-    """An index as JSON, and the new names (NAME:TAG) of images that lost their tag to the new image."""
+    """An index to which an image was added.
+
+    Attributes:
+        document: the index as JSON.
+        renamed: the new names (NAME:TAG) of images that lost their tag to the new image.
+        replaced: the digest of the manifest that had the same name and platform before; None if there was none.
+    """
 
     document: bytes
     renamed: tuple[str, ...]
+    replaced: Digest | None
 
 
 def update_index(
@@ -93,11 +133,13 @@ def update_index(
         "platform": {"architecture": platform.architecture, "os": LINUX, **variant},
         "annotations": {FULL_NAME: full_name(reference), REF_NAME: reference.tag},
     }
-    others = [item for item in index["manifests"] or () if not _is_named(item, reference)]
+    listed = index["manifests"] or ()
+    others = [item for item in listed if not _is_named(item, reference)]
     renamed = [_without_tag(item, reference.tag) for item in others]
     kept = [new or item for new, item in zip(renamed, others, strict=True)]
     document = json.dumps({**index, "manifests": [*kept, entry]}, indent=2).encode()
-    return UpdatedIndex(document, tuple(item["annotations"][REF_NAME] for item in renamed if item))
+    replaced = _find_replaced([item for item in listed if _is_named(item, reference)], entry["platform"])
+    return UpdatedIndex(document, tuple(item["annotations"][REF_NAME] for item in renamed if item), replaced)
 
 
 def _parse_index(existing: bytes | None) -> dict[str, Any]:
@@ -117,6 +159,14 @@ def _is_named(item: object, reference: ImageReference) -> bool:
     return isinstance(name, str) and (
         name == reference.tag or (":" in name and canonical_name(name) == full_name(reference))
     )
+
+
+def _find_replaced(items: Sequence[Mapping[str, Any]], platform: Mapping[str, Any]) -> Digest | None:
+    """Return the digest of the last of ``items`` for ``platform``. Some programs write no platform."""
+    digests = [item.get("digest") for item in items if item.get("platform", platform) == platform]
+    with contextlib.suppress(InvalidArgument):
+        return Digest.parse(str(digests[-1])) if digests else None
+    return None
 
 
 def _without_tag(item: object, tag: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from lamina.core.names import Digest, StorePath
+from lamina.images.blob_totals import BlobTotal
 from lamina.images.config_changes import ConfigChange, compare_configs
 from lamina.images.package_changes import pair_packages, share_out
 
@@ -149,19 +150,6 @@ class PackageChange:
     gone_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobTotal:
-    """Some of the blobs of layers.
-
-    Attributes:
-        count: how many there are.
-        size: the sum of their sizes in bytes.
-    """
-
-    count: int
-    size: int
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class DiffResult:
     """What differs between two images.
@@ -199,8 +187,7 @@ class DiffResult:
         return self._add_up("gone")
 
     def _add_up(self, change: _LayerState) -> BlobTotal:
-        sizes = [layer.size for layer in self.layers if layer.change == change]
-        return BlobTotal(len(sizes), sum(sizes))
+        return BlobTotal.of(layer.size for layer in self.layers if layer.change == change)
 
     def __repr__(self) -> str:
         return f"<DiffResult: layers kept {self.kept.count}, sent {self.sent.count}, gone {self.gone.count}>"

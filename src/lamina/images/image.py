@@ -16,6 +16,7 @@ from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import ProgressItem, Work
 from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
+from lamina.images.blob_totals import UpdateTotals
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
 from lamina.messages.sizes import format_size
@@ -143,6 +144,8 @@ class BuildResult(Image):
         bytes_written: the size of the file in bytes; for an OCI layout, of the layers' blobs that were written.
         file: the file or folder; None if the image was written to a stream.
         seconds: how long it took to prepare and write the image.
+        update: what an update from the image that had the same name and platform in the OCI layout before moves; None
+            if there was none.
 
     """
 
@@ -152,6 +155,7 @@ class BuildResult(Image):
     bytes_written: int = field(compare=False)
     file: str | None = field(default=None, compare=False)
     seconds: float = field(default=0.0, compare=False)
+    update: UpdateTotals | None = field(default=None, compare=False)
 
     @property
     def blobs_reused(self) -> int:

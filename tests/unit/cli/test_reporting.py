@@ -1,6 +1,7 @@
 """Summaries and JSON documents as they are printed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from lamina.cli import reporting
 from lamina.cli.options import ReportOptions
 from lamina.cli.reporting import print_image_summary, print_json, print_summary
 from lamina.core.names import Digest, ImageReference
+from lamina.images.blob_totals import BlobTotal, UpdateTotals
 from lamina.images.image import BuildResult
 from lamina.layers.layer import Layer
 from lamina.system.transfer import BlobInfo
@@ -51,6 +53,21 @@ def test_the_summary_of_a_layout_says_which_blobs_were_there(
 def test_the_summary_of_an_archive_says_how_large_it_is(capsys: pytest.CaptureFixture[str], file: str | None) -> None:
     print_image_summary(make_result(file), report())
     assert "  900 MiB  6.0 MiB written  0.9 s\n" in capsys.readouterr().err
+
+
+def test_the_summary_says_what_an_update_from_the_image_before_moves(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    update = UpdateTotals(BlobTotal(97, 880 * MIB), BlobTotal(1, 6 * MIB), BlobTotal(2, 7 * MIB))
+    print_image_summary(replace(make_result(str(tmp_path)), update=update), report())
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "update of hello:1.4  1 blob to send, 6.0 MiB  97 kept, 880 MiB  2 gone, 7.0 MiB"
+
+
+def test_the_summary_of_the_same_image_again_has_no_update(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    update = UpdateTotals(BlobTotal(100, 880 * MIB), BlobTotal(0, 0), BlobTotal(0, 0))
+    print_image_summary(replace(make_result(str(tmp_path), written=0), update=update), report())
+    assert "update" not in capsys.readouterr().err
 
 
 def test_there_is_no_summary_for_the_quiet_and_after_the_lines_of_nixpkgs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,3 +71,47 @@ def test_another_image_loses_its_tag_to_the_new_one() -> None:
 def test_a_file_that_is_no_index_is_refused(text: bytes) -> None:
     with pytest.raises(FormatError, match=r"index\.json: got .*as in an OCI layout"):
         update_index(text, MANIFEST, ImageReference.parse("app:1"), "amd64")
+
+
+@pytest.mark.parametrize(
+    ("platform", "is_replaced"),
+    [
+        ({"os": "linux", "architecture": "amd64"}, True),
+        (None, True),
+        ({"os": "linux", "architecture": "arm64"}, False),
+        ("text", False),
+    ],
+)
+def test_the_image_before_is_the_one_with_the_same_name_and_platform(platform: Any, *, is_replaced: bool) -> None:
+    before = entry("docker.io/library/app:1") | {"digest": f"sha256:{'1' * 64}"}
+    if platform:
+        before["platform"] = platform
+    assert add(before).replaced == (Digest(b"\x11" * 32) if is_replaced else None)
+
+
+@pytest.mark.parametrize("others", [(), (entry("docker.io/library/app:2"),), (entry("app:1"),)])
+def test_without_a_name_or_with_an_invalid_digest_there_was_no_image_before(others: tuple[Any, ...]) -> None:
+    assert add(*others).replaced is None
+
+
+def test_the_layers_of_a_manifest_are_parsed() -> None:
+    layer = Descriptor(oci.LAYER_TYPE, Digest(bytes(31) + b"\1"), 5)
+    assert oci.parse_layers(oci.dump_manifest(MANIFEST, [layer, MANIFEST]), "x") == (layer, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"layers": 5}',
+        '{"layers": [5]}',
+        '{"layers": [{"mediaType": "x", "digest": "sha256:1", "size": 1}]}',
+        '{"layers": [{"mediaType": "x", "digest": 5, "size": 1}]}',
+        '{"layers": [{"mediaType": "x", "size": 1}]}',
+    ],
+)
+def test_a_manifest_without_valid_layers_is_refused(text: str) -> None:
+    with pytest.raises(FormatError, match=r"^x: got"):
+        oci.parse_layers(text.encode(), "x")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from lamina.cli.documents import Document
+from lamina.cli.documents.images import BlobTotalDocument, dump_blob_total
 
 if TYPE_CHECKING:
-    from lamina.images.diff import BlobTotal, DiffImage, DiffResult, LayerChange, PackageChange
+    from lamina.images.diff import DiffImage, DiffResult, LayerChange, PackageChange
 
 
 class DiffImageDocument(TypedDict):
@@ -19,13 +20,6 @@ class DiffImageDocument(TypedDict):
     layer_count: Annotated[int, "How many layers it has."]
     size: Annotated[int, "The sum in bytes of the sizes of its layers' blobs, each counted once."]
     compressed: Annotated[bool, "Whether a layer is stored compressed, so that its size is not that of its tar."]
-
-
-class BlobTotalDocument(TypedDict):
-    """Some of the blobs of layers."""
-
-    blob_count: Annotated[int, "How many blobs there are."]
-    size: Annotated[int, "The sum of their sizes in bytes."]
 
 
 class LayerChangeDocument(TypedDict):
@@ -98,11 +92,6 @@ def dump_diff(result: DiffResult) -> DiffDocument:
         ],
         "warnings": list(result.warnings),
     }
-
-
-def dump_blob_total(total: BlobTotal) -> BlobTotalDocument:
-    """Return the part of a document that describes some blobs."""
-    return {"blob_count": total.count, "size": total.size}
 
 
 def _dump_image(image: DiffImage) -> DiffImageDocument:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lamina.api.results import ListResult
     from lamina.builder.prepare import PlanResult
     from lamina.core.names import Digest, StorePath
+    from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
     from lamina.images.readers.source_image import SourceImage
     from lamina.layering import LayerPlan
@@ -46,6 +47,21 @@ class LayerDocument(TypedDict):
     paths: Annotated[list[str], "The store paths of which the layer has files."]
 
 
+class BlobTotalDocument(TypedDict):
+    """Some of the blobs of layers."""
+
+    blob_count: Annotated[int, "How many blobs there are."]
+    size: Annotated[int, "The sum of their sizes in bytes."]
+
+
+class UpdateDocument(TypedDict):
+    """What an update from one image to another moves."""
+
+    kept: Annotated[BlobTotalDocument, "The blobs that both images have."]
+    sent: Annotated[BlobTotalDocument, "The blobs that only the new image has."]
+    gone: Annotated[BlobTotalDocument, "The blobs that only the old image has."]
+
+
 class ImageDocument(TypedDict):
     """An image."""
 
@@ -64,6 +80,10 @@ class BuiltImageDocument(ImageDocument):
     blobs_written: Annotated[int, "How many layers' blobs were written."]
     blobs_reused: Annotated[int, "How many layers' blobs were in the OCI layout before."]
     bytes_written: Annotated[int, "The size in bytes of the file; for an OCI layout, of the blobs that were written."]
+    update: Annotated[
+        UpdateDocument | None,
+        "What an update from the image that had the same name in the OCI layout moves; null if there was none.",
+    ]
     seconds: Annotated[float, "How long it took to prepare and to write the image, in seconds."]
     warnings: Annotated[list[str], "What the user should know about this image; each warning is one line."]
 
@@ -161,9 +181,23 @@ def dump_built_image(image: BuildResult, warnings: Iterable[str], table: str | N
         "blobs_written": image.blobs_written,
         "blobs_reused": image.blobs_reused,
         "bytes_written": image.bytes_written,
+        "update": _dump_update(image.update) if image.update else None,
         "seconds": round(image.seconds, 3),
         "warnings": list(warnings),
     }
+
+
+def _dump_update(update: UpdateTotals) -> UpdateDocument:
+    return {
+        "kept": dump_blob_total(update.kept),
+        "sent": dump_blob_total(update.sent),
+        "gone": dump_blob_total(update.gone),
+    }
+
+
+def dump_blob_total(total: BlobTotal) -> BlobTotalDocument:
+    """Return the part of a document that describes some blobs."""
+    return {"blob_count": total.count, "size": total.size}
 
 
 def dump_inspection(images: ListResult[SourceImage]) -> InspectDocument:

@@ -31,10 +31,13 @@ from lamina.formats.oci import (
     LAYOUT_JSON,
     MANIFEST_TYPE,
     Descriptor,
+    UpdatedIndex,
     blob_path,
     dump_manifest,
+    parse_layers,
     update_index,
 )
+from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
 from lamina.images.layout_lock import lock_blobs
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
@@ -105,8 +108,11 @@ class OciLayout:
             history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in written]
             document, _, reference = settings.dump_config(history)
             config = Descriptor(CONFIG_TYPE, blobs.add(document), len(document))
-            renamed = blobs.tag(reference, self._write_manifest(blobs, config, written), settings.config.architecture)
-        for name in renamed:
+            manifest = self._write_manifest(blobs, config, written)
+            tagged = blobs.tag(reference, manifest, settings.config.architecture)
+            stored = tuple(item.blob for item in written)
+            replaced = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
+        for name in tagged.renamed:
             self._warn(
                 f"{self._folder}: the tag {reference.tag} now names {reference}; skopeo and podman find {name} as "
                 f"oci:{self._folder}:{name}"
@@ -118,9 +124,10 @@ class OciLayout:
             reference,
             tuple(item.layer for item in written),
             settings.config.platform,
-            tuple(item.blob for item in written),
+            stored,
             len(new),
             sum(new),
+            update=None if replaced is None else add_up_update(replaced, stored),
         )
 
     def _write_manifest(self, blobs: _LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
@@ -241,12 +248,10 @@ class _LayoutBlobs:
                 out.write(memoryview(document))
         return blob.digest
 
-    def tag(self, reference: ImageReference, manifest: Descriptor, architecture: str) -> tuple[str, ...]:
-        """Point the name ``reference`` at ``manifest`` in the index.
+    def tag(self, reference: ImageReference, manifest: Descriptor, architecture: str) -> UpdatedIndex:
+        """Point the name ``reference`` at ``manifest`` in the index, and return what that changed.
 
-        Returns:
-            The ``NAME:TAG`` of each image that had the same bare tag before. skopeo and podman now find it by this
-            name.
+        skopeo and podman find an image that lost its bare tag by its ``NAME:TAG``.
 
         Raises:
             FormatError: the index is invalid.
@@ -259,7 +264,17 @@ class _LayoutBlobs:
                 updated = update_index(_read_file(index), manifest, reference, architecture)
             with atomic_write(index) as out:
                 out.write(memoryview(updated.document))
-        return updated.renamed
+        return updated
+
+    def list_layers(self, manifest: Digest | None) -> tuple[BlobInfo, ...] | None:
+        """Return the layers' blobs of an image in the layout; None if its manifest is None, missing or invalid."""
+        if manifest is None:
+            return None
+        file = self._path / blob_path(manifest)
+        with contextlib.suppress(Error):
+            layers = parse_layers(_read_file(file) or b"", str(file))
+            return tuple(BlobInfo(layer.digest, layer.size) for layer in layers)
+        return None
 
 
 def _read_file(file: Path) -> bytes | None:

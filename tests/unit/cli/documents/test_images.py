@@ -1,5 +1,6 @@
 """The documents of images."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.support.factories import closure
@@ -7,6 +8,7 @@ from tests.support.factories import closure
 from lamina.builder.prepare import PlanResult
 from lamina.cli.documents.images import dump_build, dump_built_image, dump_plan, name_file
 from lamina.core.names import Digest, ImageReference
+from lamina.images.blob_totals import BlobTotal, UpdateTotals
 from lamina.images.image import BuildResult
 from lamina.layering.auto import auto
 from lamina.layers.layer import Layer
@@ -45,8 +47,18 @@ def test_the_document_of_an_image_has_what_was_written() -> None:
         "blobs_written": 3,
         "blobs_reused": 97,
         "bytes_written": 6 * MIB,
+        "update": None,
         "seconds": 0.94,
         "warnings": ["careful"],
+    }
+
+
+def test_the_document_of_an_image_has_what_an_update_moves() -> None:
+    update = UpdateTotals(BlobTotal(97, 5), BlobTotal(3, 6), BlobTotal(2, 7))
+    assert dump_built_image(replace(make_result("images/"), update=update), [])["update"] == {
+        "kept": {"blob_count": 97, "size": 5},
+        "sent": {"blob_count": 3, "size": 6},
+        "gone": {"blob_count": 2, "size": 7},
     }
 
 

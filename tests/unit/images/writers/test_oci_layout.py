@@ -20,6 +20,7 @@ from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompressio
 from lamina.core.names import ImageReference
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError
 from lamina.formats.image_names import familiar_name, full_name
+from lamina.images.blob_totals import UpdateTotals
 from lamina.images.image import Draft, Image
 from lamina.images.writers.oci_layout import OciLayout
 from lamina.layer_cache.cache import NullLayerCache
@@ -443,3 +444,33 @@ def test_an_unknown_layer_compression_is_refused(store: FakeStore, words: str) -
     ran = run("stream", "hello", "--store", store.root, "--layer-compression", words)
     assert ran.code == 2
     assert ran.stderr.startswith("lamina: --layer-compression: got ")
+
+
+def test_the_result_says_what_an_update_from_the_image_before_moves(store: FakeStore, tmp_path: Path) -> None:
+    def build(*contents: str, **arguments: Any) -> UpdateTotals | None:
+        return OciLayout(tmp_path / "layout").write(draft(store, contents=contents, **arguments)).update
+
+    assert build("hello") is None
+    first = build("hello")
+    assert first is not None
+    assert (first.sent.count, first.gone.count) == (0, 0)
+    assert build("hello", tag="2") is None
+    assert build("hello", architecture="arm64", tag="2") is None
+    second = build("hello", "large")
+    assert second is not None
+    assert (second.kept.count, second.sent.count, second.gone.count) == (first.kept.count - 1, 2, 1)
+    before, after = (lamina.inspect(f"{tmp_path}/layout#x:{tag}")[0] for tag in "21")
+    assert before.platform == "linux/arm64"
+    assert second.kept.size + second.sent.size == sum(layer.size for layer in after.layers)
+
+
+@pytest.mark.parametrize("content", [None, b"{}", b'{"layers": 5}'])
+def test_a_layout_whose_image_before_is_damaged_is_written(
+    store: FakeStore, tmp_path: Path, content: bytes | None
+) -> None:
+    made, folder = draft(store), tmp_path / "layout"
+    write_layout(made, folder)
+    manifest = folder / "blobs/sha256" / entries(folder)[0]["digest"][7:]
+    changed = draft(store, contents=["hello"])
+    manifest.unlink() if content is None else manifest.write_bytes(content)
+    assert OciLayout(folder).write(changed).update is None
