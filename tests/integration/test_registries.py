@@ -1,7 +1,9 @@
 """The client of registries against Debian's docker-registry: open, with passwords, and with tokens."""
 
 import base64
+import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from tests.integration import engines
 from tests.integration.conftest import short_folder
 from tests.integration.engines import Skopeo
 from tests.integration.token_server import IDENTITY_TOKEN, TokenServer, serve_tokens
+from tests.integration.tools import environment, require, run
 from tests.support.registry import config_document, digest_of, manifest_document
 
 from lamina.errors import AuthError, RegistryError
@@ -20,6 +23,7 @@ from lamina.formats.oci import MANIFEST_TYPE
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.blobs import find_blob, read_blob
 from lamina.registry.connection import RegistryConnection
+from lamina.registry.credential_places import list_places
 from lamina.registry.credential_search import CredentialSearch
 from lamina.registry.credentials import Credentials
 from lamina.registry.manifests import find_manifest, get_manifest, list_tags, put_manifest
@@ -124,6 +128,27 @@ def test_wrong_credentials_are_refused(
         upload_blob(connection, blob(b"x"))
     assert "wrong" not in str(caught.value)
     assert "unknown" not in str(caught.value)
+
+
+@pytest.mark.parametrize("tool", ["podman", "skopeo"])
+def test_what_a_login_wrote_is_used(tool: str, password_registry: str, tmp_path: Path) -> None:
+    (tmp_path / "containers").mkdir()
+    env = environment(HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path), XDG_CONFIG_HOME="")
+    reference = RegistryReference.parse(f"{password_registry}/client/{tool}")
+    search = CredentialSearch(list_places(env, str(tmp_path), "linux", os.getuid()))
+    with RegistryConnection(reference, search.find, login_hint=search.suggest_login) as connection:
+        with pytest.raises(AuthError) as caught:
+            list_tags(connection)
+        file = tmp_path / "containers/auth.json"
+        assert caught.value.hint.startswith(
+            f"log in with docker login {password_registry}; no credentials in {file} (m"
+        )
+    login = (require(tool), "login", "--tls-verify=false", "--username", "user", "--password-stdin", password_registry)
+    run(login, env, stdin=io.BytesIO(b"secret"))
+    search = CredentialSearch(list_places(env, str(tmp_path), "linux", os.getuid()))
+    with RegistryConnection(reference, search.find, is_writer=True) as connection:
+        push(connection)
+    assert search.suggest_login(reference.name).endswith(f"; the credentials came from {file}")
 
 
 def test_a_token_that_ends_within_an_upload_is_renewed(token_registry: str, token_server: TokenServer) -> None:

@@ -14,10 +14,9 @@ from typing import Self, TypeVar
 
 from lamina.errors import RegistryError
 from lamina.formats.auth_challenges import parse_challenges
-from lamina.formats.image_names import HUB
 from lamina.formats.registry_references import RegistryReference, is_loopback_host
 from lamina.registry.authentication import Authenticator
-from lamina.registry.credentials import FindCredentials
+from lamina.registry.credentials import FindCredentials, suggest_login
 from lamina.registry.requests import UNREACHABLE_HINT, RegistryRequest, RegistryResponse
 from lamina.registry.sender import RequestSender
 from lamina.transports.retry import RetryPolicy, RetryState, TransientError, current_policy
@@ -26,12 +25,6 @@ from lamina.transports.urls import Origin
 _Result = TypeVar("_Result")
 # A request is refused once before the challenge is known, and once if the challenge of the request wants another scope.
 _MAX_LOGINS = 2
-
-
-def suggest_login(name: str) -> str:
-    """Return the hint for a registry that wants other credentials. ``name`` is ``HOST/REPOSITORY``."""
-    host = name.partition("/")[0]
-    return "log in with docker login" if host == HUB else f"log in with docker login {host}"
 
 
 class _FailedAnswerError(TransientError):

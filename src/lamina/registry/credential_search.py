@@ -11,7 +11,7 @@ from lamina.errors import FormatError, default_hint
 from lamina.registry.credential_documents import EXPECTED, CredentialDocument
 from lamina.registry.credential_helpers import ask_helper
 from lamina.registry.credential_places import CredentialFile, CredentialPlaces, read_places
-from lamina.registry.credentials import Credentials
+from lamina.registry.credentials import Credentials, suggest_login
 from lamina.system.documents import read_document
 
 _VARIABLE = "DOCKER_AUTH_CONFIG"
@@ -60,7 +60,7 @@ class CredentialSearch:
             AuthError: a helper is missing, or it failed.
 
         """
-        with default_hint(f"correct it, or move it away and run {self._format_login(name)}", FormatError):
+        with default_hint(f"correct it, or move it away and {self._suggest_login(name)}", FormatError):
             for place in self._read_places():
                 if found := self._search(place.document, name):
                     return found
@@ -68,7 +68,7 @@ class CredentialSearch:
 
     def suggest_login(self, name: str) -> str:
         """Return a hint for a registry that refused what `find` returned for ``name``. It names the places."""
-        login = self._format_login(name)
+        login = self._suggest_login(name)
         if source := self._sources.get(name):
             return f"{login}; the credentials came from {source}"
         return f"{login}; no credentials in {', '.join(map(str, self._read_places()))}"
@@ -93,8 +93,8 @@ class CredentialSearch:
                 self._read = (*variable, *map(_read_file, self._places.files))
             return self._read
 
-    def _format_login(self, name: str) -> str:
-        return f"{self._places.login_command} {name.partition('/')[0]}"
+    def _suggest_login(self, name: str) -> str:
+        return suggest_login(name, self._places.login_command)
 
 
 def _read_file(file: CredentialFile) -> _ReadPlace:

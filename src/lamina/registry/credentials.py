@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lamina.formats.image_names import HUB
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -27,3 +29,9 @@ FindCredentials = Callable[[str], Credentials | None]
 The docker hub's host is ``docker.io``. The repository is part of the argument because podman's files may have an entry
 for a part of a registry.
 """
+
+
+def suggest_login(name: str, command: str = "docker login") -> str:
+    """Return the hint for a registry that wants other credentials. ``name`` is ``HOST/REPOSITORY``."""
+    host = name.partition("/")[0]
+    return f"log in with {command}" if host == HUB else f"log in with {command} {host}"

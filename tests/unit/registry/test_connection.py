@@ -22,7 +22,8 @@ from tests.support.tls import HOST, create_certificates
 from lamina.errors import AuthError, RegistryError
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.blobs import find_blob
-from lamina.registry.connection import RegistryConnection, suggest_login
+from lamina.registry.connection import RegistryConnection
+from lamina.registry.credentials import suggest_login
 from lamina.registry.requests import RegistryRequest
 from lamina.registry.uploads import BlobContent, upload_blob
 from lamina.transports.retry import RetryPolicy

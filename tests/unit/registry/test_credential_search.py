@@ -47,7 +47,9 @@ def test_the_document_of_the_environment_comes_before_the_files(places: Credenti
     search = CredentialSearch(CredentialPlaces(places.files, document))
     assert search.find(NAME) == Credentials("ci", "z")
     assert search.find("quay.io/me/app") == Credentials("docker", "y")
-    assert search.suggest_login(NAME) == "docker login ghcr.io; the credentials came from DOCKER_AUTH_CONFIG"
+    assert (
+        search.suggest_login(NAME) == "log in with docker login ghcr.io; the credentials came from DOCKER_AUTH_CONFIG"
+    )
 
 
 def test_a_helper_is_asked_before_the_entries_of_its_file(places: CredentialPlaces, tmp_path: Path) -> None:
@@ -85,23 +87,27 @@ def test_missing_files_are_no_error_and_the_hint_names_them(places: CredentialPl
     write(places.files[1], auths={"quay.io": encode_auth("me", "hunter2")})
     search = CredentialSearch(places)
     assert search.find(NAME) is None
-    assert search.suggest_login(NAME) == (
-        f"docker login ghcr.io; no credentials in {tmp_path}/podman/auth.json (missing), {tmp_path}/docker/config.json"
-    )
+    places_read = f"{tmp_path}/podman/auth.json (missing), {tmp_path}/docker/config.json"
+    assert search.suggest_login(NAME) == f"log in with docker login ghcr.io; no credentials in {places_read}"
 
 
 def test_the_hint_names_the_file_with_the_refused_credentials(places: CredentialPlaces) -> None:
     write(places.files[1], auths={"ghcr.io": encode_auth("me", "hunter2")})
     search = CredentialSearch(places)
     search.find(NAME)
-    assert search.suggest_login(NAME) == f"docker login ghcr.io; the credentials came from {places.files[1].path}"
+    assert (
+        search.suggest_login(NAME)
+        == f"log in with docker login ghcr.io; the credentials came from {places.files[1].path}"
+    )
 
 
 def test_the_hint_names_the_variable_and_the_program_that_reads_it(tmp_path: Path) -> None:
     file = CredentialFile(f"{tmp_path}/auth.json", "REGISTRY_AUTH_FILE")
     search = CredentialSearch(CredentialPlaces((file,), login_command="podman login"))
     assert search.find(NAME) is None
-    expected = f"podman login ghcr.io; no credentials in {file.path} (named by REGISTRY_AUTH_FILE) (missing)"
+    expected = (
+        f"log in with podman login ghcr.io; no credentials in {file.path} (named by REGISTRY_AUTH_FILE) (missing)"
+    )
     assert search.suggest_login(NAME) == expected
 
 
@@ -115,7 +121,7 @@ def test_a_broken_file_is_an_error_that_says_what_helps(places: CredentialPlaces
     Path(places.files[1].path).write_text('{"auths": hunter2')
     with pytest.raises(FormatError, match=f"^{places.files[1].path}: got Expecting value: line 1 column 11") as caught:
         CredentialSearch(places).find(NAME)
-    assert caught.value.hint == "correct it, or move it away and run docker login ghcr.io"
+    assert caught.value.hint == "correct it, or move it away and log in with docker login ghcr.io"
 
 
 @pytest.mark.parametrize(
