@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from threading import Lock
 
@@ -115,13 +116,15 @@ class Authenticator:
         return self._found[0]
 
     def _format_basic(self, credentials: Credentials | None) -> str:
-        if credentials is None or credentials.identity_token:
-            got = "only an identity token" if credentials else "no credentials"
+        if credentials is None or not (credentials.username or credentials.secret):
+            got = "only a token" if credentials else "no credentials"
             expected = "a user and a password, which the registry wants"
             raise AuthError(self._name, got, expected, hint=self._login_hint(self._name))
         return format_basic_auth(credentials.username, credentials.secret)
 
     def _get_token(self, challenge: Challenge, scopes: tuple[str, ...], credentials: Credentials | None) -> Token:
+        if credentials and credentials.registry_token:
+            return Token(credentials.registry_token, math.inf)
         parameters = challenge.parameters
         wanted = (*scopes, *self._more_scopes.get(scopes, ()))
         key = parameters.get("realm", ""), parameters.get("service", ""), wanted

@@ -145,13 +145,12 @@ def _normalize_key(key: str) -> str:
 
 
 def _parse_entry(entry: Mapping[str, Any], subject: str) -> Credentials | None:
-    identity_token = _check_text(entry.get("identitytoken") or "", "identitytoken", subject)
-    if identity_token:
-        return Credentials("", "", identity_token)
-    if encoded := _check_text(entry.get("auth") or "", "auth", subject):
-        username, secret = _decode(encoded, subject)
-    else:  # docker accepts these too, and secrets of Kubernetes have them
-        username, secret = (_check_text(entry.get(key) or "", key, subject) for key in ("username", "password"))
+    keys = ("registrytoken", "identitytoken", "auth", "username", "password")
+    registry_token, identity_token, encoded, *plain = (_check_text(entry.get(key) or "", key, subject) for key in keys)
+    if registry_token or identity_token:
+        return Credentials("", "", identity_token, registry_token)
+    # docker accepts a user and a password as they are too, and secrets of Kubernetes have them.
+    username, secret = _decode(encoded, subject) if encoded else plain
     return Credentials(username, secret) if username or secret else None
 
 

@@ -10,17 +10,19 @@ from lamina.formats.image_names import HUB
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a user logs in with: a name and a secret, or an identity token.
+    """What a user logs in with: a name and a secret, an identity token, or a registry token.
 
     Attributes:
-        username: the user's name; empty with an identity token.
-        secret: the password or access token of the user; empty with an identity token.
+        username: the user's name; empty with a token.
+        secret: the password or access token of the user; empty with a token.
         identity_token: the OAuth 2 refresh token that the registry's token server issued at ``docker login``, or empty.
+        registry_token: a token that is sent to the registry itself as it is, or empty.
     """
 
     username: str
     secret: str = field(repr=False)
     identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
 
 
 FindCredentials = Callable[[str], Credentials | None]

@@ -128,7 +128,7 @@ def _read_token(response: RegistryResponse, credentials: Credentials | None, now
 
 def hide_credentials(text: str, credentials: Credentials | None, *tokens: str) -> str:
     """Return ``text`` without secrets that a server repeats."""
-    secrets = (credentials.secret, credentials.identity_token) if credentials else ()
+    secrets = (credentials.secret, credentials.identity_token, credentials.registry_token) if credentials else ()
     for secret in (*secrets, *tokens):
         if secret:
             text = text.replace(secret, "***")

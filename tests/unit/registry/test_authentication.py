@@ -59,7 +59,7 @@ def test_basic_authentication_is_used_if_the_registry_asks(registry: MemoryRegis
     ("credentials", "message"),
     [
         (None, "got no credentials, expected a user and a password"),
-        (IDENTITY, "got only an identity token"),
+        (IDENTITY, "got only a token"),
         (WRONG, r"HTTP 401 \(UNAUTHORIZED: unauthorized\) with the credentials that were found"),
     ],
 )
@@ -115,6 +115,26 @@ def test_the_token_server_is_told_the_service_and_the_account(registry: MemoryRe
     assert token_requests(registry) == [
         {"service": ["test registry"], "scope": ["repository:me/app:pull"], "account": ["user"]}
     ]
+
+
+def test_a_registry_token_is_sent_as_it_is(registry: MemoryRegistry) -> None:
+    registry.authentication = "token"
+    registry.tokens["tOkEn"] = ("repository:me/app:pull,push",)
+    with connect(registry, credentials=Credentials("", "", "", "tOkEn")) as connection:
+        upload_blob(connection, blob())
+    assert not token_requests(registry)
+
+
+def test_a_registry_token_that_is_refused_ends_the_login(registry: MemoryRegistry) -> None:
+    registry.authentication = "token"
+    message = "with the credentials that were found"
+    with (
+        connect(registry, credentials=Credentials("", "", "", "tOkEn")) as connection,
+        pytest.raises(AuthError, match=message) as caught,
+    ):
+        upload_blob(connection, blob())
+    assert_no_secret(caught.value)
+    assert len(registry.seen) <= 4
 
 
 def test_an_identity_token_is_sent_in_the_body(registry: MemoryRegistry) -> None:

@@ -43,6 +43,11 @@ def test_an_identity_token_is_used_in_place_of_user_and_password() -> None:
     assert parse(auths={"ghcr.io": entry}).find_entry(NAME) == Credentials("", "", "refresh")
 
 
+def test_a_registry_token_comes_before_everything_else() -> None:
+    entry = {**encode_auth("me", "x"), "registrytoken": "bearer"}
+    assert parse(auths={"ghcr.io": entry}).find_entry(NAME) == Credentials("", "", "", "bearer")
+
+
 @pytest.mark.parametrize("entry", [{}, {"auth": ""}, {"auth": None}, {"email": "a@b"}, {"auth": "Og=="}])
 def test_an_entry_without_credentials_does_not_count(entry: dict[str, str]) -> None:
     assert parse(auths={"ghcr.io/me": entry, "ghcr.io": encode_auth("me", "x")}).find_entry(NAME)
@@ -131,6 +136,7 @@ def test_a_document_may_be_without_entries(data: str) -> None:
         '{"auths": {"ghcr.io": {"auth": "aHVudGVyMg=="}}}',
         '{"auths": {"ghcr.io": {"auth": "aHVudGVyMg==!"}}}',
         '{"auths": {"ghcr.io": {"auth": "aHVudGVyMjr/"}}}',
+        '{"auths": {"ghcr.io": {"registrytoken": {"x": "aHVudGVyMg=="}}}}',
         '{"auths": {"ghcr.io": {"identitytoken": ["aHVudGVyMg=="]}}}',
         '{"auths": {"ghcr.io": {"username": "x", "password": ["aHVudGVyMg=="]}}}',
         '{"credHelpers": {"ghcr.io": ["aHVudGVyMg=="]}}',
@@ -153,3 +159,4 @@ def test_the_repr_of_a_document_has_no_secrets() -> None:
     assert document.auths["ghcr.io"]["auth"] not in repr(document)
     assert "refresh" not in repr(document)
     assert "refresh" not in repr(document.find_entry(NAME))
+    assert "bearer" not in repr(Credentials("", "", "", "bearer"))
