@@ -384,7 +384,7 @@ def inspect(
     from lamina.images.readers.open import open_images
 
     file, name = select.split_name(path)
-    selected = open_images(file, parse_size("max_unpacked_size", max_unpacked_size), progress)
+    selected = open_images(file, parse_size("max_unpacked_size", max_unpacked_size), progress, name=name)
     if name is not None:
         selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
     if platform:
@@ -469,7 +469,7 @@ def export_image(
     file, name_in_file = select.split_name(image)
     chosen_name = name if name is not None else name_in_file
     _refuse_as_output(output, file)
-    images = open_images(file, parse_size("max_unpacked_size", max_unpacked_size))
+    images = open_images(file, parse_size("max_unpacked_size", max_unpacked_size), name=chosen_name)
     if chosen_name is not None:
         images = select.select_by_name(images, chosen_name, file, _IMAGE_HINT)
     if platform:

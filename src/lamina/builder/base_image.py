@@ -75,7 +75,7 @@ class BaseImage:
         from lamina.images.readers.open import open_images
 
         path, name = select.split_name(file)
-        images = open_images(path, max_unpacked)
+        images = open_images(path, max_unpacked, name=name)
         hint = f"name one as {path}#NAME:TAG"
         candidates = select.select_by_name(images, name, path, hint) if name is not None else images
         has_several_platforms = len({image.effective_platform for image in candidates}) > 1

@@ -6,8 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.completers import make_completer
 from lamina.cli.documents.diff import dump_diff
 from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
 from lamina.cli.output import print_stdout
@@ -27,7 +30,12 @@ _OTHER_FILES = "files outside of store paths"
 
 @verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff images/#app:1 images/#app:2 --json")
 @image_argument("old", "OLD[#NAME]")
-@image_argument("new", "NEW[#NAME]")
+@click.argument(
+    "new",
+    metavar="NEW[#NAME]",
+    help="The image that OLD is updated to, in the same form.",
+    shell_complete=make_completer("file"),
+)
 @reader_options
 @option(
     "--full",

@@ -52,7 +52,7 @@ def collect_images(
     owners: dict[str, tuple[Digest, Path]] = {}
     for image_file in image_files:
         path, name = select.split_name(image_file)
-        images = open_images(path, max_unpacked)
+        images = open_images(path, max_unpacked, name=name)
         if name is not None:
             images = select.select_by_name(images, name, path, f"name one as {path}#NAME:TAG")
         if platform:

@@ -14,13 +14,13 @@ Invariant: every blob of an image has the size and the digest of its descriptor.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
-from lamina.formats.image_names import familiar_name
+from lamina.formats.image_names import canonical_name, familiar_name
 from lamina.formats.oci import (
     CONFIG_TYPE,
     FULL_NAME,
@@ -129,10 +129,15 @@ class _IndexReader:
             yield nested if is_named else replace(nested, repo_tags=entry.repo_tags, tags=entry.tags)
 
 
-def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceImage, ...]:
+def read_oci_images(blobs: Blobs, *, allow_empty: bool = False, name: str | None = None) -> tuple[SourceImage, ...]:
     """Return the images of the index, in its order, each once with all its names.
 
     Manifests that the index lists may be missing: an engine that pulled one platform saves the index of all platforms.
+
+    Args:
+        blobs: the blobs of the layout.
+        allow_empty: return no image if there is none.
+        name: read only the images of this name; all images if the index has no such name, which may then be an ID.
 
     Raises:
         FormatError: a document is invalid, or there is no image and ``allow_empty`` is false.
@@ -143,7 +148,8 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
     images_by_digest: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
-    for entry in reader.read_entries(blobs.read_document(INDEX).value, INDEX):
+    entries = reader.read_entries(blobs.read_document(INDEX).value, INDEX)
+    for entry in entries if name is None else _select_entries(list(entries), name):
         key = entry.descriptor.digest
         if key not in images_by_digest:
             if len(images_by_digest) >= _MAX_MANIFESTS:
@@ -160,6 +166,17 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
         got = "; ".join(reader.skipped[:_MAX_REPORTED]) or "no manifest"
         raise FormatError(INDEX, got, "the manifest of an image")
     return images
+
+
+def _select_entries(entries: Sequence[_IndexEntry], name: str) -> Sequence[_IndexEntry]:
+    """Return the entries of the images that have ``name``, in any spelling; all entries if there is none."""
+    wanted = canonical_name(name)
+    found = {
+        entry.descriptor.digest
+        for entry in entries
+        if name in entry.tags or wanted in map(canonical_name, entry.repo_tags)
+    }
+    return [entry for entry in entries if entry.descriptor.digest in found] if found else entries
 
 
 def _read_image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:

@@ -35,9 +35,9 @@ _DIRECTORY_VERSION, _DIRECTORY_MARK = "version", b"Directory Transport Version"
 
 
 def open_images(
-    path: Path, max_unpacked: int | None = None, progress: Progress | None = None
+    path: Path, max_unpacked: int | None = None, progress: Progress | None = None, *, name: str | None = None
 ) -> tuple[SourceImage, ...]:
-    """Return all images in the file or folder at ``path``.
+    """Return the images in the file or folder at ``path``.
 
     ``path`` is a docker-archive or an OCI layout in a tar, uncompressed or compressed with gzip, zstd or xz, or a
     folder that is an OCI layout.
@@ -50,6 +50,8 @@ def open_images(
         path: the file or folder.
         max_unpacked: the most bytes that all unpacked data may take; None is the default of `Unpacker`.
         progress: receives the progress: the unpacking of a compressed file, then the layers of each image.
+        name: a name that the caller selects by afterwards, or None. Images of other names in an OCI layout need not be
+            read then, and are left out.
 
     Raises:
         NotFound: the path does not exist, or is a folder without an image.
@@ -62,7 +64,7 @@ def open_images(
     unpacker = Unpacker(max_unpacked)
     try:
         blobs = Blobs(_open_members(path, unpacker, progress), unpacker, progress)
-        return _read_images(blobs)
+        return _read_images(blobs, name)
     except Unavailable as error:  # functions that read extents raise errors meant for stores
         raise error.convert(InputError).add_context(path) from error
     except (FormatError, InputError, IntegrityError) as error:
@@ -70,11 +72,13 @@ def open_images(
         raise
 
 
-def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
+def _read_images(blobs: Blobs, name: str | None) -> tuple[SourceImage, ...]:
     """Return each image once, those of ``manifest.json`` first, with all its names and the index's platform."""
     has_index = blobs.has(INDEX)
     from_manifest = read_docker_images(blobs) if blobs.has(MANIFEST) or not has_index else ()
-    from_index = read_oci_images(blobs, allow_empty=bool(from_manifest)) if has_index else ()
+    # A manifest.json may give an image of the index more names.
+    name_in_index = None if from_manifest else name
+    from_index = read_oci_images(blobs, allow_empty=bool(from_manifest), name=name_in_index) if has_index else ()
     images = deduplicate((*from_manifest, *from_index))
     if not images:
         raise FormatError(MANIFEST, "no images", "at least one, as in a docker-archive")

@@ -18,7 +18,7 @@ from lamina.images.readers.unpack import Unpacker
 LAYER = layer("etc/x")
 
 
-def read_images(layout: LayoutBuilder, folder: Path, **options: bool) -> tuple[SourceImage, ...]:
+def read_images(layout: LayoutBuilder, folder: Path, **options: Any) -> tuple[SourceImage, ...]:
     file = folder / "archive"
     file.write_bytes(layout.tar())
     extent = Extent.whole(os.fsencode(file), file.stat().st_size, file.stat().st_mtime_ns)
@@ -92,3 +92,25 @@ def test_an_entry_of_another_shape_is_refused(tmp_path: Path, entry: Any) -> Non
     layout.index(entry)
     with pytest.raises(FormatError):
         read_images(layout, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["app:1", "docker.io/library/app:1", "stable"])
+def test_only_the_images_of_a_name_are_read(tmp_path: Path, name: str) -> None:
+    layout = LayoutBuilder()
+    reference, full = "org.opencontainers.image.ref.name", "io.containerd.image.name"
+    wanted = layout.image([LAYER], annotations={full: "docker.io/library/app:1"})
+    damaged = layout.image([layer("etc/y")], annotations={full: "docker.io/library/app:2"})
+    layout.members[f"blobs/sha256/{damaged['digest'][7:]}"] = b"damaged"
+    layout.index(wanted, damaged, wanted | {"annotations": {reference: "stable"}})
+    (found,) = read_images(layout, tmp_path, name=name)
+    assert (found.repo_tags, found.tags) == (("app:1",), ("stable",))
+
+
+@pytest.mark.parametrize("name", ["app:3", "latest", "sha256:" + "0" * 64])
+def test_all_images_are_read_for_a_name_that_the_index_does_not_have(tmp_path: Path, name: str) -> None:
+    layout = LayoutBuilder()
+    full = "io.containerd.image.name"
+    layout.index(
+        *(layout.image([layer(tag)], annotations={full: f"docker.io/library/app:{tag}"}) for tag in ("1", "2"))
+    )
+    assert len(read_images(layout, tmp_path, name=name)) == 2

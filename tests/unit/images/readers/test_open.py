@@ -656,6 +656,20 @@ def test_a_link_that_leads_out_or_nowhere_is_refused(tmp_path: Path, target: str
         read_images(tmp_path, tar(members))
 
 
+def test_an_image_whose_name_only_the_manifest_json_has_is_read(tmp_path: Path) -> None:
+    """The index of the same file has the name too, but for another image."""
+    layout = LayoutBuilder()
+    layout.index(layout.image([LOWER], annotations={"io.containerd.image.name": "docker.io/library/x:1"}))
+    (tmp_path / "image").write_bytes(
+        docker_archive(
+            {"a.tar": layer("a")},
+            more={name: content for name, content in layout.members.items() if content is not None},
+        )
+    )
+    found = open_images(tmp_path / "image", name="x:1")
+    assert [image.repo_tags for image in found] == [("x:1",), ("x:1",)]
+
+
 def test_links_stay_inside_a_layout_folder(tmp_path: Path) -> None:
     layout = LayoutBuilder()
     layout.index(layout.image([LOWER]))
