@@ -228,8 +228,8 @@ def test_an_error_of_the_source_ends_the_upload_and_closes_the_source(registry: 
 
     with connect(registry) as connection, pytest.raises(OutputError, match="no space left"):
         upload_blob(connection, BlobContent(digest_of(DATA), len(DATA), read))
-    assert ended == [True]
-    assert registry.methods().count("PUT") == 1
+    assert ended == [True]  # opened once: the request is not repeated, and the registry may not have read its head yet
+    assert stored(registry) == []
 
 
 @pytest.mark.parametrize("min_chunk", [0, 1000])
