@@ -18,6 +18,8 @@ from tests.support.paths import REPOSITORY
 import lamina
 from lamina.api import signatures
 
+# Comes first, so that `lamina.cli.start` installs no signal handlers in this process.
+importlib.import_module("lamina.cli.exits")
 MODULES = [importlib.import_module(module.name) for module in pkgutil.walk_packages(lamina.__path__, "lamina.")]
 CLASSES = {
     one.__name__

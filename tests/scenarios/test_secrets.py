@@ -110,7 +110,7 @@ def test_no_parameter_of_the_command_line_prints_a_secret(
             check(ran, secret, result=names[0] == "stream")
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("secret", mark_rest(SECRETS, 6))
 def test_no_usage_error_prints_a_secret(secret: str, here: Path) -> None:
     for words in (
         [secret],
@@ -143,7 +143,7 @@ VARIABLES = [
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_no_variable_of_the_environment_is_printed(variable: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = Random(variable)
-    for secret in SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, 6):
+    for secret in SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, scale(10)):
         monkeypatch.setenv(variable, secret)
         for words in (
             ["plan", "hello", "--store", f"{here}/root"],
@@ -168,7 +168,7 @@ ARGUMENTS = [
 def test_no_argument_in_a_spec_file_is_printed(file: str, key: str, here: Path) -> None:
     import json
 
-    for number, secret in enumerate(Random(file + key).sample(SECRETS, 6)):
+    for number, secret in enumerate(Random(file + key).sample(SECRETS, scale(10))):
         text = TABLES[file].format(key=key, value=json.dumps(secret))
         Path(file).write_text(text if number % 2 else text.replace("[" + json.dumps(secret) + "]", json.dumps(secret)))
         check(run("plan", "--spec", f"{file}#a", "--offline", "--debug"), secret)
@@ -193,7 +193,7 @@ BROKEN: list[tuple[str, list[Any]]] = [
     "form", mark_rest(["{}", '["{}"]', '"{}"', '{{"{}": 1}}', '{{"path": "{}"}}', "{}\n{}", "[default]\n{}\n"], 2)
 )
 def test_no_line_of_a_broken_file_is_printed(file: str, words: list[str], form: str, here: Path) -> None:
-    for secret in Random(file + form).sample(SECRETS, 6):
+    for secret in Random(file + form).sample(SECRETS, scale(10)):
         Path(file).write_text(form.replace("{}", secret).replace("{{", "{").replace("}}", "}"))
         check(run(*words, "--debug"), secret)
 

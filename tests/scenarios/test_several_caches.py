@@ -259,7 +259,7 @@ def test_the_next_cache_makes_up_for_a_fault(
 
 
 @pytest.mark.parametrize("verb", mark_rest([fetch, stream], 1), ids=lambda verb: verb.__name__)
-@pytest.mark.parametrize("pattern", [CACHE_INFO, ".*narinfo", "nar/.*"])
+@pytest.mark.parametrize("pattern", mark_rest([".*narinfo", CACHE_INFO, "nar/.*"], 1))
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_next_cache_makes_up_for_a_bad_response(
     name: str, pattern: str, verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches

@@ -13,6 +13,7 @@ import lamina
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     made, _ = example(tmp_path / "root")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return made
 
 
