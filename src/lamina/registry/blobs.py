@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterator
 
 from lamina.core.names import Digest
-from lamina.errors import FormatError, IntegrityError
+from lamina.errors import IntegrityError
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.requests import RegistryRequest, RegistryResponse, registry_errors
 from lamina.transports.downloads import Downloader
 from lamina.transports.responses import Request, Response
+
+_UNLIMITED = 1 << 62  # the size of the blob is the limit
 
 
 def find_blob(connection: RegistryConnection, digest: Digest) -> bool:
@@ -54,13 +56,12 @@ def read_blob(connection: RegistryConnection, digest: Digest, size: int) -> Iter
     downloader = Downloader(open_response, connection.policy)
     hasher, received = hashlib.sha256(), 0
     with registry_errors():
-        try:
-            for piece in downloader.stream(Request("GET", request.url, {}, request.subject), size):
-                hasher.update(piece)
-                received += len(piece)
-                yield piece
-        except FormatError as error:  # more bytes than ``size``
-            raise error.convert(IntegrityError) from None
+        for piece in downloader.stream(Request("GET", request.url, {}, request.subject), _UNLIMITED):
+            received += len(piece)
+            if received > size:
+                raise IntegrityError(request.subject, f"more than {size} bytes", str(size))
+            hasher.update(piece)
+            yield piece
     if received != size:
         raise IntegrityError(request.subject, f"{received} bytes", str(size))
     if hasher.digest() != digest.raw:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-from lamina.errors import Error, FormatError, InvalidArgument, RegistryError, StoreError
+from lamina.errors import FormatError, InvalidArgument, RegistryError, StoreError
 from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import cut
 from lamina.transports.responses import Response
@@ -81,11 +81,14 @@ class RegistryResponse:
         if (self.response.length or 0) > limit:
             raise self._length_error(self.response.length, limit)
         document = bytearray()
-        with registry_errors():
-            for piece in self.response.content():
-                document += piece
-                if len(document) > limit:
-                    raise self._length_error(f"more than {limit}", limit)
+        try:
+            with registry_errors():
+                for piece in self.response.content():
+                    document += piece
+                    if len(document) > limit:
+                        raise self._length_error(f"more than {limit}", limit)
+        except FormatError as error:  # a content coding that is broken
+            raise error.convert(RegistryError) from None
         if self.response.length is not None and not self.response.codings and len(document) != self.response.length:
             raise TransientError(f"the end of the response at byte {len(document)} of {self.response.length}")
         return bytes(document)
@@ -153,8 +156,8 @@ def registry_errors() -> Iterator[None]:
     """Translate the errors of connections, which are those of stores, to `RegistryError`."""
     try:
         yield
-    except (StoreError, FormatError) as error:
-        translated: Error = error.convert(RegistryError)
+    except StoreError as error:
+        translated = error.convert(RegistryError)
         if error.hint == NETWORK_HINT:
             translated.hint = UNREACHABLE_HINT
         raise translated from error.__cause__

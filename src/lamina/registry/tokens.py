@@ -7,7 +7,7 @@ and if the user allowed plain HTTP.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from lamina.errors import AuthError, FormatError, InvalidArgument, RegistryError
 from lamina.formats.auth_challenges import Challenge
@@ -127,9 +127,13 @@ def _read_token(response: RegistryResponse, credentials: Credentials | None, now
 
 
 def hide_credentials(text: str, credentials: Credentials | None, *tokens: str) -> str:
-    """Return ``text`` without secrets that a server repeats."""
-    secrets = (credentials.secret, credentials.identity_token, credentials.registry_token) if credentials else ()
-    for secret in (*secrets, *tokens):
-        if secret:
-            text = text.replace(secret, "***")
+    """Return ``text`` without secrets that a server repeats, as they are or as they were encoded in a request."""
+    secrets = list(tokens)
+    if credentials:
+        encoded = format_basic_auth(credentials.username, credentials.secret).partition(" ")[2]
+        secrets += [credentials.secret, credentials.identity_token, credentials.registry_token]
+        secrets += [encoded] if credentials.secret else []
+    for secret in filter(None, secrets):
+        for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
+            text = text.replace(spelling, "***")
     return text

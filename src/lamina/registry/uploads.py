@@ -194,7 +194,7 @@ class _Upload:
         separator = "&" if "?" in session.location else "?"
         url = f"{session.location}{separator}digest={self._blob.digest}"
         with self._open("PUT", url, _HEADERS, body) as response:
-            if body.size and response.status in _WANTS_CHUNKS:
+            if body.size and (response.status in _WANTS_CHUNKS or _is_vague_refusal(response)):
                 return False
             self._check_vanished(response)
             if response.status == 416:
@@ -257,6 +257,11 @@ class _Upload:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
+
+
+def _is_vague_refusal(response: RegistryResponse) -> bool:
+    """Return whether a registry refuses a PUT without a reason that chunks could not remove."""
+    return response.status == 400 and response.error_code in ("", "BLOB_UPLOAD_INVALID", "UNSUPPORTED")
 
 
 def check_digest(response: RegistryResponse, digest: Digest) -> None:

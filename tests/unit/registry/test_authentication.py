@@ -29,7 +29,12 @@ GOOD = Credentials("user", "hunter2/pass")
 WRONG = Credentials("user", "hunter3")
 IDENTITY = Credentials("", "", "identity-hunter2")
 DATA = b"x" * 100_000
-SECRETS = ("hunter2", "hunter3", "tOkEn", base64.b64encode(b"user:hunter2/pass").decode())
+SECRETS = (
+    "hunter2",
+    "hunter3",
+    "tOkEn",
+    *(base64.b64encode(f"user:{password}".encode()).decode() for password in ("hunter2/pass", "hunter3")),
+)
 
 
 def blob(data: bytes = DATA) -> BlobContent:

@@ -1,10 +1,12 @@
 """Blobs are asked for with HEAD, and fetched and checked with GET."""
 
 import pytest
-from tests.support.registry import MemoryRegistry, RegistryHandler, answer_with, connect, digest_of
+from tests.support.registry import QUICK, MemoryRegistry, RegistryHandler, answer_with, connect, digest_of
 
-from lamina.errors import AuthError, IntegrityError, RegistryError
+from lamina.errors import AuthError, FormatError, IntegrityError, RegistryError
 from lamina.registry.blobs import find_blob, read_blob
+from lamina.registry.connection import RegistryConnection
+from lamina.registry.credentials import Credentials
 
 DATA = bytes(range(256)) * 4000  # 1 MB
 BLOBS = "/blobs/sha256:"
@@ -53,7 +55,7 @@ def test_a_cut_blob_is_continued(registry: MemoryRegistry) -> None:
     [
         (DATA[:-1] + b"x", len(DATA), "expected the digest that was asked for"),
         (DATA[:-1], len(DATA), "got 1023999 bytes, expected 1024000"),
-        (DATA + b"x", len(DATA), "got more than 1000 KiB"),
+        (DATA + b"x", len(DATA), "got more than 1024000 bytes, expected 1024000"),
         (b"", len(DATA), "got 0 bytes, expected 1024000"),
     ],
 )
@@ -62,6 +64,18 @@ def test_other_bytes_are_an_integrity_error(registry: MemoryRegistry, sent: byte
     with connect(registry) as connection, pytest.raises(IntegrityError, match=message):
         for _ in read_blob(connection, digest_of(DATA), size):
             pass
+
+
+def test_an_error_of_the_credentials_stays_what_it_is(registry: MemoryRegistry) -> None:
+    def find(name: str) -> Credentials:
+        raise FormatError("config.json", "x", "JSON")
+
+    registry.authentication = "basic"
+    with RegistryConnection(registry.reference(), find, policy=QUICK) as connection:
+        with pytest.raises(FormatError, match=r"^config.json: got x"):
+            find_blob(connection, digest_of(DATA))
+        with pytest.raises(FormatError, match=r"^config.json: got x"):
+            list(read_blob(connection, digest_of(DATA), len(DATA)))
 
 
 def test_a_missing_blob_is_an_error_of_the_registry(registry: MemoryRegistry) -> None:

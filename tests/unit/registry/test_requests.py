@@ -4,7 +4,7 @@ import pytest
 from tests.support.registry import QUICK, MemoryRegistry, answer_with
 from urllib3 import HTTPResponse
 
-from lamina.errors import RegistryError, Unavailable, Unreachable
+from lamina.errors import FormatError, RegistryError, Unavailable, Unreachable
 from lamina.registry.requests import UNREACHABLE_HINT, RegistryRequest, RegistryResponse, registry_errors
 from lamina.registry.sender import RequestSender
 from lamina.transports.responses import Request, Response
@@ -88,3 +88,5 @@ def test_errors_of_connections_become_errors_of_the_registry() -> None:
     with pytest.raises(RegistryError) as caught, registry_errors():
         raise Unavailable("x", "y", "z", hint="w")
     assert caught.value.hint == "w"
+    with pytest.raises(FormatError), registry_errors():
+        raise FormatError("config.json", "y", "z")
