@@ -101,8 +101,8 @@ class Authenticator:
         """Return the error for a registry that answers ``got`` in spite of the credentials, or for lack of them."""
         with self._lock:
             has_credentials = bool(self._found and self._found[0])
-        which = "the credentials that were found" if has_credentials else "no credentials"
-        return AuthError(self._name, f"{got} with {which}", "accepted credentials", hint=self._login_hint(self._name))
+        which = "with the credentials that were found" if has_credentials else "with no credentials"
+        return AuthError(self._name, f"{got} {which}", "accepted credentials", hint=self._login_hint(self._name))
 
     def hide_secrets(self, text: str) -> str:
         """Return ``text`` of the registry without the secrets that it may repeat."""
