@@ -199,6 +199,13 @@ def test_arguments_of_one_image_need_no_table(store: FakeStore) -> None:
     assert run("plan", "--spec", "lamina.toml").code == 0
 
 
+def test_a_spec_file_names_a_link_beside_it(store: FakeStore) -> None:
+    Path("result").symlink_to(str(HELLO))
+    Path("lamina.toml").write_text(f'contents = ["./result"]\nstore = "{store.root}"\n')
+    assert run("plan", "--spec", "lamina.toml").code == 0
+    assert run("plan", "--spec", "./lamina.toml").code == 0
+
+
 @pytest.mark.parametrize(("given", "goarch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("aarch64-linux", "arm64")])
 def test_the_words_of_nix_for_processors_are_translated(given: str, goarch: str, store: FakeStore) -> None:
     assert _stream_config(store, "--architecture", given)["architecture"] == goarch

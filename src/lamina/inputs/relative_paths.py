@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 def rebase_path(value: Any, folder: Path) -> Any:
     """Rebase the name of a file or folder; return URLs unchanged."""
-    return str(folder / value) if isinstance(value, str) and value and "://" not in value else value
+    return _join(folder, value) if isinstance(value, str) and value and "://" not in value else value
+
+
+def _join(folder: Path, path: str) -> str:
+    """Join ``path`` to the folder. A path with a slash keeps one, because a word without a slash is a name."""
+    joined = str(folder / path)
+    return joined if "/" in joined or "/" not in path else f"./{joined}"
 
 
 def rebase_channel(value: Any, folder: Path) -> Any:
@@ -47,7 +53,7 @@ def _rebase_root(root: Any, folder: Path) -> Any:
     is_path = path.startswith(".") if hash_sign else "/" in path or path.endswith(".nix")
     if not is_path or path.startswith("/"):
         return root
-    return f"{os.path.abspath(folder / path)}{hash_sign}{attribute}" if needs_nix_build(root) else str(folder / path)
+    return f"{os.path.abspath(folder / path)}{hash_sign}{attribute}" if needs_nix_build(root) else _join(folder, path)
 
 
 def rebase_layering(value: Any, folder: Path) -> Any:
@@ -83,4 +89,4 @@ def _rebase_source(entry: Any, folder: Path) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
         return entry
     path, _, source = entry["file"].partition("=")
-    return {**entry, "file": f"{path}={folder / source}"} if source else entry
+    return {**entry, "file": f"{path}={_join(folder, source)}"} if source else entry

@@ -77,3 +77,15 @@ def test_sources_of_declared_files_are_rebased() -> None:
 )
 def test_a_channel_is_rebased_only_if_it_is_a_file(channel: Any, expected: Any) -> None:
     assert rebase_channel(channel, FOLDER) == expected
+
+
+@pytest.mark.parametrize("path", ["./result", "./auto", "./nixos-25.11", "result/"])
+def test_a_path_beside_the_file_does_not_become_a_name(path: str) -> None:
+    """The folder of a spec file in the current folder is ``.``."""
+    here, expected = Path("lamina.toml").parent, f"./{path.strip('./')}"
+    assert rebase_roots([path], here) == [expected]
+    assert rebase_paths(path, here) == [expected]
+    assert rebase_channel(path, here) == expected
+    assert rebase_layering(path, here) == expected
+    assert rebase_roots(["result"], here) == ["result"]
+    assert rebase_path("base.tar", here) == "base.tar"
