@@ -36,11 +36,12 @@ class Trust:
         names = sorted({text.partition(":")[0] for text in narinfo.signatures})
         got = f"only signatures of {', '.join(names)}" if names else "no signature"
         trusted = ", ".join(key.name for key in self.keys) or "a trusted key"
-        if {key.name for key in self.keys} & set(names):
+        hint = "--trusted-key NAME:BASE64 trusts another key; --no-verify-signatures accepts any path of the cache"
+        forged = sorted({key.name for key in self.keys} & set(names))
+        if forged:
             got = f"a signature of {', '.join(names)} that does not match"
-        raise IntegrityError(
-            f"{narinfo.info.path} in {label}",
-            got,
-            f"a signature of {trusted}",
-            hint="--trusted-key NAME:BASE64 trusts another key; --no-verify-signatures accepts any path of the cache",
-        )
+            hint = (
+                f"compare the key {', '.join(forged)} with the one that the cache's owner publishes; if they are the "
+                "same, the cache changed the path or is damaged: do not use it"
+            )
+        raise IntegrityError(f"{narinfo.info.path} in {label}", got, f"a signature of {trusted}", hint=hint)
