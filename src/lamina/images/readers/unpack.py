@@ -141,7 +141,7 @@ class Unpacker:
         if self._written > limit:
             raise FormatError(
                 got=f"more than {format_size(limit)} when decompressed",
-                expected=f"at most {limit}: a decompression bomb, or a large image",
+                expected="a smaller image; this may be a decompression bomb",
                 hint="allow a larger image with --max-unpacked-size",
             )
 

@@ -714,7 +714,8 @@ def test_a_decompression_bomb_is_not_unpacked(
     big = tar({"zeros": bytes(5 << 20)})
     (tmp_path / "bomb").write_bytes(compress(big))
     with pytest.raises(
-        FormatError, match=r"bomb: got more than \S+ MiB when decompressed, .*: a decompression bomb"
+        FormatError,
+        match=r"bomb: got more than \S+ MiB when decompressed, expected a smaller image; .* a decompression bomb",
     ) as caught:
         open_images(tmp_path / "bomb")
     assert "--max-unpacked-size" in caught.value.hint
@@ -722,7 +723,7 @@ def test_a_decompression_bomb_is_not_unpacked(
     # The layer is compressed once more inside the compressed file. The limit depends on the file's own length, not on
     # the length after the first decompression.
     for data in (layers, compress(layers)):
-        with pytest.raises(FormatError, match=r"image: l\.tar: got .*: a decompression bomb"):
+        with pytest.raises(FormatError, match=r"image: l\.tar: got .* may be a decompression bomb"):
             read_images(tmp_path, data)
 
 

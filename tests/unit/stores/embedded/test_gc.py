@@ -296,5 +296,5 @@ def test_an_image_that_is_too_large_gets_a_hint_for_this_command(store: Path, mo
     monkeypatch.setattr(unpack, "DEFAULT_UNPACKED_SIZE", 1 << 10)
     Path("large.tar.gz").write_bytes(gzip.compress(docker_archive({"layer.tar": bytes(1 << 20)})))
     ran = run_gc(store, "large.tar.gz")
-    assert (ran.code, "1.0 KiB when decompressed" in ran.error) == (3, True)
+    assert (ran.code, "when decompressed" in ran.error) == (3, True)
     assert ran.stderr.endswith("hint: name the store paths of the image instead\n")
