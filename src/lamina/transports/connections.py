@@ -301,6 +301,7 @@ class _TimedReader(io.RawIOBase):
         self._raw = raw
         self._clock = policy.clock
         self._rate = MinimumRate(policy)
+        self._has_begun = False
         self.remaining = _MAX_OVERHEAD
 
     def readable(self) -> bool:
@@ -310,7 +311,9 @@ class _TimedReader(io.RawIOBase):
         start = self._clock()
         size = self._raw.readinto(buffer)
         if size:
-            self._rate.record(size, self._clock() - start)
+            # The wait for the first byte has its own limit, and a server may need long to store an upload.
+            self._rate.record(size, self._clock() - start if self._has_begun else 0.0)
+            self._has_begun = True
             self.remaining -= size
             if self.remaining < 0:
                 raise http.client.HTTPException("more headers or trailers than any response needs")
@@ -332,20 +335,28 @@ class _PrivateAddressError(Exception):
         self.host = host
 
 
+def _check_peer(connection: HTTPConnection, connected: socket.socket, is_public_only: bool) -> None:
+    """Remember the address that ``connection`` leads to, and refuse a private one with ``is_public_only``."""
+    if connection.proxy is not None:
+        return
+    connection.peer_address = str(connected.getpeername()[0])  # type: ignore[attr-defined]
+    if is_public_only and is_private_host(connection.peer_address):  # type: ignore[attr-defined]
+        connected.close()
+        raise _PrivateAddressError(connection.host)
+
+
+def _set_timeout(connection: HTTPConnection, policy: RetryPolicy) -> None:
+    """Give each piece of a body the time of a read; urllib3 would give it that of a connection."""
+    if connection.sock is not None:
+        connection.sock.settimeout(policy.read_timeout)
+
+
 def _make_pool_classes(policy: RetryPolicy, is_public_only: bool) -> dict[str, Any]:
     """Return urllib3's connection pools by scheme, with responses that are read through a `_TimedReader`.
 
     A connection remembers its ``peer_address``, and with ``is_public_only`` it sends nothing to a private one. The
     connected socket is checked, so a name that is looked up twice with different results does not evade the check.
     """
-
-    def check_peer(connection: HTTPConnection, connected: socket.socket) -> None:
-        if connection.proxy is not None:
-            return
-        connection.peer_address = str(connected.getpeername()[0])  # type: ignore[attr-defined]
-        if is_public_only and is_private_host(connection.peer_address):  # type: ignore[attr-defined]
-            connected.close()
-            raise _PrivateAddressError(connection.host)
 
     class _TimedResponse(http.client.HTTPResponse):
         def __init__(self, sock: Any, *args: Any, **keywords: Any) -> None:
@@ -360,17 +371,25 @@ def _make_pool_classes(policy: RetryPolicy, is_public_only: bool) -> dict[str, A
     class _TimedHTTPConnection(HTTPConnection):
         response_class = _TimedResponse
 
+        def endheaders(self, *args: Any, **keywords: Any) -> None:
+            super().endheaders(*args, **keywords)
+            _set_timeout(self, policy)
+
         def _new_conn(self) -> socket.socket:
             connected = super()._new_conn()
-            check_peer(self, connected)
+            _check_peer(self, connected, is_public_only)
             return connected
 
     class _TimedHTTPSConnection(HTTPSConnection):
         response_class = _TimedResponse
 
+        def endheaders(self, *args: Any, **keywords: Any) -> None:
+            super().endheaders(*args, **keywords)
+            _set_timeout(self, policy)
+
         def _new_conn(self) -> socket.socket:
             connected = super()._new_conn()
-            check_peer(self, connected)
+            _check_peer(self, connected, is_public_only)
             return connected
 
     class _TimedHTTPPool(HTTPConnectionPool):

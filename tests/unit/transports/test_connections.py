@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import itertools
 import logging
 import socket
 import ssl
@@ -38,6 +39,38 @@ def test_a_connection_is_used_again_until_all_are_closed(server: CacheServer) ->
     connections.send("GET", f"{server.url}/file", {}, "file").close()
     assert len(server.ports) == 2
     connections.close()
+
+
+def test_a_server_that_takes_long_before_it_answers_is_not_slow(server: CacheServer) -> None:
+    now = itertools.count(step=100)
+    policy = RetryPolicy(connect_timeout=5, read_timeout=5, clock=lambda: next(now))
+    response = Connections(policy, is_direct=True).send("GET", f"{server.url}/file", {}, "file", read_timeout=300)
+    assert response.status == 200
+    response.close()
+
+
+def test_a_server_may_pause_while_it_reads_a_body_for_longer_than_a_connection_takes() -> None:
+    policy = RetryPolicy(connect_timeout=0.05, read_timeout=10)
+    body = b"x" * (32 << 20)  # more than the buffers of both sockets
+    received: list[int] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            threading.Event().wait(0.2)  # the connection's limit has passed when reading begins
+            received.append(len(self.rfile.read(len(body))))
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        thread = threading.Thread(target=receiver.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{receiver.server_port}/x"
+        headers = {"Content-Length": str(len(body))}
+        Connections(policy, is_direct=True).send("PUT", url, headers, "blob", (body,)).close()
+        thread.join()
+    assert received == [len(body)]
 
 
 def test_no_query_reaches_the_log(server: CacheServer, caplog: pytest.LogCaptureFixture) -> None:
