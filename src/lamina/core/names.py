@@ -25,6 +25,7 @@ HASH_LENGTH = 32
 DERIVATION = ".drv"
 # Nix has refused longer names since 2.0 (Nix source, libstore, store path names).
 _STORE_NAME = re.compile(r"[0-9a-zA-Z+\-._?=]{1,211}")
+_HEX_DIGEST = re.compile("[0-9a-f]{64}")
 _STORE_HASH = re.compile(f"[{NIX32}]{{{HASH_LENGTH}}}")
 
 # The grammar of distribution/reference: domain, path components, tag.
@@ -90,9 +91,17 @@ class Digest:
         return cls(parse_nix32(rest, 32))
 
     @classmethod
+    def parse_oci(cls, text: str) -> Digest:
+        """Parse ``sha256:HEX``, the only form in OCI documents; raise `InvalidArgument` for any other text."""
+        algorithm, _, digits = text.partition(":")
+        if algorithm != "sha256" or not _HEX_DIGEST.fullmatch(digits):
+            raise InvalidArgument("digest", short_repr(text), "sha256: and 64 hex digits")
+        return cls(bytes.fromhex(digits))
+
+    @classmethod
     def from_hex(cls, text: str) -> Digest:
         """Parse 64 lower-case hex digits; raise `InvalidArgument` for any other text."""
-        if not re.fullmatch("[0-9a-f]{64}", text):
+        if not _HEX_DIGEST.fullmatch(text):
             raise InvalidArgument("digest", short_repr(text), "64 lower-case hex digits")
         return cls(bytes.fromhex(text))
 

@@ -87,9 +87,9 @@ def _is_descriptor(item: object) -> bool:
 
 def _parse_digest(descriptor: Mapping[str, Any], subject: str) -> Digest:
     try:
-        return Digest.parse(descriptor["digest"])
+        return Digest.parse_oci(descriptor["digest"])
     except InvalidArgument as error:
-        raise FormatError(subject, short_repr(descriptor["digest"]), "sha256: and 64 hex digits") from error
+        raise error.convert(FormatError).add_context(subject) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _find_replaced(items: Sequence[Mapping[str, Any]], platform: Mapping[str, An
     """Return the digest of the last of ``items`` for ``platform``. Some programs write no platform."""
     digests = [item.get("digest") for item in items if item.get("platform", platform) == platform]
     with contextlib.suppress(InvalidArgument):
-        return Digest.parse(str(digests[-1])) if digests else None
+        return Digest.parse_oci(str(digests[-1])) if digests else None
     return None
 
 

@@ -119,6 +119,19 @@ def test_a_digest_has_no_other_form(text: str) -> None:
         Digest.parse(text)
 
 
+def test_a_digest_in_an_oci_document_has_one_form() -> None:
+    assert Digest.parse_oci(f"sha256:{HEX}") == Digest.from_hex(HEX)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", HEX, "sha256:", f"sha256:{HEX.upper()}", f"sha512:{HEX}", f"sha256-{HEX}", f"sha256:{HEX}\n", *SPELLINGS[1:]],
+)
+def test_a_digest_in_an_oci_document_has_no_other_form(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="expected sha256: and 64 hex digits"):
+        Digest.parse_oci(text)
+
+
 # --- store paths
 
 

@@ -277,10 +277,7 @@ def parse_strings(subject: str, value: Any) -> list[str]:
 
 def parse_digest(text: str) -> Digest:
     """Parse an OCI digest, ``sha256:HEX``. Raises `FormatError`."""
-    algorithm, _, hex_digits = text.partition(":")
     try:
-        if algorithm == "sha256":
-            return Digest.from_hex(hex_digits)
-    except InvalidArgument:
-        pass
-    raise FormatError("digest", short_repr(text), "sha256: and 64 hex digits")
+        return Digest.parse_oci(text)
+    except InvalidArgument as error:
+        raise error.convert(FormatError) from error
