@@ -13,7 +13,7 @@ from lamina.errors import InvalidArgument
 
 HUB, _OFFICIAL = "docker.io", "library"
 LATEST = "latest"
-# Other names of the docker hub: that of its first index, and the host that answers requests.
+# Other names of Docker Hub: that of its first index, and the host that answers requests.
 HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
 # Enough for a repository of 255 characters, a registry, and a tag of 128 characters.
 _MAX_NAME_LENGTH = 1024

@@ -1,6 +1,6 @@
 """References to images in registries: ``HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]``.
 
-Docker's rules apply (distribution/reference, "Normalization"): a name without a registry belongs to the docker hub,
+Docker's rules apply (distribution/reference, "Normalization"): a name without a registry belongs to Docker Hub,
 where a name of a single word gets the prefix ``library/``. A reference without a tag and a digest has the tag
 ``latest``.
 """
@@ -68,7 +68,7 @@ class RegistryReference:
 
     @property
     def api_host(self) -> str:
-        """The host that answers requests. For the docker hub, it differs from the host in references."""
+        """The host that answers requests. For Docker Hub, it differs from the host in references."""
         return _API_HOSTS.get(self.host, self.host)
 
     def with_digest(self, digest: Digest) -> RegistryReference:
@@ -89,7 +89,7 @@ def _strip_transport(text: str) -> str:
     if text.startswith(_TRANSPORT + "//"):
         return text.removeprefix(_TRANSPORT + "//")
     found = _OTHER_TRANSPORTS.match(text)
-    # ``oci:tag`` is also a repository of the docker hub; a transport has a path or a second colon.
+    # ``oci:tag`` is also a repository of Docker Hub; a transport has a path or a second colon.
     if found and (found[1] not in ("oci", "dir") or re.search("[/:]", text[found.end() :])):
         raise InvalidArgument(
             _SUBJECT,

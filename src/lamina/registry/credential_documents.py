@@ -1,7 +1,7 @@
 """The documents in which docker and podman keep credentials: ``config.json`` and ``auth.json``.
 
 They have the same format. Their keys are names of registries, and podman's also those of repositories and parts of
-them. Older versions of docker wrote URLs such as ``https://index.docker.io/v1/``, and for the docker hub all do.
+them. Older versions of docker wrote URLs such as ``https://index.docker.io/v1/``, and for Docker Hub all do.
 
 Invariant: no error and no ``repr`` contains a value of ``auths``.
 """
@@ -23,7 +23,7 @@ from lamina.registry.credentials import Credentials
 
 EXPECTED = "JSON as docker login and podman login write it"
 HUB_SERVER = "https://index.docker.io/v1/"
-"""The name under which docker keeps the credentials for the docker hub."""
+"""The name under which docker keeps the credentials for Docker Hub."""
 
 # Docker Desktop keeps the tokens of its own login beside the credentials for the hub; they are not for the registry.
 _NOT_CREDENTIALS = (f"{HUB_SERVER}access-token", f"{HUB_SERVER}refresh-token")

@@ -52,7 +52,7 @@ class CredentialSearch:
         """Return the credentials for ``name``, or None. The first place that has some wins.
 
         Args:
-            name: ``HOST[:PORT]/REPOSITORY``; the docker hub's host is ``docker.io``.
+            name: ``HOST[:PORT]/REPOSITORY``; Docker Hub's host is ``docker.io``.
 
         Raises:
             InputError: a file cannot be read.

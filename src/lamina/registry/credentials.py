@@ -28,7 +28,7 @@ class Credentials:
 FindCredentials = Callable[[str], Credentials | None]
 """Returns the credentials for ``HOST[:PORT]/REPOSITORY``, or None for anonymous access.
 
-The docker hub's host is ``docker.io``. The repository is part of the argument because podman's files may have an entry
+Docker Hub's host is ``docker.io``. The repository is part of the argument because podman's files may have an entry
 for a part of a registry.
 """
 

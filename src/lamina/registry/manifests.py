@@ -16,7 +16,7 @@ from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE, Descriptor
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.requests import RegistryRequest, RegistryResponse, RequestBody
-from lamina.registry.uploads import check_digest
+from lamina.registry.uploads import COMMIT_TIMEOUT, check_digest
 
 MAX_MANIFEST_SIZE = 4 << 20
 _DOCKER = "application/vnd.docker.distribution.manifest."
@@ -105,6 +105,7 @@ def put_manifest(connection: RegistryConnection, target: str, document: bytes, m
         connection.scopes,
         {"Content-Type": media_type},
         RequestBody.of(document),
+        COMMIT_TIMEOUT,
     )
 
     def read(response: RegistryResponse) -> None:

@@ -25,8 +25,8 @@ _CHUNK_SIZE = 4 << 20
 _MAX_CHUNK_SIZE = 1 << 30
 # Statuses of registries that take a blob only in chunks, or not as much at once.
 _WANTS_CHUNKS = {405, 411, 413, 415, 501}
-# A registry may have to move a large blob before it answers.
-_COMMIT_TIMEOUT = 300.0
+COMMIT_TIMEOUT = 300.0
+"""How long a registry may take, in seconds, to store a large blob, or to check all that a manifest refers to."""
 _HEADERS = {"Content-Type": "application/octet-stream"}
 
 
@@ -233,7 +233,7 @@ class _Upload:
     def _open(
         self, method: str, url: str, headers: dict[str, str], body: RequestBody
     ) -> contextlib.AbstractContextManager[RegistryResponse]:
-        timeout = _COMMIT_TIMEOUT if method == "PUT" else 0.0
+        timeout = COMMIT_TIMEOUT if method == "PUT" else 0.0
         scopes = self._connection.scopes
         request = RegistryRequest(method, url, self.subject, scopes, headers, body, timeout)
         return self._connection.open(request)
