@@ -55,6 +55,7 @@ def image(tmp_path: Path) -> Path:
     mark_rest(
         [
             ["inspect", "IMAGE"],
+            ["diff", "IMAGE", "IMAGE", "--full"],
             ["merge", "IMAGE", "-o", "out.tar"],
             ["export", "IMAGE", "-o", "out.tar"],
             ["export", "IMAGE", "-o", "out.tar", "--image", HOSTILE],

@@ -103,3 +103,17 @@ def test_sizes_that_do_not_compare_are_a_warning(images: tuple[str, str]) -> Non
     assert ran.stderr.startswith("lamina: warning: the old image stores compressed layers")
     assert ran.stdout.decode().startswith("no name → app:1\n")
     assert run("diff", "x.tar", images[0], "--quiet").stderr == ""
+
+
+def test_values_do_not_act_on_a_terminal(tmp_path: Path) -> None:
+    names = []
+    for number, value in enumerate(("\x1b]0;title\x07", "\u202eright")):
+        settings = {"Env": [f"A={value}"], "Labels": {value: value}, "Cmd": [value]}
+        builder = LayoutBuilder()
+        builder.index(builder.image([tar({"etc": b"1"})], config_more={"config": settings}))
+        names.append(str(tmp_path / f"{number}.tar"))
+        Path(names[-1]).write_bytes(builder.tar())
+    text = "\n".join(run_on_terminal("diff", *names, "--full"))
+    assert not {"\x1b", "\x07", "\u202e"} & {*text}
+    assert r"\x1b]0;title\x07" in text
+    assert r"\u202eright" in text
