@@ -442,7 +442,7 @@ def test_a_bomb_is_refused(store: FakeStore, tmp_path: Path) -> None:
     file = tmp_path / "base.tar.gz"
     file.write_bytes(gzip.compress(write_base(tmp_path).read_bytes() + bytes(20 << 20), 9))
     with pytest.raises(
-        FormatError, match="got more than 1.0 MiB when decompressed, expected a smaller image"
+        FormatError, match=r"got more than 1\.0 MiB when decompressed, expected a smaller image"
     ) as caught:
         make_stream(store, file, max_unpacked_size="1M")
     assert "--max-unpacked-size" in caught.value.hint
