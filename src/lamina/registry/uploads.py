@@ -85,6 +85,8 @@ def start_session(connection: RegistryConnection, digest: Digest) -> UploadSessi
 def mount_blob(connection: RegistryConnection, digest: Digest, source: str) -> UploadSession | None:
     """Mount the blob with ``digest`` from the repository ``source`` of the same registry.
 
+    A mount that is not possible may cost several requests, so a caller should not try ``source`` again after one.
+
     Returns:
         None if the blob is mounted, else the session with which the blob can be uploaded: the registry cannot mount it,
         or ``source`` lacks it or may not be read.

@@ -6,7 +6,9 @@ import pytest
 from tests.support.registry import QUICK, MemoryRegistry, answer_with, connect, digest_of, serve_registry
 
 from lamina.errors import RegistryError
-from lamina.registry.blobs import read_blob
+from lamina.formats.registry_references import RegistryReference
+from lamina.registry.blobs import find_blob, read_blob
+from lamina.registry.connection import RegistryConnection
 from lamina.registry.credentials import Credentials
 from lamina.registry.requests import RegistryRequest, RequestBody
 from lamina.registry.sender import RequestSender
@@ -105,6 +107,17 @@ def test_a_public_registry_cannot_lead_to_a_private_address(public_registry: Mem
         request = RegistryRequest("GET", f"{root}/x" if named == "redirect" else target, "x")
         with pytest.raises(RegistryError, match=r"got the private address of 127\.0\.0\.1, expected a public address"):
             sender.open(request, "", Origin.of(root)).__enter__()
+        assert inner.seen == []
+
+
+def test_a_public_registry_cannot_name_a_token_server_with_a_private_address(public_registry: MemoryRegistry) -> None:
+    reference = RegistryReference.parse(f"registry.example:{public_registry.server_port}/app")
+    public_registry.authentication = "token"
+    with serve_registry() as inner:
+        public_registry.realm = f"{inner.url}/token"
+        refused = pytest.raises(RegistryError, match=r"got the private address of 127\.0\.0\.1")
+        with RegistryConnection(reference, lambda _: GOOD, policy=QUICK, insecure=True) as connection, refused:
+            find_blob(connection, digest_of(DATA))
         assert inner.seen == []
 
 
