@@ -771,8 +771,27 @@ def test_two_images_of_one_name_do_not_share_a_layout(store: FakeStore) -> None:
     Path("two.toml").write_text(TWO_IMAGES.replace('"words"]', '"words"]\nname = "hello"'))
     ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "images/")
     assert ran.code == 2
-    assert ran.error.startswith("image second: name: got hello:1, as image first has it, expected a name or tag of its")
+    assert ran.error.startswith("image second: name: got the name and tag of image first, expected a name or tag")
+    assert not Path("images").exists()
     assert run("build", "--spec", "two.toml", "--store", store.root, "-o", "{name}.tar").code == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "changed", "message"),
+    [
+        ('"words"]', '"hello-2.12.1"]', "image second: name: got the name and tag of image first"),
+        ('"words"]', '"words"]\nmax_layers = "5"', "image second: max_layers: got '5'"),
+    ],
+)
+def test_every_image_of_a_spec_file_is_checked_before_one_is_written(
+    written: str, changed: str, message: str, store: FakeStore
+) -> None:
+    first = TWO_IMAGES.replace('["hello"', '["hello-2.12.1"')
+    Path("two.toml").write_text(first.replace(written, changed))
+    ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "images/")
+    assert ran.code == 2
+    assert message in ran.error
+    assert not Path("images").exists()
 
 
 def test_other_verbs_take_one_image_of_a_spec_file(store: FakeStore) -> None:

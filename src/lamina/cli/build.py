@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lamina.images.image import BuildResult, ImageSettings
     from lamina.inputs.arguments import ImageArguments
 
+# The output, name and tag of images, and the table of the image that has them.
+_Claims = dict[tuple[str, str, str | None], str]
+
 
 @verb(
     "build",
@@ -72,11 +75,11 @@ def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str],
     from lamina.system.output import is_layout
 
     documents: list[BuiltImageDocument] = []
-    claims: dict[tuple[str, str, str | None], str] = {}
+    claims = _check_images(images, outputs)
     for table, arguments in images.items():
         output = outputs[table]
         with error_context(f"image {table}", Error):
-            written, warnings = _build(arguments, output, report, partial(_claim_name, claims, table, output))
+            written, warnings = _build(arguments, output, report, partial(_claim_chosen_name, claims, table, output))
         if report.as_json:
             documents.append(dump_built_image(written, warnings, table))
         else:
@@ -85,16 +88,36 @@ def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str],
         print_json(dump_build(documents))
 
 
-def _claim_name(
-    claims: dict[tuple[str, str, str | None], str], table: str, output: str, settings: ImageSettings
-) -> None:
-    """Raise `InvalidArgument` if the image would replace one that was just written to the same layout.
+def _check_images(images: Mapping[str, ImageArguments], outputs: Mapping[str, str]) -> _Claims:
+    """Check the arguments of all images, so that nothing is written if one is wrong; return the names that they give.
+
+    Raises what `Spec.parse` raises, and `InvalidArgument` if two images have one name and tag in the same layout.
+    """
+    from lamina.inputs.spec import Spec
+
+    claims: _Claims = {}
+    for table, arguments in images.items():
+        with error_context(f"image {table}", Error):
+            spec = Spec.parse(arguments)
+            # An image without a name gets that of its first ROOT: the same one for the same ROOT.
+            if name := spec.name or next(iter(spec.contents), ""):
+                _claim_name(claims, table, (outputs[table], name, spec.tag))
+    return claims
+
+
+def _claim_chosen_name(claims: _Claims, table: str, output: str, settings: ImageSettings) -> None:
+    """Claim the name that an image got, which the name of its first ROOT may have given."""
+    _claim_name(claims, table, (output, settings.repository, settings.tag))
+
+
+def _claim_name(claims: _Claims, table: str, key: tuple[str, str, str | None]) -> None:
+    """Raise `InvalidArgument` if an image has the name and tag of another one in the same layout, and replaces it.
 
     A tag that comes from the image's ID is not known yet, and differs for every image.
     """
-    other = claims.setdefault((output, settings.repository, settings.tag), table)
-    if settings.tag is not None and other != table:
-        got = f"{settings.repository}:{settings.tag}, as image {other} has it"
+    other = claims.setdefault(key, table)
+    if key[-1] is not None and other != table:
+        got = f"the name and tag of image {other}"
         raise InvalidArgument("name", got, "a name or tag of its own in the same layout")
 
 
