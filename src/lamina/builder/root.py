@@ -7,7 +7,7 @@ commands, declared entries. Each step sees the results of those before it (nixpk
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,17 @@ from lamina.builder.base_image import BaseImage
 from lamina.core.closure import Closure
 from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Node, Symlink
+from lamina.errors import InvalidArgument
 from lamina.inputs.spec import Spec
 from lamina.rootfs import extras
+from lamina.rootfs.entries import Dir, Perm
 from lamina.rootfs.symlink_tree import build_symlink_tree
 from lamina.rootfs.tree import Tree
 from lamina.stores.store import Store
 
 if TYPE_CHECKING:
     from lamina.rootfs.scripts import ScriptResult
+    from lamina.rootfs.users import User
     from lamina.system.tempdir import TempDir
 
 
@@ -73,7 +76,11 @@ def customise(
         tree, workspace, output, sandbox = result.tree, result.workspace, result.output, result.sandbox
         warnings += result.warnings
         _restore_home_owners(spec, tree)
+    lost = _list_lost_users(spec, tree, store, base)
+    warnings += tuple(f"user {user.name}: got {file} without it after the scripts" for user, file in lost)
     add_declared_entries(spec, tree)
+    _check_users(lost, _list_lost_users(spec, tree, store, base))
+    warnings += tuple(_warn_of_homes(spec))
     return CustomisedRoot(tree, content_links, workspace, warnings, output, sandbox)
 
 
@@ -81,6 +88,39 @@ def _add_users(spec: Spec, tree: Tree, store: Store, base: BaseImage) -> None:
     from lamina.rootfs.users import add_users
 
     add_users(spec.add_user, tree, store, base.file)
+
+
+def _list_lost_users(spec: Spec, tree: Tree, store: Store, base: BaseImage) -> tuple[tuple[User, str], ...]:
+    """Return each added user that an account file lacks, with the path of that file."""
+    if not spec.add_user:
+        return ()
+    from lamina.rootfs.users import list_lost_users
+
+    return list_lost_users(spec.add_user, tree, store, base.file)
+
+
+def _check_users(before: Collection[tuple[User, str]], after: Collection[tuple[User, str]]) -> None:
+    """Raise `InvalidArgument` if the declared entries replaced an account file, and an added user with it."""
+    for user, file in after:
+        if (user, file) not in before:
+            line = user.passwd_line if file == "/etc/passwd" else user.group_line
+            raise InvalidArgument(
+                f"user {user.name}",
+                f"another {file} among the files of the image",
+                "the line of the user in that file",
+                hint=f"add {line} to it, or leave out --add-user {user.name}",
+            )
+
+
+def _warn_of_homes(spec: Spec) -> Iterator[str]:
+    """Yield a warning for each user whose home folder a declared entry gave to somebody else, such as root."""
+    declared = {entry.path.rstrip("/"): entry for entry in spec.tree if isinstance(entry, Dir | Perm)}
+    for user in spec.add_user:
+        home = (user.home or "").rstrip("/")
+        entry = declared.get(home)
+        if entry and (entry.uid, entry.gid) != (user.uid, user.group_id):
+            owner = f"{user.uid}:{user.group_id}, that of its user"
+            yield f"user {user.name}: got the owner {entry.uid}:{entry.gid} for {home}, expected {owner}"
 
 
 def _restore_home_owners(spec: Spec, tree: Tree) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lamina.core.names import STORE_DIR, StorePath
@@ -80,6 +80,16 @@ class User:
         """The number of the user's group."""
         return self.uid if self.gid is None else self.gid
 
+    @property
+    def passwd_line(self) -> str:
+        """The line of the user in ``/etc/passwd``."""
+        return f"{self.name}:x:{self.uid}:{self.group_id}::{self.home or _NO_HOME}:{_SHELL}"
+
+    @property
+    def group_line(self) -> str:
+        """The line of the user's group in ``/etc/group``."""
+        return f"{self.name}:x:{self.group_id}:"
+
 
 def add_users(users: Iterable[User], tree: Tree, store: Store, find: FindFile = find_no_file) -> None:
     """Add users, their groups and their home folders to ``tree``.
@@ -107,17 +117,31 @@ def add_users(users: Iterable[User], tree: Tree, store: Store, find: FindFile = 
     for user in users:
         if not _has_user(passwd, user):
             home = user.home or _NO_HOME
-            passwd.add(f"{user.name}:x:{user.uid}:{user.group_id}::{home}:{_SHELL}")
+            passwd.add(user.passwd_line)
             shadow.add(f"{user.name}:!:::::::")
             if user.home is None and tree.node(_relative(home)) is None:
                 tree.put(Directory(_relative(home)), Meta(DIRECTORY_MODE))
         if not _has_group(group, user):
-            group.add(f"{user.name}:x:{user.group_id}:")
+            group.add(user.group_line)
             gshadow.add(f"{user.name}:!::")
         if path := _relative(user.home or "/"):
             tree.put(Directory(path), Meta(DIRECTORY_MODE, user.uid, user.group_id))
     for file in (passwd, group, shadow, gshadow):
         file.save(tree)
+
+
+def list_lost_users(
+    users: Collection[User], tree: Tree, store: Store, find: FindFile = find_no_file
+) -> tuple[tuple[User, str], ...]:
+    """Return each of ``users`` that an account file lacks, with the path of that file; arguments as in `add_users`.
+
+    A step after `add_users` can replace a file, and its lines with it.
+    """
+    files = _AccountFiles(tree, store, find)
+    passwd, group = ([*files.read(path)] for path in (b"etc/passwd", b"etc/group"))
+    names, groups = {(row[0], row[2]) for row in passwd if len(row) > 2}, {row[2] for row in group if len(row) > 2}
+    lost = [(user, "/etc/passwd") for user in users if (user.name, str(user.uid)) not in names]
+    return *lost, *((user, "/etc/group") for user in users if str(user.group_id) not in groups)
 
 
 def restore_home_owners(users: Iterable[User], tree: Tree) -> None:
@@ -186,6 +210,13 @@ class _AccountFiles:
         if base:
             return _AccountFile(real, base.content, base.meta, is_there=True)
         return _AccountFile(real, default or b"", Meta(FILE_MODE), is_there=default is not None)
+
+    def read(self, path: bytes) -> Iterator[list[str]]:
+        """Return the fields of each line of the file at ``path``; there is none if no user could be added to it."""
+        try:
+            return self.open(path).rows
+        except InvalidArgument:
+            return iter(())
 
     def _read_in_store(self, path: bytes, target: bytes) -> bytes:
         """Return the content of the file in the store that the link at ``path`` leads to."""

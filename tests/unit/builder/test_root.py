@@ -12,6 +12,7 @@ from lamina.builder.root import CustomisedRoot, customise
 from lamina.core.closure import Closure
 from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Symlink
+from lamina.errors import InvalidArgument
 from lamina.inputs.spec import Spec
 from lamina.rootfs.tree import Meta
 from lamina.stores.local.database import LocalStore
@@ -69,3 +70,39 @@ def test_a_user_is_there_before_scripts_and_has_its_home_after_them(disk: FakeSt
     assert home == Meta(0o755, 1000, 100)
     assert file == Meta(0o644)
     root.workspace.close()
+
+
+def test_a_declared_file_without_an_added_user_is_refused(disk: FakeStore, tmp_path: Path) -> None:
+    own = tmp_path / "passwd"
+    own.write_text("root:x:0:0::/:/bin/sh\n")
+    arguments = {"add_user": "me:1000", "tree": [{"file": f"/etc/passwd={own}"}]}
+    with pytest.raises(
+        InvalidArgument, match=r"^user me: got another /etc/passwd among the files of the image, "
+    ) as caught:
+        make(disk, **arguments)
+    line = "me:x:1000:1000::/var/empty:/bin/sh"
+    assert caught.value.hint == f"add {line} to it, or leave out --add-user me"
+    own.write_text(f"{line}\n")
+    assert make(disk, **arguments).warnings == ()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/group"])
+def test_a_declared_link_in_the_place_of_an_account_file_is_refused(path: str, disk: FakeStore) -> None:
+    with pytest.raises(InvalidArgument, match=f"^user me: got another {path} among"):
+        make(disk, add_user="me:1000", tree=[{"symlink": f"{path}=/data"}])
+
+
+def test_a_script_that_removes_an_added_user_causes_a_warning(disk: FakeStore) -> None:
+    root = make(disk, add_user="me:1000", extra_commands="sed -i /^me:/d etc/passwd; rm etc/group")
+    assert root.warnings == tuple(
+        f"user me: got {file} without it after the scripts" for file in ("/etc/passwd", "/etc/group")
+    )
+    assert root.workspace
+    root.workspace.close()
+
+
+def test_a_declared_folder_that_takes_a_home_from_its_user_causes_a_warning(disk: FakeStore) -> None:
+    user = "me:1000:100:/home/me"
+    warning = "user me: got the owner 0:0 for /home/me, expected 1000:100, that of its user"
+    assert make(disk, add_user=user, tree=[{"dir": "/home/me:700"}]).warnings == (warning,)
+    assert make(disk, add_user=user, tree=[{"dir": "/home/me:700:1000:100"}, {"dir": "/srv"}]).warnings == ()
