@@ -1,0 +1,91 @@
+"""``lamina build`` with all images of a spec file; one image is built in ``tests/scenarios``."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support.fake_nix_store import FakeStore, example, run
+
+import lamina
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return example(tmp_path / "root")[0]
+
+
+TWO_IMAGES = """
+[first]
+contents = ["hello"]
+tag = "1"
+[second]
+contents = ["words"]
+tag = "1"
+"""
+
+
+def test_all_images_of_a_spec_file_go_to_one_layout(store: FakeStore) -> None:
+    Path("two.toml").write_text(TWO_IMAGES)
+    ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "images/")
+    assert (ran.code, ran.stdout) == (0, b"images/#hello:1\nimages/#words:1\n"), ran.stderr
+    for reference in ran.stdout.decode().split():
+        (found,) = lamina.inspect(reference)
+        assert found.repo_tags == (reference.partition("#")[2],)
+
+
+def test_each_image_of_a_spec_file_goes_to_a_file_of_its_name(store: FakeStore) -> None:
+    Path("two.toml").write_text(TWO_IMAGES)
+    ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "{name}.tar", "--json")
+    assert ran.code == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert [(image["table"], image["file"]) for image in document["images"]] == [
+        ("first", "first.tar"),
+        ("second", "second.tar"),
+    ]
+    assert [image["repo_tags"] for image in document["images"]] == [["hello:1"], ["words:1"]]
+    assert Path("first.tar").read_bytes() == run("stream", "hello", "--tag", "1", "--store", store.root).stdout
+    assert (document["version"], document["warnings"]) == (1, [])
+
+
+def test_the_first_image_that_fails_is_named_and_those_before_it_stay(store: FakeStore) -> None:
+    Path("two.toml").write_text(TWO_IMAGES.replace("words", "wordz"))
+    ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "{name}.tar")
+    assert (ran.code, ran.stdout) == (5, b"first.tar\n")
+    assert ran.error.startswith("image second: 'wordz': got no valid path of that name")
+
+
+def test_two_images_of_one_name_do_not_share_a_layout(store: FakeStore) -> None:
+    Path("two.toml").write_text(TWO_IMAGES.replace('"words"]', '"words"]\nname = "hello"'))
+    ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "images/")
+    assert ran.code == 2
+    assert ran.error.startswith("image second: name: got the name and tag of image first, expected a name or tag")
+    assert not Path("images").exists()
+    assert run("build", "--spec", "two.toml", "--store", store.root, "-o", "{name}.tar").code == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "changed", "message"),
+    [
+        ('"words"]', '"hello-2.12.1"]', "image second: name: got the name and tag of image first"),
+        ('"words"]', '"words"]\nmax_layers = "5"', "image second: max_layers: got '5'"),
+    ],
+)
+def test_every_image_of_a_spec_file_is_checked_before_one_is_written(
+    written: str, changed: str, message: str, store: FakeStore
+) -> None:
+    first = TWO_IMAGES.replace('["hello"', '["hello-2.12.1"')
+    Path("two.toml").write_text(first.replace(written, changed))
+    ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "images/")
+    assert ran.code == 2
+    assert message in ran.error
+    assert not Path("images").exists()
+
+
+def test_other_verbs_take_one_image_of_a_spec_file(store: FakeStore) -> None:
+    Path("two.toml").write_text(TWO_IMAGES)
+    for verb in ("stream", "plan"):
+        ran = run(verb, "--spec", "two.toml", "--store", store.root)
+        assert (ran.code, ran.error) == (2, "two.toml: got 2 images, expected one of them")
+        assert "hint: say which: two.toml#first, two.toml#second" in ran.stderr
