@@ -1,8 +1,10 @@
 """What an update from one image to another moves."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.image_files import LayoutBuilder, layer, tar
@@ -142,3 +144,34 @@ def test_a_layer_that_is_compressed_in_another_way_is_sent_again(compare: Compar
     assert [item.change for item in result.layers] == ["sent", "gone"]
     assert [package.change for package in result.packages] == ["re-sent"]
     assert result.warnings == ()
+
+
+@dataclass(frozen=True)
+class DescribedLayer:
+    """A layer of which only the descriptor and the store paths are known, as from an image in a registry."""
+
+    diff_id: lamina.Digest
+    digest: lamina.Digest
+    size: int
+    paths: tuple[lamina.StorePath, ...]
+    path_sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DescribedImage:
+    layers: tuple[DescribedLayer, ...]
+    digest: lamina.Digest
+    repo_tags: tuple[str, ...] = ("registry.example/app:1",)
+    tags: tuple[str, ...] = ()
+    platform: str = "linux/amd64"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def test_an_image_is_compared_without_the_bytes_of_its_layers() -> None:
+    """The size of a layer is shared out equally if the sizes of its paths are not known."""
+    paths = tuple(lamina.StorePath.parse(f"/{name}") for name in (GLIBC, ZLIB))
+    one, other = (lamina.Digest(bytes([number] * 32)) for number in (1, 2))
+    image = DescribedImage((DescribedLayer(one, other, 101, paths),), one)
+    result = compare_images(DescribedImage((), other), image)
+    assert [(item.new, item.sent_size) for item in result.packages] == [(paths[1], 51), (paths[0], 50)]
+    assert compare_images(image, image).sent.count == 0
