@@ -76,7 +76,7 @@ def test_any_file_is_refused_or_makes_a_spec(table: dict[str, Any]) -> None:
         file = Path(folder) / "lamina.json"
         file.write_text(json.dumps({"image": table}, default=str, skipkeys=True), encoding="utf-8")
         try:
-            arguments = load(str(file))
+            arguments = load(str(file)).arguments
         except InvalidArgument:
             return
         check(arguments)

@@ -70,7 +70,7 @@ def test_the_toml_of_the_readme_is_a_spec(machine: Path) -> None:
     Path("lamina.toml").write_text(block)
     from lamina.inputs.specfile import load
 
-    stream = lamina.stream_layered_image(**load("lamina.toml#hello"))
+    stream = lamina.stream_layered_image(**load("lamina.toml#hello").arguments)
     assert stream.draft.settings.repository == "hello"
 
 

@@ -50,8 +50,8 @@ def _examples() -> list[str]:
 def test_the_examples_of_the_docs_follow_the_schema(text: str, tmp_path: Path) -> None:
     assert list(VALIDATOR.iter_errors(tomllib.loads(text))) == []
     (tmp_path / "lamina.toml").write_text(text)
-    for arguments in load_all(str(tmp_path / "lamina.toml")).values():
-        assert Spec.parse(arguments)
+    for table in load_all(str(tmp_path / "lamina.toml")).values():
+        assert Spec.parse(table.arguments)
 
 
 Table = dict[str, Any]
@@ -81,8 +81,8 @@ VALID: list[Table] = [
 def test_a_valid_spec_file_follows_the_schema(document: dict[str, Any], tmp_path: Path) -> None:
     assert list(VALIDATOR.iter_errors(document)) == []
     (tmp_path / "lamina.json").write_text(json.dumps(document))
-    for arguments in load_all(str(tmp_path / "lamina.json")).values():
-        assert Spec.parse(arguments)
+    for table in load_all(str(tmp_path / "lamina.json")).values():
+        assert Spec.parse(table.arguments)
 
 
 INVALID_TABLES: list[Table] = [
@@ -132,4 +132,4 @@ def test_an_invalid_spec_file_does_not_follow_the_schema(document: dict[str, Any
     assert not VALIDATOR.is_valid(document)
     (tmp_path / "lamina.json").write_text(json.dumps(document))
     with pytest.raises(Error):
-        Spec.parse(load(str(tmp_path / "lamina.json")))
+        Spec.parse(load(str(tmp_path / "lamina.json")).arguments)

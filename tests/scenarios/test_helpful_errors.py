@@ -57,22 +57,28 @@ MISTAKES = {
         "plan hello --store cache.nixos.org", 5, "got nothing there, ", "write https://cache.nixos.org"
     ),
     "a tag in --name": Mistake(
-        "plan hello --name a:1", 2, "name: got 'a:1', expected a name without a tag", "--name a --tag 1"
+        "plan hello --name a:1", 2, "--name: got 'a:1', expected a name without a tag", "--name a --tag 1"
     ),
     "a name in --tag": Mistake(
-        "plan hello --tag a:1", 2, "tag: got 'a:1', expected a tag without a name", "--name a --tag 1"
+        "plan hello --tag a:1", 2, "--tag: got 'a:1', expected a tag without a name", "--name a --tag 1"
     ),
     "a word of --with": Mistake(
-        "stream hello --with cert", 2, "with: got 'cert', expected some of ", "did you mean certs?"
+        "stream hello --with cert", 2, "--with: got 'cert', expected some of ", "did you mean certs?"
     ),
     "no layer": Mistake(
         "plan hello --max-layers 0", 4, "max layers: got 0, expected at least 2 layers: ", "--max-layers 2"
     ),
     "a processor that images lack": Mistake(
-        "plan hello --architecture sparc", 2, "architecture: got 'sparc', expected ", "there are 386, amd64, arm, arm64"
+        "plan hello --architecture sparc",
+        2,
+        "--architecture: got 'sparc', expected ",
+        "there are 386, amd64, arm, arm64",
     ),
     "a strategy that is spelled wrong": Mistake(
-        "plan hello --layering popularty", 2, "layering: got 'popularty', expected one of ", "did you mean popularity?"
+        "plan hello --layering popularty",
+        2,
+        "--layering: got 'popularty', expected one of ",
+        "did you mean popularity?",
     ),
     "a ROOT that is one file": Mistake(
         "build hello /nix/store/{motd} -o x.tar",
@@ -136,6 +142,8 @@ def test_a_mistake_is_explained(mistake: Mistake, store: FakeStore) -> None:
     assert (ran.code, ran.stdout) == (mistake.code, b"")
     message, _, hint = ran.stderr.partition("\nhint: ")
     assert mistake.message in message
+    if mistake.message.startswith("--"):
+        assert message.startswith(f"lamina: {mistake.message}")
     assert mistake.hint in hint
     assert bool(mistake.hint) == bool(hint)
 
@@ -158,17 +166,22 @@ FILES = {
     "a key that is spelled wrong": Mistake(
         '[a]\ncontent = ["hello"]',
         2,
-        "got argument 'content', expected an argument of an image",
+        "lamina.toml#a: got argument 'content', expected an argument of an image",
         "did you mean contents?",
     ),
     "an operation that is spelled wrong": Mistake(
-        '[a]\nlayering = [["subcomponent_outs", []]]', 2, "got operation 'subcomponent_outs'", "mean subcomponent_out?"
+        '[a]\nlayering = [["subcomponent_outs", []]]',
+        2,
+        "lamina.toml#a: layering: [0]: got operation 'subcomponent_outs'",
+        "did you mean subcomponent_out?",
     ),
-    "a text in place of a list": Mistake('[a]\nconfig.Cmd = "sh -c x"', 2, "config.Cmd: got ", '["sh", "-c", "x"]'),
+    "a text in place of a list": Mistake(
+        '[a]\nconfig.Cmd = "sh -c x"', 2, "lamina.toml#a: config.Cmd: got ", '["sh", "-c", "x"]'
+    ),
     "a duration": Mistake(
         '[a]\nconfig.Healthcheck.Interval = "soon"',
         2,
-        "config.Healthcheck.Interval: got 'soon', ",
+        "lamina.toml#a: config.Healthcheck.Interval: got 'soon', ",
         "such as 30s or 1m30s",
     ),
 }
@@ -180,8 +193,9 @@ def test_a_mistake_in_a_spec_file_is_explained(mistake: Mistake) -> None:
     ran = run("plan", "--spec", "lamina.toml")
     assert (ran.code, ran.stdout) == (mistake.code, b"")
     message, _, hint = ran.stderr.partition("\nhint: ")
-    assert mistake.message in message
+    assert message.startswith(f"lamina: {mistake.message}")
     assert mistake.hint in hint
+    assert bool(mistake.hint) == bool(hint)
 
 
 # What is taken, because it is clear what was meant

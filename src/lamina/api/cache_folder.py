@@ -17,7 +17,7 @@ from pathlib import Path
 from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_layer_cache, parse_path
+from lamina.inputs.parsers import parse_days, parse_layer_cache, parse_path
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
 from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
@@ -30,7 +30,6 @@ from lamina.layer_cache.files import (
     list_leftovers,
     lock_layer_cache,
 )
-from lamina.messages.redaction import short_repr
 from lamina.messages.sizes import format_size
 from lamina.stores.local.channel import list_cached_lists
 
@@ -158,9 +157,8 @@ def prune_layer_cache(
 
     """
     path, limit = parse_cache_file(layer_cache), parse_size("max_size", max_size)
-    if older_than is not None and (type(older_than) is not int or older_than < 0):
-        raise InvalidArgument("older_than", short_repr(older_than), "a number of days")
-    oldest = 0 if older_than is None else max(0, int(time.time()) - older_than * _DAY)
+    days = parse_days("older_than", older_than)
+    oldest = 0 if days is None else max(0, int(time.time()) - days * _DAY)
     with _translate_errors(path):
         files = delete_files(list_leftovers(path.parent))
         if not _exists(path) or not os.path.getsize(path):

@@ -76,7 +76,7 @@ def _paths_in_image(file: Path) -> set[StorePath]:
 
 def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
     tables = specfile.load_all(root).values()
-    return {path for arguments in tables for path in _paths_in_table(store, arguments)}
+    return {path for table in tables for path in _paths_in_table(store, table.arguments)}
 
 
 def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:

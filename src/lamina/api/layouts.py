@@ -8,8 +8,7 @@ from pathlib import Path
 from lamina.errors import InvalidArgument
 from lamina.images.prune import LayoutPruneResult, prune
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_path, parse_texts
-from lamina.messages.redaction import short_repr
+from lamina.inputs.parsers import parse_count, parse_path, parse_texts
 
 
 def prune_layout(
@@ -41,6 +40,4 @@ def prune_layout(
     folder = parse_path("layout", layout)
     if folder is None:
         raise InvalidArgument("layout", "None", "the folder of an OCI layout")
-    if keep_last is not None and (type(keep_last) is not int or keep_last < 1):
-        raise InvalidArgument("keep_last", short_repr(keep_last), "a number of tags, at least 1")
-    return prune(Path(folder), parse_texts("keep", keep), keep_last, dry_run=dry_run)
+    return prune(Path(folder), parse_texts("keep", keep), parse_count("keep_last", keep_last), dry_run=dry_run)

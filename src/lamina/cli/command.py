@@ -17,6 +17,7 @@ from lamina.errors import InvalidArgument
 from lamina.inputs.declarations import SECTIONS, Section
 
 Function = Callable[..., Any]
+Parse = Callable[[str, Any], Any]
 Decorator = Callable[[Function], Function]
 _MAX_WIDTH = 100
 _MAX_FIRST_COLUMN = 30
@@ -25,11 +26,12 @@ _HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
 
 class SectionOption(click.Option):
-    """An option with the section of the help that it belongs to."""
+    """An option with the section of the help that it belongs to; ``is_path`` says that its value names a file."""
 
-    def __init__(self, *arguments: Any, section: Section = "", **options: Any) -> None:
+    def __init__(self, *arguments: Any, section: Section = "", is_path: bool = False, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.section = section
+        self.is_path = is_path
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the names and the text of the option; the text says whether the option may be repeated."""
@@ -40,19 +42,41 @@ class SectionOption(click.Option):
         return names, f"{text[:-1]}; repeatable]" if text.endswith("]") else f"{text}  [repeatable]"
 
 
-def option(*names: str, section: Section = "", completion: str | Sequence[str] = "", **attributes: Any) -> Decorator:
+def option(
+    *names: str,
+    section: Section = "",
+    completion: str | Sequence[str] = "",
+    parse: Parse | None = None,
+    **attributes: Any,
+) -> Decorator:
     """Return the decorator of an option.
 
     Args:
         names: what users write, such as ``-o`` and ``--output``.
         section: its section of the help.
         completion: the values that a shell offers, in the form of `lamina.inputs.declarations.Flag`.
+        parse: takes the name of the option and its value if it is given, and returns the checked value.
         attributes: those of `click.option`.
 
     """
     return click.option(
-        *names, cls=SectionOption, section=section, shell_complete=make_completer(completion), **attributes
+        *names,
+        cls=SectionOption,
+        section=section,
+        is_path=completion in ("file", "folder"),
+        shell_complete=make_completer(completion),
+        callback=_make_callback(parse) if parse else None,
+        **attributes,
     )
+
+
+def _make_callback(parse: Parse) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return click's callback that checks the value of an option under the option's name."""
+    return lambda _, parameter, value: value if value is None else parse(_get_long_name(parameter), value)
+
+
+def _get_long_name(parameter: click.Parameter) -> str:
+    return max(parameter.opts, key=len)
 
 
 class HelpFormatter(click.HelpFormatter):
@@ -112,15 +136,18 @@ class VerbCommand(click.Command):
         super().__init__(*arguments, **options)
         self.examples = tuple(examples)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error about an argument names the option, or the key of a spec file, that gave it."""
-        try:
-            return super().invoke(ctx)
-        except InvalidArgument as error:
-            from lamina.cli.argument_names import find_written_name
-
-            error.subject = find_written_name(error.subject, ctx.params)
-            raise
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; refuse an empty name of a file, which an unset variable of a shell gives."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            is_argument = isinstance(parameter, click.Argument)
+            if is_argument or getattr(parameter, "is_path", False):
+                value = ctx.params.get(parameter.name or "")
+                if value == "" or (isinstance(value, tuple) and "" in value):
+                    name = _strip_marks(parameter.make_metavar(ctx)) if is_argument else _get_long_name(parameter)
+                    expected = "a name or a path" if is_argument else "the name of a file or folder"
+                    raise InvalidArgument(name, "''", expected, hint="is a variable of the shell unset?")
+        return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the parts of the usage line; options that must be given are among them."""

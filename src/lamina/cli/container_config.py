@@ -10,7 +10,7 @@ import shlex
 from typing import Any
 
 from lamina.cli.image_options import ContainerOptions
-from lamina.errors import FormatError, InvalidArgument
+from lamina.errors import FormatError, InvalidArgument, error_context
 from lamina.formats.container_config import MAX_SIZE, parse
 from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
@@ -40,8 +40,8 @@ def build_container_config(default: Any, options: ContainerOptions) -> dict[str,
         container |= _read_file(options.config)
     options = ContainerOptions(*map(_as_utf8, options))
     single = {
-        "Cmd": _parse_words("cmd", options.cmd),
-        "Entrypoint": _parse_words("entrypoint", options.entrypoint),
+        "Cmd": _parse_words("--cmd", options.cmd),
+        "Entrypoint": _parse_words("--entrypoint", options.entrypoint),
         "User": options.user,
         "WorkingDir": options.workdir,
         "StopSignal": options.stop_signal,
@@ -50,7 +50,7 @@ def build_container_config(default: Any, options: ContainerOptions) -> dict[str,
     if options.env:
         container["Env"] = [*(container.get("Env") or ()), *options.env]
     added: dict[str, dict[str, Any]] = {
-        "Labels": dict(_parse_pair("label", text) for text in options.label),
+        "Labels": dict(_parse_pair("--label", text) for text in options.label),
         "ExposedPorts": {_parse_port(text): {} for text in options.expose},
         "Volumes": {text: {} for text in options.volume},
     }
@@ -73,8 +73,10 @@ def _as_utf8(value: Any) -> Any:
 
 
 def _read_file(name: str) -> dict[str, Any]:
-    subject = f"config {name}"
-    return parse(read_json(name, subject, "a file in JSON", limit=MAX_SIZE))
+    subject = f"--config {name}"
+    config = read_json(name, subject, "a file in JSON", limit=MAX_SIZE)
+    with error_context(subject, InvalidArgument):
+        return parse(config)
 
 
 def _parse_words(flag: str, text: str | None) -> Any:
@@ -99,5 +101,5 @@ def _parse_port(text: str) -> str:
     number, slash, protocol = text.partition("/")
     digits = number.isascii() and number.isdigit() and len(number) <= _PORT_DIGITS
     if not digits or not 0 < int(number) < 1 << 16 or (slash and protocol not in ("tcp", "udp")):
-        raise InvalidArgument("expose", short_repr(text), "N, N/tcp or N/udp with N from 1 to 65535")
+        raise InvalidArgument("--expose", short_repr(text), "N, N/tcp or N/udp with N from 1 to 65535")
     return f"{number}/{protocol or 'tcp'}"

@@ -18,11 +18,14 @@ from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
     from lamina.inputs.arguments import ImageArguments
+    from lamina.inputs.specfile import SpecTable
 
 # The arguments whose flags most people need come first in their sections of the help.
 _FIRST = ("contents", "name", "tag", "from_image", "architecture", "created", "extras", "add_user", "tree")
 # Only ``build`` has ``--compressor``.
 _NAMES = (*_FIRST, *(name for name in ARGUMENTS if name not in (*_FIRST, "compressor")))
+# The arguments whose options add to what the spec file says.
+_ADDED = frozenset(("contents", "add_user", "tree"))
 # The arguments that say nothing about the image.
 _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 
@@ -98,7 +101,7 @@ class ImageOptions(NamedTuple):
         """
         from lamina.inputs import specfile
 
-        return self._merge(specfile.load(self.spec_file) if self.spec_file else {})
+        return self._merge(specfile.load(self.spec_file) if self.spec_file else None)
 
     def make_all_arguments(self) -> "dict[str, ImageArguments]":
         """Return the arguments of every image that the options describe, by the name of its table in the spec file.
@@ -117,7 +120,7 @@ class ImageOptions(NamedTuple):
         images = specfile.load_all(self.spec_file)
         if len(images) > 1:
             self._check_for_several(len(images))
-        return {name: self._merge(in_file) for name, in_file in images.items()}
+        return {name: self._merge(table) for name, table in images.items()}
 
     def _check_for_several(self, count: int) -> None:
         """Raise `InvalidArgument` for an option that only one of ``count`` images in the spec file can have."""
@@ -130,12 +133,12 @@ class ImageOptions(NamedTuple):
                     hint=f"say which: {self.spec_file}#NAME",
                 )
 
-    def _merge(self, in_file: Mapping[str, Any]) -> "ImageArguments":
-        """Return the arguments of an image; ``in_file`` are those of its table in the spec file."""
+    def _merge(self, table: "SpecTable | None") -> "ImageArguments":
+        """Return the arguments of an image; ``table`` is that of the spec file."""
         from lamina.cli.container_config import build_container_config
         from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
-        from lamina.inputs.parsers import parse_texts, parse_tree, parse_users
 
+        in_file = table.parse(left_out=self.given.keys() - _ADDED) if table else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         if epoch and "created" not in arguments:
@@ -145,14 +148,8 @@ class ImageOptions(NamedTuple):
         arguments.setdefault("embedded_store", get_default_embedded_store())
         arguments.setdefault("channel_lists", get_default_channel_lists())
         arguments["config"] = build_container_config(in_file.get("config", {}), self.container)
-        if "contents" in self.given:
-            in_table = parse_texts("contents", in_file.get("contents", ()))
-            arguments["contents"] = (*in_table, *self.given["contents"])
-        if "add_user" in self.given:
-            arguments["add_user"] = (*parse_users("add_user", in_file.get("add_user", ())), *self.given["add_user"])
-        if "tree" in self.given:
-            declared = parse_tree("tree", in_file.get("tree", ()))
-            arguments["tree"] = (*declared, *parse_tree("tree", self.given["tree"]))
+        for name in _ADDED & self.given.keys():
+            arguments[name] = (*in_file.get(name, ()), *self.given[name])
         return cast("ImageArguments", arguments)
 
 

@@ -17,7 +17,7 @@ import click
 from lamina.cli.command import option
 from lamina.cli.completers import make_completer
 from lamina.errors import InvalidArgument
-from lamina.inputs import declarations
+from lamina.inputs import declarations, parsers
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.declarations import Flag, Phase, Section
 
@@ -80,6 +80,7 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
         parameter,
         section=flag.section,
         completion=flag.completion,
+        parse=flag.parse,
         metavar=flag.metavar,
         type=flag.value_type if isinstance(flag.value_type, type) else _Choice(flag.value_type, flag.old_values),
         is_flag=flag.value_type is bool,
@@ -177,8 +178,12 @@ def collect_given(**values: Any) -> dict[str, Any]:
     Args:
         values: click's values, by the parameters of the flags.
 
+    Values are checked under the name that the user wrote, and are what the parser of the argument returns.
+
     Raises:
-        InvalidArgument: an option is given by its old name and by its new one.
+        InvalidArgument: a value is wrong, or an option is given by its old name and by its new one.
+        InputError: the file of a pipeline is missing, or cannot be read.
+        FormatError: the file of a pipeline cannot be parsed.
 
     """
     given: dict[str, Any] = {}
@@ -187,14 +192,12 @@ def collect_given(**values: Any) -> dict[str, Any]:
             value = values.get(flag.parameter)
             if value is None or value is False or value == ():
                 continue
-            if flag.is_repeatable:
-                given[name] = [*given.get(name, ()), *flag.convert(value)]
-            elif name in given and flag.value_type is not bool:
+            if name in given and not flag.is_repeatable and flag.value_type is not bool:
                 raise InvalidArgument(
                     flag.name, f"it and {declared.flags[0].name}", "only one of them: it is the old name of the other"
                 )
-            else:
-                given[name] = flag.convert(value)
+            parsed = declared.parse_given(flag.written_name, flag.convert(value))
+            given[name] = (*given.get(name, ()), *parsed) if flag.is_repeatable else parsed
     return given
 
 
@@ -206,9 +209,10 @@ class ReaderOptions(NamedTuple):
         Flag(
             "Take the images for this platform only, such as linux/arm64 or arm/v7.  [default: all platforms]",
             "[OS/]ARCH[/VARIANT]",
+            parse=parsers.parse_platform,
         ),
     ]
-    max_unpacked_size: Annotated[str | None, ARGUMENTS["max_unpacked_size"].flags[0]]
+    max_unpacked_size: Annotated[int | None, ARGUMENTS["max_unpacked_size"].flags[0]._replace(parse=parsers.parse_size)]
 
 
 def _make_report_options(*left_out: str) -> Decorator:

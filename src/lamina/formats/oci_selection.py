@@ -99,7 +99,7 @@ def select_entries(
         matching = {entry for entry in entries if entry.matches(pattern)}
         if not matching:
             names = join_names(list(dict.fromkeys(entry.name for entry in entries)))
-            raise NotFound("keep", f"{short_repr(pattern)}, which no image matches", f"one of {names}")
+            raise NotFound(short_repr(pattern), "no image that it matches", f"one of {names}")
         kept |= matching
     tags: dict[str, list[str]] = {}
     for entry in reversed(entries):

@@ -51,6 +51,7 @@ class Flag(NamedTuple):
         short: a second name of one letter, such as ``-q``.
         old_values: old strings that still mean one of those to choose from.
         convert: takes the value of the flag, and returns the value of the argument.
+        parse: checks the value of a flag that gives no argument; as in `Argument`.
 
     """
 
@@ -67,6 +68,12 @@ class Flag(NamedTuple):
     phase: Phase | None = None
     short: str = ""
     old_values: Mapping[str, str] = MappingProxyType({})
+    parse: Callable[[str, Any], Any] | None = None
+
+    @property
+    def written_name(self) -> str:
+        """What an error calls it: the option, or the metavar of positional arguments without its marks."""
+        return self.name.strip("[].")
 
     @property
     def parameter(self) -> str:
@@ -110,6 +117,14 @@ class Argument(NamedTuple):
     section: Section = "image"
     phase: Phase = "draft"
     flags: tuple[Flag, ...] = ()
+
+    def parse_given(self, name: str, value: Any) -> Any:
+        """Check a value under the ``name`` that the user wrote; return what the public functions take for it.
+
+        That is the checked value, but ``now`` stays as it is: its time is that of the build.
+        """
+        parsed = self.parse(name, value)
+        return value if parsed is None else parsed
 
 
 def list_arguments(table: type[Any]) -> Mapping[str, Argument]:

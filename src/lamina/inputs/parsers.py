@@ -4,14 +4,19 @@ The type of ``value`` is what the argument documents. Values from spec files and
 so every parser checks that too. A parser imports what it needs when it runs, because the help of every command imports
 this module.
 
-Raises `InvalidArgument` for a wrong value; the message begins with the argument's name.
+The name is the one under which the value was given: that of the argument in Python, an option such as ``--jobs``, or a
+key of a spec file. A parser also takes what it returns, apart from the None of `parse_moment`, so that a value can be
+checked under the name of its option and then passed on.
+
+Raises `InvalidArgument` for a wrong value; the message begins with the name.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lamina.errors import InvalidArgument
@@ -35,6 +40,16 @@ _MAX_SECONDS = 1_000_000
 # Characters that no command line or file name can hold. They can hold U+DC80 to U+DCFF, which stand for bytes that are
 # not UTF-8 (PEP 383).
 _FORBIDDEN_CHARACTERS = "[\0\ud800-\udc7f\udd00-\udfff]"
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Give an error about the value of an argument, which the block parses, the name of the argument."""
+    try:
+        yield
+    except InvalidArgument as error:
+        error.subject = name
+        raise
 
 
 def parse_text(name: str, value: str) -> str:
@@ -96,6 +111,27 @@ def parse_id(name: str, value: int) -> int:
     return number
 
 
+def parse_count(name: str, value: int | None, least: int = 1) -> int | None:
+    """Parse a whole number that is ``least`` at least, or None."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        raise _invalid_argument(name, value, f"a whole number, at least {least}")
+    return value
+
+
+def parse_days(name: str, value: int | None) -> int | None:
+    """Parse a number of days, or None."""
+    return parse_count(name, value, 0)
+
+
+def parse_nar_compression(name: str, value: str) -> str:
+    """Check the compression of NARs, and return it unchanged."""
+    from lamina.compression.nar import NarCompression
+
+    with _named(name):
+        NarCompression.parse(value)
+    return value
+
+
 def parse_seconds(name: str, value: float | None) -> float | None:
     """Parse a number of seconds, or None."""
     if value is None:
@@ -120,8 +156,9 @@ def parse_name(name: str, value: str | None) -> str | None:
         return None
     _, colon, tag = parse_text(name, value).rpartition(":")
     if colon and "/" not in tag:
-        raise InvalidArgument(name, short_repr(value), "a name without a tag", hint=_make_name_hint(value))
-    return parse_repository(value)
+        raise InvalidArgument(name, short_repr(value), "a name without a tag", hint=_make_name_hint(name, value))
+    with _named(name):
+        return parse_repository(value)
 
 
 def parse_tag(name: str, value: str | None) -> str | None:
@@ -131,19 +168,22 @@ def parse_tag(name: str, value: str | None) -> str | None:
     if value is None:
         return None
     if ":" in parse_text(name, value):
-        raise InvalidArgument(name, short_repr(value), "a tag without a name", hint=_make_name_hint(value))
-    return names.parse_tag(value)
+        raise InvalidArgument(name, short_repr(value), "a tag without a name", hint=_make_name_hint(name, value))
+    with _named(name):
+        return names.parse_tag(value)
 
 
-def _make_name_hint(value: str) -> str:
-    """Return the options for the name and the tag in ``value``; nothing of a value that is no NAME:TAG is repeated."""
+def _make_name_hint(name: str, value: str) -> str:
+    """Return how to give the name and the tag in ``value``; nothing of a value that is no NAME:TAG is repeated."""
     from lamina.core.names import ImageReference
 
     try:
         reference = ImageReference.parse(value)
     except InvalidArgument:
         return ""
-    return f"--name {reference.repository} --tag {reference.tag}"
+    if name.startswith("--"):
+        return f"--name {reference.repository} --tag {reference.tag}"
+    return f'name = "{reference.repository}" and tag = "{reference.tag}"'
 
 
 def parse_moment(name: str, value: str | datetime) -> datetime | None:
@@ -155,12 +195,11 @@ def parse_moment(name: str, value: str | datetime) -> datetime | None:
     if value == NOW:
         return None
     # TOML has dates and datetimes, and a datetime is a date.
+    if not isinstance(value, date | str):
+        raise _invalid_argument(name, value, "a date, as a string or a datetime")
     text = value.isoformat() if isinstance(value, date) else parse_text(name, value)
-    try:
+    with _named(name):
         return parse_datetime(text)
-    except InvalidArgument as error:
-        error.subject = name
-        raise
 
 
 def parse_architecture(name: str, value: str | None) -> str | None:
@@ -173,6 +212,15 @@ def parse_architecture(name: str, value: str | None) -> str | None:
     if found.os != LINUX:
         raise _invalid_argument(name, value, "an architecture for Linux, which is what images are made for")
     return found.name
+
+
+def parse_platform(name: str, value: str | None) -> str | None:
+    """Check the name of a platform, and return it unchanged, or None."""
+    from lamina.formats.platform import Platform
+
+    if value is not None:
+        Platform.parse(parse_text(name, value), name)
+    return value
 
 
 def parse_config(_name: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -233,7 +281,8 @@ def parse_compressor(name: str, value: str | None) -> str | None:
     from lamina.compression.compressors import find_compressor
 
     if value is not None:
-        find_compressor(value)
+        with _named(name):
+            find_compressor(value)
     return value
 
 
@@ -241,14 +290,20 @@ def parse_layer_compression(name: str, value: str) -> LayerCompression:
     """Parse the compression of layers."""
     from lamina.compression.compressors import LayerCompression
 
-    return value if isinstance(value, LayerCompression) else LayerCompression.parse(parse_text(name, value))
+    if isinstance(value, LayerCompression):
+        return value
+    with _named(name):
+        return LayerCompression.parse(value)
 
 
-def parse_jobs(_name: str, value: int | None) -> int | None:
+def parse_jobs(name: str, value: int | None) -> int | None:
     """Parse a number of processors, or None."""
     from lamina.compression import compressors
 
-    return None if value is None else compressors.parse_jobs(value)
+    if value is None:
+        return None
+    with _named(name):
+        return compressors.parse_jobs(value)
 
 
 def parse_tree(name: str, value: Sequence[DeclaredEntry]) -> tuple[DeclaredEntry, ...]:
@@ -273,7 +328,9 @@ def _parse_entry(name: str, item: Any) -> DeclaredEntry:
     if isinstance(item, Mapping) and len(item) == 1:
         ((kind, text),) = item.items()
         if kind in kinds:
-            return kinds[kind].parse(parse_text(f"{name}.{kind}", text))
+            inner = name if name.startswith("--") else f"{name}.{kind}"  # each kind has an option of its own
+            with _named(inner):
+                return kinds[kind].parse(parse_text(inner, text))
     raise _invalid_argument(
         name,
         item,
@@ -290,21 +347,37 @@ def parse_users(name: str, value: str | User | Sequence[str | User]) -> tuple[Us
     items = [value] if isinstance(value, str | User) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
         raise _invalid_argument(name, value, "a list of users")
-    return tuple(item if isinstance(item, User) else User.parse(parse_text(name, item)) for item in items)
+    with _named(name):
+        return tuple(item if isinstance(item, User) else User.parse(parse_text(name, item)) for item in items)
 
 
 def parse_store(name: str, value: StrPath | StoreLike | Sequence[StrPath]) -> tuple[str, ...] | Store:
     """Parse the stores to read from; return a store of the caller's own as a `Store`."""
     from lamina.stores.store import StoreLike, adapt_store
 
-    return adapt_store(value) if isinstance(value, StoreLike) else parse_texts(name, value)
+    if isinstance(value, StoreLike):
+        return adapt_store(value)
+    if not isinstance(value, Iterable | os.PathLike):
+        raise _invalid_argument(name, value, "a folder, a file, a URL, a list of them, or an object as StoreLike is")
+    return _refuse_empty(name, parse_texts(name, value))
+
+
+def _refuse_empty(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``texts``; raise `InvalidArgument` for an empty one, which an unset variable of a shell gives."""
+    if "" in texts:
+        raise _invalid_argument(name, "", "the name of a file or folder, or a URL")
+    return texts
 
 
 def parse_keys(name: str, value: str | Sequence[str]) -> tuple[PublicKey, ...]:
     """Parse public keys."""
     from lamina.formats.keys import PublicKey
 
-    return tuple(map(PublicKey.parse, parse_texts(name, value)))
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
+        raise _invalid_argument(name, value, "a list of strings")
+    with _named(name):
+        return tuple(item if isinstance(item, PublicKey) else PublicKey.parse(parse_text(name, item)) for item in items)
 
 
 def _invalid_argument(name: str, value: object, expected: str) -> InvalidArgument:

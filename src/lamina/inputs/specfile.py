@@ -13,11 +13,11 @@ have these keys at its top level, without a table.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from lamina.errors import FormatError, InvalidArgument
+from lamina.errors import Error, FormatError, InvalidArgument, error_context
 from lamina.formats.json_toml import parse_json, parse_toml
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.messages.redaction import join_names, short_repr
@@ -45,14 +45,43 @@ _NAMES = {
 }
 
 
-def load(table_name: str) -> dict[str, Any]:
-    """Read the arguments of one image.
+class SpecTable(NamedTuple):
+    """The table of one image.
+
+    Attributes:
+        subject: what errors about it begin with: ``FILE#NAME``, or ``FILE`` for a file without tables.
+        arguments: the unchecked arguments, by their Python names. Relative paths in them are joined to the folder of
+            the file.
+        keys: the key that gave each argument, by its Python name.
+
+    """
+
+    subject: str
+    arguments: dict[str, Any]
+    keys: Mapping[str, str]
+
+    def parse(self, left_out: Collection[str] = ()) -> dict[str, Any]:
+        """Return the checked arguments; those in ``left_out`` are neither checked nor returned.
+
+        Raises:
+            InvalidArgument: a value is wrong; the message names the table and the key.
+            InputError: the file of a pipeline is missing, or cannot be read.
+            FormatError: the file of a pipeline cannot be parsed.
+
+        """
+        with error_context(self.subject, Error):
+            return {
+                name: ARGUMENTS[name].parse_given(self.keys[name], value)
+                for name, value in self.arguments.items()
+                if name not in left_out
+            }
+
+
+def load(table_name: str) -> SpecTable:
+    """Read the table of one image.
 
     Args:
         table_name: ``FILE#NAME``; ``#NAME`` is optional if the file has one image.
-
-    Returns:
-        The unchecked arguments, by their Python names. Relative paths in them are joined to the folder of the file.
 
     Raises:
         InputError: the file is missing, or cannot be read.
@@ -65,16 +94,15 @@ def load(table_name: str) -> dict[str, Any]:
         file = table_name.partition("#")[0]
         names = join_names([f"{file}#{name}" for name in images])
         raise InvalidArgument(file, f"{len(images)} images", "one of them", hint=f"say which: {names}")
-    (arguments,) = images.values()
-    return arguments
+    (table,) = images.values()
+    return table
 
 
-def load_all(file_or_table: str) -> dict[str, dict[str, Any]]:
-    """Read the arguments of the image ``FILE#NAME``, or those of all images of ``FILE``.
+def load_all(file_or_table: str) -> dict[str, SpecTable]:
+    """Read the table of the image ``FILE#NAME``, or those of all images of ``FILE``.
 
     Returns:
-        The arguments of each image as `load` returns them, by the name of its table, which is empty for an image
-        without a table. There is at least one image.
+        The tables by their names; the name is empty for an image without a table. There is at least one.
 
     Raises what `load` raises.
     """
@@ -88,17 +116,7 @@ def load_all(file_or_table: str) -> dict[str, dict[str, Any]]:
         if "" in tables:
             hint = "leave the name out: the file describes one image, without a table"
         raise InvalidArgument(path, f"image {short_repr(name)}", f"one of {join_names(tables)}", hint=hint)
-    return {key: _name_arguments(path, table) for key, table in tables.items() if key == name or not name}
-
-
-def find_key(file_or_table: str, argument: str) -> str | None:
-    """Return the first key of ``FILE#NAME``, or of ``FILE``, that gives ``argument``; None if there is none.
-
-    Raises what `load` raises.
-    """
-    file, _, name = file_or_table.partition("#")
-    tables = [table for key, table in read_tables(Path(file)).items() if key == name or not name]
-    return next((key for table in tables for key in table if _find_argument(key) == argument), None)
+    return {key: _name_arguments(path, key, table) for key, table in tables.items() if key == name or not name}
 
 
 def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
@@ -134,18 +152,20 @@ def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
     return {"": tables}
 
 
-def _name_arguments(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a table by their Python names, with relative paths joined to the file's folder."""
-    arguments: dict[str, Any] = {}
-    for key, value in table.items():
-        argument = _argument_name(path, key)
-        if argument in arguments:
-            raise InvalidArgument(path, f"argument {short_repr(key)} after another spelling of it", "one")
-        arguments[argument] = value
-    return {
-        name: rebase(value, path.parent) if (rebase := ARGUMENTS[name].rebase) else value
-        for name, value in arguments.items()
+def _name_arguments(path: Path, table_name: str, table: Mapping[str, Any]) -> SpecTable:
+    """Return the table called ``table_name``, with its arguments by their Python names."""
+    subject = f"{path}#{table_name}" if table_name else str(path)
+    keys: dict[str, str] = {}
+    for key in table:
+        argument = _argument_name(subject, key)
+        if argument in keys:
+            raise InvalidArgument(subject, f"argument {short_repr(key)} after another spelling of it", "one")
+        keys[argument] = key
+    arguments = {
+        name: rebase(table[key], path.parent) if (rebase := ARGUMENTS[name].rebase) else table[key]
+        for name, key in keys.items()
     }
+    return SpecTable(subject, arguments, keys)
 
 
 def _find_argument(key: str) -> str | None:
@@ -155,16 +175,16 @@ def _find_argument(key: str) -> str | None:
     return name if name in ARGUMENTS else None
 
 
-def _argument_name(path: Path, key: str) -> str:
+def _argument_name(subject: str, key: str) -> str:
     name = _find_argument(key)
     if name == "sandbox" or _to_snake_case(key) == "no_sandbox":
         raise InvalidArgument(
-            path,
+            subject,
             f"argument {short_repr(key)}",
             "a spec file that does not turn the sandbox off",
             hint="only the command line can: lamina build --no-sandbox",
         )
     if name is None or name not in _ALLOWED:
         hint = format_suggestion(key, _SPELLINGS) or "lamina build --help lists the arguments, as options"
-        raise InvalidArgument(path, f"argument {short_repr(key)}", "an argument of an image", hint=hint)
+        raise InvalidArgument(subject, f"argument {short_repr(key)}", "an argument of an image", hint=hint)
     return name

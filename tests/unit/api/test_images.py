@@ -505,7 +505,7 @@ def test_an_unknown_extension_is_refused_before_a_script_runs(store: FakeStore, 
 
 def test_a_package_whose_name_is_no_image_name_needs_another(store: FakeStore) -> None:
     store.add("lib++-1.0", {"x": b""})
-    with pytest.raises(InvalidArgument, match=r"image name: got 'lib\+\+', expected") as caught:
+    with pytest.raises(InvalidArgument, match=r"^name: got 'lib\+\+', expected") as caught:
         make_stream(store, contents=["lib++"])
     assert caught.value.hint == "give the image a name with --name"
     assert image_id(make_stream(store, contents=["lib++"], name="lib"))

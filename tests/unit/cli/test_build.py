@@ -69,7 +69,7 @@ def test_two_images_of_one_name_do_not_share_a_layout(store: FakeStore) -> None:
     ("written", "changed", "message"),
     [
         ('"words"]', '"hello-2.12.1"]', "image second: name: got the name and tag of image first"),
-        ('"words"]', '"words"]\nmax_layers = "5"', "image second: max_layers: got '5'"),
+        ('"words"]', '"words"]\nmax_layers = "5"', "two.toml#second: max_layers: got '5'"),
     ],
 )
 def test_every_image_of_a_spec_file_is_checked_before_one_is_written(

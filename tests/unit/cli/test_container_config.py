@@ -48,13 +48,13 @@ def test_words_are_a_json_list_or_those_of_a_shell(text: str, expected: list[str
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ({"cmd": '["a"'}, "cmd"),
-        ({"entrypoint": "'a"}, "entrypoint"),
-        ({"label": ("a",)}, "label"),
-        ({"label": ("=a",)}, "label"),
-        ({"expose": ("0",)}, "expose"),
-        ({"expose": ("80/icmp",)}, "expose"),
-        ({"expose": ("٣",)}, "expose"),
+        ({"cmd": '["a"'}, "--cmd"),
+        ({"entrypoint": "'a"}, "--entrypoint"),
+        ({"label": ("a",)}, "--label"),
+        ({"label": ("=a",)}, "--label"),
+        ({"expose": ("0",)}, "--expose"),
+        ({"expose": ("80/icmp",)}, "--expose"),
+        ({"expose": ("٣",)}, "--expose"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, Any], name: str) -> None:
@@ -65,7 +65,7 @@ def test_a_wrong_option_is_named(options: dict[str, Any], name: str) -> None:
 def test_a_config_that_is_no_object_or_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"^config: got \[\], expected an object$"):
         build_container_config([], NONE)
-    with pytest.raises(InputError, match=r"^config .*none: got "):
+    with pytest.raises(InputError, match=r"^--config .*none: got "):
         build_container_config({}, NONE._replace(config=str(tmp_path / "none")))
 
 

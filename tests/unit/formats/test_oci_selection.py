@@ -76,7 +76,7 @@ def test_an_image_is_kept_by_its_tag_name_or_digest(patterns: list[str], kept: l
 
 
 def test_a_pattern_that_fits_nothing_is_an_error_that_lists_the_names() -> None:
-    with pytest.raises(NotFound, match=r"^keep: got 'v2', which no image matches, expected one of app:v1.0, registry"):
+    with pytest.raises(NotFound, match=r"^'v2': got no image that it matches, expected one of app:v1.0, registry"):
         select_entries(ENTRIES, ["latest", "v2"], None)
 
 

@@ -17,6 +17,34 @@ def test_what_no_argument_takes_is_refused_under_the_name_of_the_argument(name: 
         ARGUMENTS[name].parse(name, value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("created", "x"),
+        ("add_user", "bob"),
+        ("add_user", "bob:99999999999"),
+        ("trusted_keys", "x"),
+        ("jobs", 0),
+        ("compressor", "x"),
+        ("layer_compression", "x"),
+        ("name", "a//b"),
+        ("tag", "-x"),
+        ("max_unpacked_size", "x"),
+        ("store", ""),
+    ],
+)
+def test_an_error_about_a_value_has_the_name_under_which_it_was_given(name: str, value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^--given: got .*, expected "):
+        ARGUMENTS[name].parse("--given", value)
+
+
+@pytest.mark.parametrize(("name", "subject"), [("tree", "tree.dir"), ("--dir", "--dir")])
+@pytest.mark.parametrize("text", ["x", "/x:9", "/x:77777"])
+def test_an_error_about_an_entry_names_its_kind(name: str, subject: str, text: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^{subject}: got .*, expected "):
+        parsers.parse_tree(name, [{"dir": text}])  # type: ignore[list-item]
+
+
 def test_a_list_of_texts_may_hold_paths_and_may_be_a_single_one() -> None:
     assert parsers.parse_texts("roots", [Path("/a"), "b"]) == ("/a", "b")
     assert parsers.parse_texts("roots", Path("/a")) == ("/a",)

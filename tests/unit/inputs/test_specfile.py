@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 
 from lamina.errors import FormatError, InputError, InvalidArgument
+from lamina.inputs import specfile
 from lamina.inputs.spec import Spec
-from lamina.inputs.specfile import find_key, load, load_all
 from lamina.layering import Pipeline
+
+
+def load(table: str) -> dict[str, Any]:
+    return specfile.load(table).arguments
+
+
+def load_all(file: str) -> dict[str, dict[str, Any]]:
+    return {name: table.arguments for name, table in specfile.load_all(file).items()}
 
 
 def toml(folder: Path, text: str) -> str:
@@ -298,11 +306,37 @@ def test_a_relative_file_or_folder_starts_at_the_file(key: str, tmp_path: Path) 
 def test_the_ready_made_contents_have_two_spellings(tmp_path: Path, key: str) -> None:
     file = toml(tmp_path, f'[x]\n{key} = ["nss"]\n')
     assert load(file) == {"extras": ["nss"]}
-    assert find_key(file, "extras") == find_key(f"{file}#x", "extras") == key
+    assert specfile.load(file).keys == {"extras": key}
 
 
-def test_a_key_that_is_not_there_is_not_found(tmp_path: Path) -> None:
-    file = toml(tmp_path, "[x]\nmaxLayers = 3\n[y]\ntag = '1'\n")
-    assert find_key(file, "max_layers") == "maxLayers"
-    assert find_key(f"{file}#y", "max_layers") is None
-    assert find_key(file, "extras") is None
+@pytest.mark.parametrize("table", ["", "[web]\n"])
+def test_an_error_names_the_table_and_the_key(table: str, tmp_path: Path) -> None:
+    file = toml(tmp_path, f'{table}tag = "1"\nmaxLayers = "5"\n')
+    subject = f"{file}#web" if table else file
+    with pytest.raises(InvalidArgument) as caught:
+        specfile.load(file).parse()
+    assert str(caught.value) == f"{subject}: maxLayers: got '5', expected a whole number"
+    assert specfile.load(file).parse(left_out=["max_layers"]) == {"tag": "1"}
+
+
+def test_checked_values_are_taken_by_the_functions(tmp_path: Path) -> None:
+    file = toml(
+        tmp_path,
+        """
+        [image]
+        contents = "hello"
+        created = "now"
+        mtime = 2026-01-31
+        layer_compression = "zstd"
+        trusted_keys = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
+        with = "nss,sh"
+        add_user = "web:1000"
+        tree = [{ dir = "/data" }]
+        layering = [["reverse"]]
+        time_limit = 5
+        """.replace("reverse", "flatten"),
+    )
+    table = specfile.load(file)
+    checked = table.parse()
+    assert checked["created"] == "now"
+    assert Spec.parse(checked) == Spec.parse(table.arguments)

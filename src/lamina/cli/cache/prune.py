@@ -10,6 +10,7 @@ from lamina.cli.documents.caches import dump_cache_prune
 from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, print_json, warn
+from lamina.inputs.parsers import parse_days, parse_size
 from lamina.messages.sizes import format_size
 
 
@@ -19,16 +20,18 @@ from lamina.messages.sizes import format_size
     "--max-size",
     metavar="SIZE",
     default="256MiB",
+    parse=parse_size,
     help="Make the file no larger than this: a number of bytes, or a size such as 500M or 4GiB.  [default: 256MiB]",
 )
 @option(
     "--older-than",
     metavar="DAYS",
     type=int,
+    parse=parse_days,
     help="Also delete entries that were not used for this many days.",
 )
 @decision_options
-def command(layer_cache: str, max_size: str, older_than: int | None, *, report: ReportOptions) -> None:
+def command(layer_cache: str, max_size: int, older_than: int | None, *, report: ReportOptions) -> None:
     """Delete the least recently used entries of the layer cache until its file is no larger than --max-size.
 
     Every build does this at 256 MiB. Prune also deletes files of earlier versions of lamina beside the layer cache, and

@@ -13,6 +13,7 @@ from lamina.cli.documents.layouts import dump_layout_prune
 from lamina.cli.options import ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import format_count, print_json
+from lamina.inputs.parsers import parse_count
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
     metavar="TAG",
     help="Keep the images with this tag, NAME:TAG or digest. A * stands for any characters.",
 )
-@option("--keep-last", type=int, metavar="N", help="Keep the N tags of each image name that were written last.")
+@option(
+    "--keep-last",
+    type=int,
+    parse=parse_count,
+    metavar="N",
+    help="Keep the N tags of each image name that were written last.",
+)
 @option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @result_options
 def command(layout: str, keep: tuple[str, ...], keep_last: int | None, *, dry_run: bool, report: ReportOptions) -> None:

@@ -11,6 +11,7 @@ from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, print_summary, warn
 from lamina.cli.store.store_option import StoreOptions, destination_options
+from lamina.inputs.parsers import parse_jobs
 from lamina.messages.sizes import format_size
 
 
@@ -34,6 +35,7 @@ from lamina.messages.sizes import format_size
     "--jobs",
     section="speed",
     type=int,
+    parse=parse_jobs,
     metavar="N",
     help="Fetch this many at a time.  [default: two more than there are processors]",
 )

@@ -11,6 +11,7 @@ from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
+from lamina.inputs.parsers import parse_jobs, parse_nar_compression
 from lamina.messages.redaction import clean_url
 from lamina.messages.sizes import format_size
 
@@ -27,6 +28,7 @@ from lamina.messages.sizes import format_size
     "--compression",
     completion=("none", "zstd", "xz", "gzip", "bzip2"),
     default="zstd",
+    parse=parse_nar_compression,
     metavar="WORD[:LEVEL]",
     help="Compress NARs: none, zstd, xz, gzip or bzip2.  [default: zstd]",
 )
@@ -36,6 +38,7 @@ from lamina.messages.sizes import format_size
     "--jobs",
     section="speed",
     type=int,
+    parse=parse_jobs,
     metavar="N",
     help="Push this many NARs at a time.  [default: one for each processor]",
 )
