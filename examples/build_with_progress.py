@@ -14,20 +14,16 @@ class Counter(lamina.Progress):
 
     def __init__(self) -> None:
         self._layers = 0
-        self._written = 0
+        self._written: dict[lamina.ProgressItem, int] = {}
 
     def begin(self, work: lamina.Work) -> None:
         """Remember how many layers there are."""
         self._layers = len(work.items)
 
-    def start(self, item: lamina.ProgressItem) -> None:
-        """Begin the line of a layer."""
-        self._written = 0
-
     def advance(self, item: lamina.ProgressItem, size: int) -> None:
-        """Print how much of the layer has been written."""
-        self._written += size
-        text = f"layer {item.number} of {self._layers}: {lamina.format_size(self._written)}"
+        """Print how much of the layer has been written; several layers may be written at once."""
+        self._written[item] = self._written.get(item, 0) + size
+        text = f"layer {item.number} of {self._layers}: {self._written[item] / item.size:.0%}"
         print(text, end="\r", file=sys.stderr, flush=True)
 
     def finish(self, item: lamina.ProgressItem, outcome: str, size: int) -> None:

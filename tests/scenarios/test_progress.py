@@ -161,3 +161,66 @@ def test_a_layer_that_two_images_share_is_read_once(tmp_path: Path) -> None:
     lamina.inspect(tmp_path / "both.tar", progress=progress)
     outcomes = [call[2] for call in progress.calls if call[0] == "finish"]
     assert outcomes.count("intact") == PATHS + 1
+
+
+@pytest.mark.parametrize(
+    ("output", "layer_compression"),
+    [("hello.tar", "none"), ("hello.tar", "zstd:1"), ("layout/", "none"), ("layout/", "zstd:1")],
+)
+def test_every_layer_advances_by_its_size(store: Path, tmp_path: Path, output: str, layer_compression: str) -> None:
+    for _ in range(2):  # the second time, the layers of a layout are reused
+        progress = RecordedProgress()
+        lamina.build_layered_image(
+            contents=str(hello()),
+            embedded_store=store,
+            output=f"{tmp_path}/{output}",
+            layer_compression=layer_compression,
+            layer_cache=tmp_path / "layers.db",
+            progress=progress,
+        )
+        (work,) = progress.works
+        assert progress.sum_up() == {item.number: item.size for item in work.items}
+
+
+def test_merging_and_exporting_advance_by_the_size(tmp_path: Path) -> None:
+    file, progress = tmp_path / "hello.tar", RecordedProgress()
+    lamina.build_layered_image(contents=str(hello()), store=CACHE, trusted_keys=KEY, output=file)
+    lamina.merge_images([file], output=tmp_path / "merged.tar", progress=progress)
+    assert progress.sum_up() == {item.number: item.size for item in progress.works[0].items}
+    progress = RecordedProgress()
+    lamina.export_image(file, output=tmp_path / "root.tar", progress=progress)
+    assert progress.sum_up() == {item.number: item.size for item in progress.works[-1].items}
+
+
+class PercentageOfTheDocs(lamina.Progress):
+    """The class of docs/library.md, which keeps what it computes instead of printing it."""
+
+    def begin(self, work: lamina.Work) -> None:
+        self.total, self.count = work.size, 0
+        self.shown: list[float] = []
+
+    def advance(self, item: lamina.ProgressItem, size: int) -> None:
+        self.count += size
+        self.shown.append(self.count / self.total)
+
+
+@pytest.mark.parametrize("contents", [[], [str(hello())]])
+def test_a_percentage_rises_to_a_hundred(tmp_path: Path, contents: list[str]) -> None:
+    progress = PercentageOfTheDocs()
+    lamina.build_layered_image(
+        name="hello",
+        contents=contents,
+        extra_commands="echo hello > motd",
+        store=CACHE,
+        trusted_keys=KEY,
+        output=tmp_path / "1.tar",
+        progress=progress,
+    )
+    assert progress.shown == sorted(progress.shown)
+    assert progress.shown[-1] == 1
+
+
+@pytest.mark.parametrize("wrong", ["bars", lamina.Progress])
+def test_what_is_no_progress_is_refused_before_anything_is_read(tmp_path: Path, wrong: lamina.Progress) -> None:
+    with pytest.raises(lamina.InvalidArgument, match=r"progress: got .* expected an object of a subclass"):
+        lamina.build_layered_image(contents="/nix/store/missing", output=tmp_path / "1.tar", progress=wrong)

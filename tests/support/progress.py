@@ -34,6 +34,14 @@ class RecordedProgress(Progress):
     def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
         self.calls.append(("finish", item.number, outcome, size))
 
+    def sum_up(self) -> dict[int, int]:
+        """Return by how many bytes each item advanced, by its number."""
+        sums: dict[int, int] = {}
+        for call, *values in self.calls:
+            if call == "advance":
+                sums[values[0]] = sums.get(values[0], 0) + values[1]
+        return sums
+
     def documents(self) -> None:
         self.calls.append(("documents",))
 

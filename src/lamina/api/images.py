@@ -22,7 +22,7 @@ from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
 from lamina.compression.compressors import choose_compressor
 from lamina.core.names import StorePath
-from lamina.core.progress import FETCHED, Progress
+from lamina.core.progress import FETCHED, Progress, check_progress
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult, Draft, ImageWriter
@@ -278,6 +278,7 @@ def build_layered_image(
         Error: what `stream_layered_image` and `Stream.build` raise.
 
     """
+    check_progress(progress)
     check_extension(output, arguments.get("compressor"))
     with stream_layered_image(**arguments) as stream:
         return stream.build(output, progress=progress)

@@ -27,6 +27,7 @@ from lamina.layers.layer import StoreLayer
 from lamina.layers.packed import ListedLayer
 from lamina.stores.store import Store
 from lamina.system import locations
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo, HashingWriter, OnBytes, Piece, copy
 
 # The errors of store paths that cannot be packed. They are damage, not a reason to stop.
@@ -85,7 +86,7 @@ def verify_layers(layer_cache: LayerCache, store: Store, progress: Progress | No
 
     Entries that are wrong are removed from the layer cache. Raises `Unavailable` if the store could not be read.
     """
-    verifier = _LayerVerifier(layer_cache, store, progress or Progress())
+    verifier = _LayerVerifier(layer_cache, store, ProgressReporter(progress))
     intact = absent = 0
     damaged: list[DamagedLayer] = []
     for item, layer, inputs, recorded in verifier.begin():

@@ -16,7 +16,7 @@ from lamina.api.embedded_store import parse_store_folder
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.core.progress import COPIED, FileProgress, Progress, ProgressItem, Work
+from lamina.core.progress import COPIED, Progress, ProgressItem, Work
 from lamina.errors import Error, NotFound, default_hint
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
@@ -33,6 +33,7 @@ from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.stores.open import DEFAULT_CACHE, open_stores
 from lamina.stores.store import StoreLike
+from lamina.system.progress_reporter import FileProgress, ProgressReporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +242,11 @@ def _fetch(
     progress: Progress | None = None,
 ) -> FetchResult:
     warnings: list[str] = []
+    reported = None if progress is None else ProgressReporter(progress)
     with _open_sources(spec, target, warnings, jobs or 0) as (store, fetcher):
         roots = dict.fromkeys(resolve_root(store, text, CHANNEL_HINT).path for text in texts)
         with default_hint(MISSING_PATH_HINT, NotFound):
-            closure = _fetch_closure(roots, store, fetcher, progress)
+            closure = _fetch_closure(roots, store, fetcher, reported)
     paths = [info.path for info in closure.bottom_up]
     for path in paths:
         target.location(path)

@@ -22,7 +22,7 @@ from lamina.compression.nar import NarCompression
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.core.progress import COPIED, FileProgress, Progress
+from lamina.core.progress import COPIED, Progress
 from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, default_hint, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
@@ -45,6 +45,7 @@ from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
 from lamina.system.keyfile import read_key, write_key
 from lamina.system.output import Writable, atomic_write, make_writer, parse_output_file
+from lamina.system.progress_reporter import FileProgress
 from lamina.transports.open import check_url, open_transport, open_writable
 
 

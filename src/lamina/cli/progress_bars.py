@@ -29,9 +29,9 @@ _MIN_BAR_WIDTH, _MIN_BAR_WIDTH_FOR_PATHS, _MAX_BAR_WIDTH = 10, 6, 40
 _MIN_TITLE_WIDTH, _MAX_TITLE_WIDTH = 28, 40
 _GAP = 2
 # The facts beside the bar by position, the most important first. For layers: percentage, time left, rate, sizes, number
-# of items. For store paths the sizes come second, because how much is to be fetched is not known before.
+# of items. For store paths the sizes come first, because how much is to be fetched is not known before.
 _IMPORTANCE = (0, 3, 2, 1, 4)
-_IMPORTANCE_FOR_PATHS = (0, 1, 3, 2, 4)
+_IMPORTANCE_FOR_PATHS = (1, 0, 3, 2, 4)
 
 
 class ProgressBars(Progress):
@@ -64,18 +64,20 @@ class ProgressBars(Progress):
         self._live.start()
 
     def start(self, item: ProgressItem) -> None:
-        """Add a line for the item. An item that is started again, from another source, begins at zero."""
-        self._count -= self._running.get(item, 0)
+        """Add a line for the item."""
         self._running[item] = 0
 
     def advance(self, item: ProgressItem, size: int) -> None:
-        """Move the bar and the item's line by ``size`` bytes."""
+        """Move the bar and the item's line by ``size`` bytes. What was already at its destination leaves the total."""
+        if item not in self._running:
+            self._total -= size
+            return
         self._running[item] += size
         self._count += size
 
     def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
-        """Remove the item's line, and correct the total by what the item was expected to have."""
-        self._total += self._running.pop(item, 0) - item.size
+        """Remove the item's line."""
+        self._running.pop(item, None)
         self._finished += 1
 
     def done(self) -> None:

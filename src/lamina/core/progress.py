@@ -1,7 +1,8 @@
 """The progress of long work: the base class of displays, and the objects that its methods receive.
 
-Invariant: for each piece of work, `Progress.begin` is called first and `Progress.done` last. An item is started before
-it advances, and finished once. An error ends the work without a call of `Progress.done`.
+Invariant: for each piece of work, `Progress.begin` is called first and `Progress.done` last. Each item advances by its
+size in all, and is finished once; `lamina.system.progress_reporter` ensures this. An error ends the work without a call
+of `Progress.done`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lamina.core.names import StorePath
+from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
 
 PACKED: str = "packed"
@@ -76,7 +78,8 @@ class ProgressItem:
 
     Attributes:
         number: the position in the work, counted from 1.
-        size: the expected size in bytes. The size of a layer is that of its NARs until the layer has been packed.
+        size: the number of bytes that the item advances by in all. For a layer of store paths this is the size of their
+            NARs, because the size of its tar is not known before the paths have been listed.
         subject: the layer or the store path.
 
     """
@@ -122,7 +125,7 @@ class Work:
 
     @property
     def size(self) -> int:
-        """The expected size of all items in bytes."""
+        """The number of bytes that all items advance by; 0 if it is unknown."""
         return sum(item.size for item in self.items)
 
 
@@ -130,7 +133,10 @@ class Progress:
     """Receives the progress of long work: writing an image, or copying store paths.
 
     The methods do nothing; a subclass overrides those that it needs. They may be called from several threads, but never
-    at the same time. An error that a method raises ends the work.
+    at the same time. Several items may be worked on at once. An error that a method raises ends the work.
+
+    All calls of `advance` for an item that is finished add up to its ``size``, so those of all the work add up to
+    ``work.size``:
 
         class Percentage(lamina.Progress):
             def begin(self, work):
@@ -150,17 +156,22 @@ class Progress:
         """Report that ``item`` is being worked on, perhaps together with others."""
 
     def advance(self, item: ProgressItem, size: int) -> None:
-        """Report that ``size`` more bytes of ``item`` are done."""
+        """Report that ``size`` more bytes of ``item`` are done.
+
+        All calls for an item add up to ``item.size`` when it is finished: the last call counts what is left, and an
+        item that takes more bytes than expected stays at its size. If ``work.size`` is 0, such as when a stream is
+        read, the calls count the bytes that were read.
+        """
 
     def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
         """Report that ``item`` is done.
 
         Args:
-            item: the item. An item that was already at its destination is finished without being started.
+            item: the item. An item that was already at its destination is not started; it advances by its size at once.
             outcome: the result in one word: ``packed``, ``copied``, ``fetched``, ``reused`` or ``sent``; when a
                 store or a layer cache is verified, ``intact``, ``damaged`` or ``absent``. Later versions may add
                 other words.
-            size: the actual size in bytes.
+            size: the actual size in bytes, such as that of a layer's tar.
 
         """
 
@@ -171,27 +182,8 @@ class Progress:
         """Report that the work is done."""
 
 
-class FileProgress:
-    """Reports work on one file to ``progress``.
-
-    Args:
-        progress: Receives the progress; None to report nothing.
-        title: The name of the work for people.
-        name: The name of the file.
-        size: The number of bytes that will be read; 0 if it is unknown.
-    """
-
-    def __init__(self, progress: Progress | None, title: str, name: str, size: int) -> None:
-        self._progress = progress or Progress()
-        self._item = ProgressItem(1, size, FileSubject(name))
-        self._progress.begin(Work(title, (self._item,), "file"))
-        self._progress.start(self._item)
-
-    def advance(self, size: int) -> None:
-        """Report that ``size`` more bytes have been read."""
-        self._progress.advance(self._item, size)
-
-    def finish(self, outcome: str, size: int) -> None:
-        """Report that the work is done, how, and the size in bytes of what came of it."""
-        self._progress.finish(self._item, outcome, size)
-        self._progress.done()
+def check_progress(progress: Progress | None) -> Progress | None:
+    """Return the argument ``progress``. Raises `InvalidArgument` if it is not an object of a subclass of `Progress`."""
+    if progress is None or isinstance(progress, Progress):
+        return progress
+    raise InvalidArgument("progress", short_repr(progress), "an object of a subclass of lamina.Progress")

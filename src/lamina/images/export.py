@@ -20,6 +20,7 @@ from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.messages.redaction import join_names
 from lamina.system.fd_writer import Output
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import Piece, copy
 
 _KINDS = {
@@ -94,14 +95,14 @@ def write_root(root: ExportedRoot, out: Output, progress: Progress | None = None
     Any error of ``out`` is passed on.
 
     """
-    progress = progress or Progress()
+    reported = ProgressReporter(progress)
     packed = root.pack()
     item = ProgressItem(1, packed.size, root)
-    progress.begin(Work(f"Exporting {root.name}", (item,), "file"))
-    progress.start(item)
-    copy(packed.pieces, out, partial(progress.advance, item))
-    progress.finish(item, root.outcome, packed.size)
-    progress.done()
+    reported.begin(Work(f"Exporting {root.name}", (item,), "file"))
+    reported.start(item)
+    copy(packed.pieces, out, partial(reported.advance, item))
+    reported.finish(item, root.outcome, packed.size)
+    reported.done()
 
 
 def _make_member(path: bytes, entry: RootEntry) -> Member:

@@ -25,6 +25,7 @@ from lamina.layers.layer import FinishedLayer, list_items
 from lamina.layers.stream_writer import LayerStream
 from lamina.messages.redaction import cut
 from lamina.system.fd_writer import Output
+from lamina.system.progress_reporter import ProgressReporter
 
 # The date of the archive's members: 1970-01-01T00:00:01Z, the default date of images.
 _MTIME = 1
@@ -98,20 +99,20 @@ def write_merged(
     for image in images:
         for layer in image.layers:
             layers.setdefault(layer.diff_id, layer)
-    progress = progress or Progress()
+    reported = ProgressReporter(progress)
     sources = tuple(map(_make_source, count(1), layers.values()))
     items = list_items(sources)
-    progress.begin(Work(f"{len(images)} image{'s' if len(images) != 1 else ''}", items))
-    archive = ArchiveWriter(out, _MTIME, progress)
+    reported.begin(Work(f"{len(images)} image{'s' if len(images) != 1 else ''}", items))
+    archive = ArchiveWriter(out, _MTIME, reported)
     with LayerStream(sources, context or BuildContext()) as stream:
         names = dict(zip(layers, map(archive.write_layer, stream, items), strict=True))
         stream.layers()
-    progress.documents()
+    reported.documents()
     archive.close(
         ArchivedImage(image.config_json, image.repo_tags, tuple(names[layer.diff_id] for layer in image.layers))
         for image in images
     )
-    progress.done()
+    reported.done()
 
 
 def _make_source(number: int, layer: SourceLayer) -> FinishedLayer:

@@ -23,7 +23,7 @@ from lamina.layers.context import BuildContext, LayerState
 from lamina.layers.layer import Layer, LayerSource, list_items
 from lamina.layers.listings import put_listings
 from lamina.layers.packed import ListedLayer
-from lamina.system.serial_progress import SerialProgress
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
 
 if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
@@ -76,7 +76,7 @@ class BlobWriter:
         progress: Progress | None = None,
         items: Sequence[ProgressItem] = (),
     ) -> None:
-        self._progress = SerialProgress(progress or Progress())
+        self._progress = ProgressReporter(progress)
         self._items = items or list_items(sources)
         self._context = context
         self._compression = compression

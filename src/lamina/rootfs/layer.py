@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
-from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
+from lamina.formats.tar import BLOCK, GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
 from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
@@ -45,6 +45,11 @@ class RootLayer(LayerSource):
     def comment(self) -> str:
         """The comment for this layer in the image's history."""
         return "customisation layer"
+
+    @property
+    def weight(self) -> int:
+        """The approximate size in bytes: that of each file, and of the header of each entry."""
+        return sum(BLOCK + (node.size if isinstance(node, Regular) else 0) for node, _ in self.tree)
 
     def headline(self, number: int) -> str:
         """Return the progress message for writing this as layer ``number``."""

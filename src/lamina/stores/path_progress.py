@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from lamina.core.callbacks import ignore
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress, Work
-from lamina.system.serial_progress import SerialProgress
+from lamina.system.progress_reporter import ProgressReporter
 
 
 class PathProgress:
@@ -20,7 +20,7 @@ class PathProgress:
     """
 
     def __init__(self, progress: Progress | None, title: str, sizes: Mapping[StorePath, int]) -> None:
-        self._progress = SerialProgress(progress if progress and sizes else Progress())
+        self._progress = ProgressReporter(progress if sizes else None)
         work = Work.of_paths(title, sizes.items())
         self._items = dict(zip(sizes, work.items, strict=True))
         self._progress.begin(work)

@@ -5,10 +5,11 @@ import io
 from tests.support.factories import MemoryStore, infos, path
 
 from lamina.cli.progress_lines import ProgressLines
-from lamina.core.progress import FileProgress, Work
+from lamina.core.progress import Work
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer, list_items
+from lamina.system.progress_reporter import FileProgress
 
 
 def work(*names: str, **sizes: int) -> Work:

@@ -91,7 +91,7 @@ def test_a_blob_that_turns_out_to_be_stored_is_reused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_every_byte_of_a_layer_is_reported_between_its_start_and_its_end(tmp_path: Path, jobs: int) -> None:
+def test_a_layer_advances_by_its_expected_size_between_its_start_and_its_end(tmp_path: Path, jobs: int) -> None:
     progress = RecordedProgress()
     context = BuildContext(jobs=jobs, min_parallel_size=0)
     with BlobWriter(SOURCES, context, LayerCompression.parse("gzip"), FolderOfBlobs(tmp_path), progress) as writer:
@@ -100,7 +100,7 @@ def test_every_byte_of_a_layer_is_reported_between_its_start_and_its_end(tmp_pat
         calls = [call for call in progress.calls if call[1] == number]
         assert calls == [
             ("start", number),
-            ("advance", number, found.layer.size),
+            ("advance", number, found.source.weight),
             ("finish", number, "packed", found.layer.size),
         ]
 

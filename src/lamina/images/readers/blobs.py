@@ -29,6 +29,7 @@ from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceL
 from lamina.images.readers.unpack import Unpacker
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader, read_head
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo, OnBytes, hash_pieces
 
 # The maximum size of a document in bytes, which is containerd's limit.
@@ -65,7 +66,7 @@ class Blobs:
 
     def __init__(self, members: Members, unpacker: Unpacker, progress: Progress | None = None) -> None:
         self._members = members
-        self._progress = progress or Progress()
+        self._progress = ProgressReporter(progress)
         self._unpacker = unpacker
         self._contents_by_blob: dict[Extent, _BlobContent] = {}
         self._store_paths_by_blob: dict[Extent, Mapping[StorePath, int]] = {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
-from lamina.core.progress import COPIED, FileProgress, Progress
+from lamina.core.progress import COPIED, Progress
 from lamina.errors import FormatError, InputError, IntegrityError, Unavailable
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
@@ -27,6 +27,7 @@ from lamina.images.readers.source_image import SourceImage, deduplicate
 from lamina.images.readers.unpack import Unpacker, get_extent
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import read_head
+from lamina.system.progress_reporter import FileProgress
 from lamina.system.transfer import OnBytes
 
 # The file by which a folder of skopeo's transport ``dir:`` is recognised, and its beginning (containers/image,

@@ -26,6 +26,7 @@ from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, list_items
 from lamina.layers.stream_writer import LayerStream, PendingLayer
 from lamina.system.fd_writer import Output
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo, copy
 
 
@@ -47,7 +48,7 @@ class DockerArchive:
         compression: LayerCompression = NO_LAYER_COMPRESSION,
     ) -> None:
         self._out = out
-        self._progress = progress or Progress()
+        self._progress = ProgressReporter(progress)
         self._context = context or BuildContext()
         self._compression = compression
 

@@ -47,6 +47,7 @@ from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_document
 from lamina.system.locks import FileLock
 from lamina.system.output import atomic_write
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.tempdir import TempDir
 from lamina.system.temporary import is_part
 from lamina.system.transfer import BlobInfo, hash_pieces
@@ -75,7 +76,7 @@ class OciLayout:
     ) -> None:
         self._folder = folder
         self._compression = compression
-        self._progress = progress or Progress()
+        self._progress = ProgressReporter(progress)
         self._context = context or BuildContext()
         self._warn = warn
 

@@ -27,7 +27,7 @@ from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.integrity import ContentCheck, check_incoming
 from lamina.system.cpus import cpu_count
-from lamina.system.serial_progress import SerialProgress
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.tempdir import TempDir
 from lamina.system.threads import ThreadPool
 from lamina.system.transfer import HashingWriter
@@ -77,7 +77,7 @@ class Fetcher:
 
     def report_to(self, progress: Progress, items: Mapping[StorePath, ProgressItem]) -> None:
         """Report the fetching of the paths that have ``items`` to ``progress``, from now on."""
-        self._progress, self._items = SerialProgress(progress), items
+        self._progress, self._items = ProgressReporter(progress), items
 
     def register(self, narinfo: NarInfo, source: NarSource) -> None:
         """Register that ``narinfo`` can be fetched from ``source``, without fetching it yet.

@@ -221,13 +221,15 @@ def test_progress_reports_each_layer_around_its_bytes_and_every_byte(store: Fake
     progress = RecordedProgress()
     image = DockerArchive(FunctionOutput(len), progress).write(draft(store, "words"))
     first, second = (layer.size for layer in image.layers)
+    (work,) = progress.works
+    expected = [item.size for item in work.items]
     assert progress.calls == [
         ("begin", 2),
         ("start", 1),
-        ("advance", 1, first),
+        ("advance", 1, expected[0]),
         ("finish", 1, "packed", first),
         ("start", 2),
-        ("advance", 2, second),
+        ("advance", 2, expected[1]),
         ("finish", 2, "packed", second),
         ("documents",),
         ("done",),
