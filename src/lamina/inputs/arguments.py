@@ -511,8 +511,8 @@ class ImageArguments(StoreArguments, total=False):
             section="speed",
         ),
         Flag(
-            "Remember in this file what is in each layer, so that the next run need not read it again."
-            "  [default: a file in your cache folder]",
+            "Remember in this file what is in each layer, so that the next run need not read it again. It is created, "
+            "and its folder too.  [default: a file in your cache folder]",
             "PATH",
             completion="file",
         ),

@@ -1,5 +1,6 @@
 """What shells are offered: verbs, options and the values of options. Real shells are in tests/integration."""
 
+import click
 import pytest
 from tests.support.cli_parameters import leaf_commands
 from tests.support.fake_nix_store import run
@@ -58,6 +59,19 @@ def test_every_option_for_a_file_or_folder_is_completed() -> None:
         for parameter in command.params:
             if parameter.metavar and parameter.metavar.startswith(("FILE", "FOLDER", "IMAGE")):
                 assert parameter._custom_shell_complete, (names, parameter.name)
+
+
+def test_nothing_that_the_help_hides_is_offered() -> None:
+    """Old names of options and old values, such as ``--progress plain``, work, but are not for new scripts."""
+    for names, command in leaf_commands(group):
+        options = [each for each in command.params if isinstance(each, click.Option)]
+        hidden = {name for option in options if option.hidden for name in option.opts}
+        assert not hidden & {value for _, value in complete(" ".join([*names, "--"]))}, names
+        for choice in (option for option in options if isinstance(option.type, click.Choice)):
+            help_text = f"{choice.metavar} {choice.help} {choice.type.choices}"
+            offered = [value for _, value in complete(" ".join([*names, choice.opts[0], ""]))]
+            assert offered
+            assert [value for value in offered if value not in help_text] == [], choice.opts
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

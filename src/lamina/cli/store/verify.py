@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from lamina.stores.embedded.verify import StoreCheck
 
 
-@verb("verify", "lamina store verify", "lamina store verify --repair --store https://cache.nixos.org")
+@verb(
+    "verify",
+    "lamina store verify",
+    "lamina store verify --repair --store https://cache.nixos.org",
+    "lamina store verify --store ./store --repair --store https://cache.nixos.org",
+)
 @argument_options("cache", *list_flags("layer_cache")[:2])
 @option(
     "--store",
@@ -33,16 +38,19 @@ if TYPE_CHECKING:
     completion="folder",
     multiple=True,
     metavar="WHERE",
-    help="The embedded store to check. A folder that holds nix/store is where the paths of layers are looked for too, "
-    "and a binary cache is where --repair fetches from.  [default: the one in your data folder, and this machine's]",
+    help="What to check and what to use for it. An embedded store: check this one. A binary cache, with --repair only: "
+    "download damaged paths from it. A folder that holds nix/store: read the paths of layers from it."
+    "  [default: check the store in your data folder; read the paths of layers from it and from this machine's store]",
 )
-@option("--repair", is_flag=True, help="Download damaged paths again, from the binary caches among --store.")
+@option("--repair", is_flag=True, help="Download damaged paths again, from the binary caches that --store names.")
 @argument_options("sources", *list_flags("trusted_keys", "verify_signatures", "offline"))
 @report_options
 def command(
     cache: ImageArguments, store: tuple[str, ...], sources: StoreArguments, *, repair: bool, report: ReportOptions
 ) -> None:
     """Hash every path of the embedded store, and every layer in the layer cache, and compare.
+
+    Whatever --store names, the layer cache is checked too; --layer-cache names another one.
 
     A path is damaged if its NAR does not match its narinfo, if the narinfo is invalid, or if a reference is missing.
     --repair downloads it again, if a cache has it. A wrong entry of the layer cache is printed and removed; layers

@@ -71,3 +71,12 @@ def test_a_damaged_layer_cache_is_an_error(file: Path) -> None:
         f"lamina: {file}: got file is not a database, expected a layer cache that can be used",
         "hint: the next image creates a new one",
     ]
+
+
+def test_a_verb_that_shows_or_deletes_creates_no_folder(tmp_path: Path) -> None:
+    """An image creates the folder of ``--layer-cache``; these verbs find nothing there, and leave nothing."""
+    file = tmp_path / "new" / "deep" / "layer-cache.sqlite"
+    for verb in (["cache", "info"], ["cache", "prune"], ["cache", "clean"], ["store", "verify"]):
+        ran = run(*verb, "--layer-cache", file)
+        assert ran.code == 0, ran.stderr
+    assert list(tmp_path.iterdir()) == []
