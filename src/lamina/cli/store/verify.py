@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     from lamina.stores.embedded.verify import StoreCheck
 
 
+_CHECKED, _OLD_NAME, *_ = list_flags("layer_cache")
+_LAYER_CACHE_FLAGS = (
+    _CHECKED._replace(help="Check this layer cache.  [default: the one in your cache folder]"),
+    _OLD_NAME,
+)
+
+
 @verb(
     "verify",
     "lamina store verify",
     "lamina store verify --repair --store https://cache.nixos.org",
     "lamina store verify --store ./store --repair --store https://cache.nixos.org",
 )
-@argument_options("cache", *list_flags("layer_cache")[:2])
+@argument_options("cache", *_LAYER_CACHE_FLAGS)
 @option(
     "--store",
     section="sources",
