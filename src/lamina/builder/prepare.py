@@ -173,8 +173,12 @@ def _resolve_content(store: Store, text: str) -> StoreSubpath:
 def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
     """Open the base image of ``spec``, or return a placeholder if it has none.
 
-    ``default_architecture`` is passed to `BaseImage.open`, whose errors are raised.
+    ``default_architecture`` is passed to `BaseImage.open`, whose errors are raised. `InvalidArgument` is raised if keys
+    are to be inherited and there is no base image.
     """
+    if spec.inherit and not spec.from_image:
+        got = f"{', '.join(spec.inherit)} and no base image"
+        raise InvalidArgument("inherit", got, "a base image to take them from", hint="--from-image FILE names it")
     if not spec.from_image:
         return BaseImage()
     return BaseImage.open(

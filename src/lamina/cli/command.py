@@ -7,7 +7,7 @@ The help of a verb is one sentence, examples, the arguments, and the options in 
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ import click
 from lamina.cli.completers import make_completer
 from lamina.errors import InvalidArgument
 from lamina.inputs.declarations import SECTIONS, Section
+from lamina.messages.redaction import short_repr
 
 Function = Callable[..., Any]
 Parse = Callable[[str, Any], Any]
@@ -26,12 +27,48 @@ _HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
 
 class SectionOption(click.Option):
-    """An option with the section of the help that it belongs to; ``is_path`` says that its value names a file."""
+    """An option with the section of the help that it belongs to.
 
-    def __init__(self, *arguments: Any, section: Section = "", is_path: bool = False, **options: Any) -> None:
+    If it takes one value, another value after it is an error: which of two is meant would be a guess. Of preferences,
+    which people put into aliases and scripts, the last value counts: ``--progress``, and the options for speed.
+
+    Args:
+        section: The section.
+        is_path: Whether its value names a file or folder.
+        repeat_hint: The hint of the error if it is given again with another value.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        section: Section = "",
+        is_path: bool = False,
+        repeat_hint: str = "",
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self.section = section
         self.is_path = is_path
+        self.repeat_hint = repeat_hint
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Add the option to click's parser, which keeps all values of an option that takes one."""
+        if self.is_flag or self.multiple:
+            super().add_to_parser(parser, ctx)
+        else:
+            parser.add_option(obj=self, opts=self.opts, dest=self.name, action="append", nargs=self.nargs)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the value and where it comes from; raise `InvalidArgument` if two different values are given."""
+        values = opts.get(self.name or "")
+        if isinstance(values, list) and not self.multiple:
+            first, last = values[0], values[-1]
+            is_preference = self.section == "speed" or self.name == "progress"
+            if first != last and not is_preference and not ctx.resilient_parsing:
+                got = f"{short_repr(first)} and {short_repr(last)}"
+                raise InvalidArgument(_get_long_name(self), got, "one value", hint=self.repeat_hint)
+            opts = {**opts, self.name or "": last}
+        return super().consume_value(ctx, opts)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the names and the text of the option; the text says whether the option may be repeated."""

@@ -185,6 +185,9 @@ def _parse_reference(text: str, given: Mapping[str, Any]) -> dict[str, str]:
         # The error of the part is dropped, because the part may be that of a password.
         expected = "NAME or NAME:TAG, such as hello or host:5000/hello:1.0"
         raise InvalidArgument("-t", short_repr(text), expected) from None
+    if parsed["name"] != name:
+        # `-t` is strict like that of docker. `--name` lower-cases its value, as nixpkgs' dockerTools does.
+        raise InvalidArgument("-t", short_repr(text), "a name in lower case", hint="docker and podman refuse capitals")
     for argument, value in parsed.items():
         if given.get(argument, value) != value:
             other = f"--{argument} {short_repr(given[argument])}"
@@ -207,6 +210,7 @@ def image_options(*phases: Phase) -> Decorator:
             "reference",
             section="image",
             metavar="NAME[:TAG]",
+            repeat_hint="an image has one name and tag; docker tag and podman tag add others after it is loaded",
             help="Name and tag the image: short for --name and --tag.",
         ),
         option(

@@ -13,10 +13,12 @@ import json
 import math
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from lamina.core.callbacks import accept
 from lamina.errors import InvalidArgument
+from lamina.formats.config_values import list_doubtful_values
 from lamina.formats.durations import parse_duration
 from lamina.messages.redaction import MAX_VALUE_LENGTH, short_repr
 from lamina.messages.suggestions import format_suggestion
@@ -141,7 +143,7 @@ def _convert_duration(name: str, value: Any) -> Any:
 
 
 def check(config: Any) -> tuple[str, ...]:
-    """Check a container config and return warnings about unknown keys.
+    """Check a container config and return warnings about unknown keys, and about values that engines refuse.
 
     Engines match keys case-insensitively, so the types of values are checked that way too.
 
@@ -160,7 +162,8 @@ def check(config: Any) -> tuple[str, ...]:
             _check_environment(value or ())
         if name == "Healthcheck":
             warnings += _warn_of_unknown("config.Healthcheck", value or {}, _HEALTHCHECK_FIELDS)
-    return tuple(warnings)
+    named = ((_BY_LOWER.get(str(key).lower(), ""), value) for key, value in config.items())
+    return *warnings, *islice(list_doubtful_values(named), _MAX_WARNINGS)
 
 
 def check_type(key: str, value: Any) -> None:

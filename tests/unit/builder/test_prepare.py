@@ -70,6 +70,13 @@ def test_a_path_that_a_script_writes_down_is_in_the_image(disk: FakeStore) -> No
     assert extra in paths_of(prepare(spec, LocalStore(disk.root), NOW).draft.plans)
 
 
+def test_keys_to_inherit_without_a_base_image_are_refused(disk: FakeStore) -> None:
+    spec, store = parse(contents=["hello"], inherit="Cmd,User"), LocalStore(disk.root)
+    for work in (lambda: plan(spec, store), lambda: prepare(spec, store, NOW)):
+        with pytest.raises(InvalidArgument, match=r"^inherit: got Cmd, User and no base image, expected a base image"):
+            work()
+
+
 def test_an_image_of_nothing_is_refused(disk: FakeStore) -> None:
     for work in (lambda: plan(parse(), LocalStore(disk.root)), lambda: prepare(parse(), LocalStore(disk.root), NOW)):
         with pytest.raises(InvalidArgument, match="ROOT: got none, expected a store path or a package name"):

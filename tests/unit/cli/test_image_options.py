@@ -172,6 +172,9 @@ def test_one_option_gives_the_name_and_the_tag(
         (["-t", "a:1", "--name", "b"], "-t: got 'a:1' and --name 'b', expected one name"),
         (["--tag", "2", "-t", "a:1"], "-t: got 'a:1' and --tag '2', expected one tag"),
         (["-t", "a b"], "-t: got 'a b', expected NAME or NAME:TAG, such as hello or host:5000/hello:1.0"),
+        (["-t", "a:1", "-t", "b:2"], "-t: got 'a:1' and 'b:2', expected one value"),
+        (["--name", "a", "--name", "b"], "--name: got 'a' and 'b', expected one value"),
+        (["-t", "A:1"], "-t: got 'A:1', expected a name in lower case"),
         (["-t", "a:"], "-t: got 'a:', expected NAME or NAME:TAG, such as hello or host:5000/hello:1.0"),
     ],
 )
@@ -179,3 +182,8 @@ def test_two_names_or_tags_are_refused(collect: Collect, words: list[str], messa
     with pytest.raises(InvalidArgument) as caught:
         collect(*words)
     assert str(caught.value) == message
+
+
+def test_the_same_value_again_and_the_last_of_several_preferences_are_accepted(collect: Collect) -> None:
+    given = collect("--tag", "1", "--tag", "1", "--jobs", "1", "--jobs", "2").given
+    assert (given["tag"], given["jobs"]) == ("1", 2)

@@ -191,3 +191,8 @@ def test_null_is_a_value_of_a_set(key: str) -> None:
 
 def test_null_is_an_empty_config() -> None:
     assert parse(None) == {}
+
+
+def test_a_value_that_engines_refuse_causes_a_warning_under_any_spelling_of_its_key() -> None:
+    assert "config.WorkingDir: got 'srv', expected an absolute path" in check({"workingdir": "srv"})
+    assert len(check({"Volumes": {f"v{number}": {} for number in range(50)}})) == 10
