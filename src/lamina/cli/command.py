@@ -109,11 +109,14 @@ def option(
 
 def _make_callback(parse: Parse) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """Return click's callback that checks the value of an option under the option's name."""
-    return lambda _, parameter, value: value if value is None else parse(_get_long_name(parameter), value)
+    return lambda _, parameter, value: value if value is None else parse(get_written_name(parameter), value)
 
 
-def _get_long_name(parameter: click.Parameter) -> str:
-    return max(parameter.opts, key=len)
+def get_written_name(parameter: click.Parameter | None) -> str:
+    """Return what errors call a parameter: the long name of an option, or the metavar of an argument."""
+    if isinstance(parameter, click.Argument):
+        return _strip_marks(parameter.metavar or parameter.human_readable_name)
+    return max(parameter.opts, key=len) if parameter else ""
 
 
 class HelpFormatter(click.HelpFormatter):
@@ -168,6 +171,8 @@ class VerbCommand(click.Command):
     """A command; ``examples`` are command lines of it for its help."""
 
     context_class = HelpContext
+    # `parse_args` reports them: click's error has them only inside its message.
+    allow_extra_args = True
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -175,15 +180,24 @@ class VerbCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; refuse an empty name of a file, which an unset variable of a shell gives."""
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser leaves it out
+            raise
+        if rest and not ctx.resilient_parsing:
+            arguments = [get_written_name(one) for one in self.params if isinstance(one, click.Argument)]
+            expected = f"nothing after {' '.join(arguments)}" if arguments else "options only"
+            raise InvalidArgument(short_repr(rest[0]), "one argument more", expected, hint=f"{ctx.command_path} --help")
         for parameter in self.params:
             is_argument = isinstance(parameter, click.Argument)
             if is_argument or getattr(parameter, "is_path", False):
                 value = ctx.params.get(parameter.name or "")
                 if value == "" or (isinstance(value, tuple) and "" in value):
-                    name = _strip_marks(parameter.make_metavar(ctx)) if is_argument else _get_long_name(parameter)
                     expected = "a name or a path" if is_argument else "the name of a file or folder"
-                    raise InvalidArgument(name, "''", expected, hint="is a variable of the shell unset?")
+                    raise InvalidArgument(
+                        get_written_name(parameter), "''", expected, hint="is a variable of the shell unset?"
+                    )
         return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

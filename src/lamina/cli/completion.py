@@ -16,6 +16,7 @@ from click.shell_completion import (
 
 from lamina.cli.command import verb
 from lamina.cli.group import COMPLETION_VARIABLE
+from lamina.cli.options import Choice
 from lamina.cli.output import print_stdout
 
 
@@ -70,9 +71,7 @@ def prepare_completion() -> None:
     'eval "$(lamina completion zsh)"',
     "lamina completion fish | source",
 )
-@click.argument(
-    "shell", type=click.Choice(tuple(_SHELLS)), metavar="bash|zsh|fish", help="The shell that reads the script."
-)
+@click.argument("shell", type=Choice(tuple(_SHELLS)), metavar="bash|zsh|fish", help="The shell that reads the script.")
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print a script with which a shell completes verbs, options and their values.

@@ -13,7 +13,7 @@ import click
 from lamina.cli.command import HelpContext, write_examples, write_sections
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
-from lamina.messages.suggestions import format_suggestion
+from lamina.messages.suggestions import find_similar, format_suggestion
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -42,7 +42,8 @@ class CommandGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, except that a missing command is an error."""
         if not args and not ctx.resilient_parsing:
-            ctx.fail(f"got no {self._noun}, expected one of {', '.join(self.summaries)}")
+            expected = f"one of {', '.join(self.summaries)}"
+            raise InvalidArgument("usage", f"no {self._noun}", expected, hint=f"{ctx.command_path} --help")
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -77,9 +78,24 @@ class CommandGroup(click.Group):
                 "usage",
                 f"{self._noun} {short_repr(args[0])}",
                 f"one of {', '.join(self.summaries)}",
-                hint=format_suggestion(args[0], self.summaries) or f"{ctx.command_path} --help",
+                hint=self._suggest(ctx, args[0]) or f"{ctx.command_path} --help",
             )
         return super().resolve_command(ctx, args)
+
+    def _suggest(self, ctx: click.Context, word: str) -> str:
+        """Return a hint with the commands that ``word`` may mean, which can be those of a group such as ``store``."""
+        groups = {name: self.get_command(ctx, name) for name in self.summaries}
+        inner = [
+            (name, f"{ctx.command_path} {group_name} {name}")
+            for group_name, group in groups.items()
+            if isinstance(group, CommandGroup)
+            for name in group.summaries
+        ]
+        near = find_similar(word, [name for name, _ in inner])
+        found = [path for name, path in inner if name == word]
+        if not found and not find_similar(word, self.summaries):
+            found = [path for name, path in inner if name in near]
+        return f"did you mean {' or '.join(found)}?" if found else format_suggestion(word, self.summaries)
 
 
 class LazyGroup(CommandGroup):

@@ -54,6 +54,6 @@ def _run(arguments: list[str]) -> None:
     except click.ClickException as error:
         from lamina.cli.usage_errors import translate_usage_error
 
-        raise translate_usage_error(error) from error
+        raise translate_usage_error(error, arguments) from error
     finally:
         gc.enable()

@@ -10,16 +10,19 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import click
 
-from lamina.cli.command import option
+from lamina.cli.command import get_written_name, option
 from lamina.cli.completers import make_completer
 from lamina.errors import InvalidArgument
 from lamina.inputs import declarations, parsers
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.declarations import Flag, Phase, Section
+from lamina.messages.redaction import short_repr
+from lamina.messages.suggestions import format_suggestion
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -75,6 +78,10 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
     if not flag.name.startswith("-"):
         completer = make_completer(flag.completion)
         return click.argument(parameter, metavar=flag.name, nargs=-1, help=flag.help, shell_complete=completer)
+    if isinstance(flag.value_type, type):
+        value_type: Any = _Number(flag.value_type) if flag.value_type in (int, float) else flag.value_type
+    else:
+        value_type = Choice(flag.value_type, flag.old_values)
     return option(
         *filter(None, (flag.short, flag.name)),
         parameter,
@@ -82,7 +89,7 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
         completion=flag.completion,
         parse=flag.parse,
         metavar=flag.metavar,
-        type=flag.value_type if isinstance(flag.value_type, type) else _Choice(flag.value_type, flag.old_values),
+        type=value_type,
         is_flag=flag.value_type is bool,
         default=flag.default,
         multiple=flag.is_repeatable,
@@ -91,16 +98,54 @@ def make_option(flag: Flag, parameter: str = "") -> Decorator:
     )
 
 
-class _Choice(click.Choice[str]):
+class Choice(click.Choice[str]):
     """One of several strings, or an old string that means one of them, which the help leaves out."""
 
-    def __init__(self, choices: Sequence[str], old_values: Mapping[str, str]) -> None:
+    def __init__(self, choices: Sequence[str], old_values: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(choices)
         self._old_values = old_values
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the string that ``value`` means; click reports any other value."""
-        return super().convert(self._old_values.get(value, value), param, ctx)
+        """Return the string that ``value`` means.
+
+        Raises:
+            InvalidArgument: it is none of them.
+
+        """
+        known = self._old_values.get(value, value)
+        if known not in self.choices:
+            shorter = next((f"did you mean {choice}?" for choice in self.choices if value.startswith(choice)), "")
+            raise InvalidArgument(
+                get_written_name(param),
+                short_repr(value),
+                f"one of {', '.join(self.choices)}",
+                hint=format_suggestion(value, self.choices) or shorter,
+            )
+        return super().convert(known, param, ctx)
+
+
+class _Number(click.ParamType[Any]):
+    """A number of the type ``kind``."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self._kind = kind
+        self.name = "integer" if kind is int else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number that ``value`` is.
+
+        Raises:
+            InvalidArgument: it is no number.
+
+        """
+        try:
+            return self._kind(value)
+        except ValueError:
+            expected = "a whole number" if self._kind is int else "a number"
+            raise InvalidArgument(get_written_name(param), short_repr(value), expected) from None
+
+
+NUMBER = _Number(int)
 
 
 class ReportOptions(NamedTuple):

@@ -19,6 +19,7 @@ from typing import Any
 
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
+from lamina.messages.suggestions import format_suggestion
 
 LINUX = "linux"
 ARCHITECTURES = (
@@ -89,11 +90,12 @@ class Platform:
             parts = [LINUX, *parts]
         found = cls.of(*parts) if len(parts) in (2, 3) and all(parts) else cls("", "")
         if found.architecture not in ARCHITECTURES or not _is_variant(found.variant, found.architecture):
+            similar = "" if "/" in text else format_suggestion(text, ARCHITECTURES)
             raise InvalidArgument(
                 subject,
                 short_repr(text),
                 "an architecture such as amd64, arm64 or arm/v7",
-                hint=f"there are {', '.join(ARCHITECTURES)}",
+                hint=" ".join(filter(None, [similar, f"there are {', '.join(ARCHITECTURES)}"])),
             )
         return found
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 _MAX_LENGTH = 60
 _MAX_SUGGESTIONS = 2
 _MIN_RATIO = 0.7
+# One wrong letter of three.
+_MIN_SHORT_RATIO = 0.65
+_SHORT_LENGTH = 3
 # A second suggestion is worth reading only if it is about as near as the first.
 _MAX_DISTANCE = 0.1
 # The beginning of a known word, such as ``--out`` of ``--output``, counts as this near at least.
@@ -21,7 +24,8 @@ def find_similar(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """
     plain = _normalize(word[:_MAX_LENGTH])
     ratios = sorted(((_compare(plain, _normalize(item)), item) for item in known), key=lambda pair: (-pair[0], pair[1]))
-    near = [(ratio, item) for ratio, item in ratios if ratio >= max(_MIN_RATIO, ratios[0][0] - _MAX_DISTANCE)]
+    least = _MIN_SHORT_RATIO if len(plain) == _SHORT_LENGTH else _MIN_RATIO
+    near = [(ratio, item) for ratio, item in ratios if ratio >= max(least, ratios[0][0] - _MAX_DISTANCE)]
     return tuple(item for _, item in near[:_MAX_SUGGESTIONS])
 
 

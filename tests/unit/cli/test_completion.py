@@ -93,4 +93,4 @@ def test_clicks_scripts_are_mended() -> None:
 def test_another_shell_is_refused() -> None:
     ran = run("completion", "tcsh")
     assert ran.code == 2
-    assert "'tcsh', expected one of 'bash', 'zsh', 'fish'" in ran.error
+    assert "'tcsh', expected one of bash, zsh, fish" in ran.error

@@ -48,7 +48,7 @@ def test_an_option_that_a_command_ignores_is_an_error_that_names_those_that_take
     option = next(word for word in words if word.startswith("--"))
     command = " ".join(words[: words.index(option)]).removesuffix(" hello")
     assert (ran.code, ran.stdout) == (2, b"")
-    assert ran.error == f"{option}: got an option that lamina {command} does not use, expected another command"
+    assert ran.error == f"{option}: got an option that lamina {command} does not use, expected one of its own"
     assert ran.stderr.splitlines()[1].startswith(f"hint: {hint}")
 
 
@@ -65,10 +65,17 @@ def test_every_command_takes_the_options_for_its_messages() -> None:
     [
         (["build", "hello"], "-o / --output: got none, expected one"),
         (["inspect"], "IMAGE[#NAME]: got none, expected one"),
-        (["inspect", "a", "b"], "usage: got unexpected extra argument (b), expected no such thing"),
+        (["inspect", "a", "b"], "'b': got one argument more, expected nothing after IMAGE[#NAME]"),
         (["stream", "--max-layers"], "--max-layers: got no value, expected one"),
         (["stream", "--json=x"], "--json: got a value, expected none"),
-        (["stream", "--max-layers", "x"], "--max-layers: got 'x', expected a valid integer"),
+        (["stream", "--max-layers", "x"], "--max-layers: got 'x', expected a whole number"),
+        (["build", "x", "-o"], "-o: got no value, expected one\nhint: lamina build --help"),
+        (["plan", "--quiet=1"], "--quiet: got a value, expected none\nhint: lamina plan --help"),
+        (["build", "x", "--progress", "nis"], "one of auto, bars, lines, nix\nhint: did you mean nix?"),
+        (["build", "x", "--compressor", "gzip"], "--compressor: got 'gzip', expected one of none, gz, zstd\nhint: did"),
+        (["plan", "x", "--architecture", "amd46"], "hint: did you mean amd64?"),
+        (["store"], "usage: got no command, expected one of "),
+        (["completion", "bash", "x"], "'x': got one argument more, expected nothing after "),
     ],
 )
 def test_other_errors_name_the_parameter_and_the_help(words: list[str], error: str) -> None:
@@ -80,15 +87,36 @@ def test_other_errors_name_the_parameter_and_the_help(words: list[str], error: s
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["--json", "plan", "hello"], "write it at the end: lamina … --json"),
-        (["store", "--quiet", "ls"], "write it at the end: lamina store … --quiet"),
-        (["--max-layers", "5", "plan", "hello"], "write it at the end: lamina … --max-layers"),
+        (["--json", "plan", "hello"], "write it after the command: lamina plan --json"),
+        (["store", "--quiet", "ls"], "write it after the command: lamina store ls --quiet"),
+        (["--max-layers", "5", "plan", "hello"], "write it after the command: lamina plan --max-layers"),
+        (["-v"], "write it after the command: lamina stream -v"),
+        (["--dry-run", "store", "gc"], "write it after the command: lamina store gc --dry-run"),
     ],
 )
 def test_an_option_before_its_command_belongs_after_it(words: list[str], hint: str) -> None:
     ran = run(*words)
     assert ran.code == 2
     assert json.dumps(hint).strip('"') in ran.stderr or hint in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["store", "fetch", "x", "-o", "y"], "did you mean --to?"),
+        (["store", "ls", "--to", "y"], "did you mean --store?"),
+        (["build", "x", "-o", "y", "--platform", "linux/arm64"], "did you mean --architecture?"),
+        (["store", "gc", "--keep", "x"], "name what to keep as ROOT, such as lamina store gc hello"),
+        (["cache", "clean", "--dry-run"], "lamina cache info shows what is there"),
+        (["ls"], "did you mean lamina store ls?"),
+        (["fetch", "x"], "did you mean lamina store fetch?"),
+        (["prune"], "did you mean lamina layout prune or lamina cache prune?"),
+        (["biuld"], "did you mean build?"),
+    ],
+)
+def test_another_name_for_the_same_is_answered_with_that_of_the_command(words: list[str], hint: str) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.stderr.splitlines()[1:]) == (2, [f"hint: {hint}"])
 
 
 def test_a_hint_names_the_first_of_many_commands() -> None:

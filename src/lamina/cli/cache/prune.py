@@ -7,7 +7,7 @@ from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.command import option, verb
 from lamina.cli.documents.caches import dump_cache_prune
-from lamina.cli.options import ReportOptions, decision_options
+from lamina.cli.options import NUMBER, ReportOptions, decision_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, print_json, warn
 from lamina.inputs.parsers import parse_days, parse_size
@@ -26,7 +26,7 @@ from lamina.messages.sizes import format_size
 @option(
     "--older-than",
     metavar="DAYS",
-    type=int,
+    type=NUMBER,
     parse=parse_days,
     help="Also delete entries that were not used for this many days.",
 )

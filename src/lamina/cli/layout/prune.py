@@ -10,7 +10,7 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.layouts import dump_layout_prune
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import NUMBER, ReportOptions, result_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import format_count, print_json
 from lamina.inputs.parsers import parse_count
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--keep-last",
-    type=int,
+    type=NUMBER,
     parse=parse_count,
     metavar="N",
     help="Keep the N tags of each image name that were written last.",

@@ -7,7 +7,7 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_push
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import NUMBER, ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
@@ -37,7 +37,7 @@ from lamina.messages.sizes import format_size
 @option(
     "--jobs",
     section="speed",
-    type=int,
+    type=NUMBER,
     parse=parse_jobs,
     metavar="N",
     help="Push this many NARs at a time.  [default: one for each processor]",

@@ -124,7 +124,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
     [
         ([], "no command"),
         (["sweep"], "command 'sweep'"),
-        (["verify", "x"], "unexpected extra argument (x)"),
+        (["verify", "x"], "one argument more"),
         (["verify", "--layer-cache", ""], "''"),
     ],
 )
