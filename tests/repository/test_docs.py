@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.example_store import example_store
 from tests.support.factories import info, path
+from tests.support.fake_nix_store import run
 from tests.support.json_schemas import check_document
 from tests.support.paths import PACKAGE, REPOSITORY
 
@@ -164,6 +165,12 @@ def test_the_examples_of_json_documents_follow_their_schemas() -> None:
         shown.update(verbs)
     schemas = {file.name for file in (PACKAGE / "schemas").iterdir()} - {"spec.schema.json"}
     assert {f"{verb.replace(' ', '-')}.schema.json" for verb in shown} == schemas
+
+
+@pytest.mark.parametrize("page", ["docs/json.md", "docs/errors.md"])
+def test_the_document_of_an_error_is_what_lamina_prints(page: str, machine: Path) -> None:
+    (shown,) = re.findall(r'```json\n(\{\n  "version": 1,\n  "error"[^`]*)```', (REPOSITORY / page).read_text())
+    assert run("plan", "helo", "--json").stderr == shown
 
 
 def test_the_links_of_the_docs_have_targets() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 
 from lamina.core.names import DERIVATION, STORE_DIR, StorePath, StoreSubpath, strip_version
@@ -92,8 +93,15 @@ def _resolve_name(store: Store, name: str, hint: str) -> StorePath:
         short_repr(name),
         f"{len(found)} paths of that name",
         f"one: {_format_paths(found)}",
-        hint="name one of them by its path",
+        hint=_choose_hint(found),
     )
+
+
+def _choose_hint(found: Sequence[StorePath]) -> str:
+    """Return a hint how to name one of several paths: by its name with the version, if that is the name of one only."""
+    unique = [name for name, count in Counter(path.name for path in found).items() if count == 1]
+    full_name = f", or by its full name, such as {min(unique, key=len)}" if unique else ""
+    return f"name one of them by its path{full_name}"
 
 
 def explain_name(store: Store, name: str) -> str:

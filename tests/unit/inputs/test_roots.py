@@ -45,6 +45,22 @@ def test_candidates_of_long_names_are_listed_whole_and_the_others_counted() -> N
     assert more == f"{32 - len(texts)} more"
 
 
+class Versions(Many):
+    """A store with one path of version 1, and with two of version 2."""
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        digits = {"0": "1", "1": "2", "2": "2"}
+        return match_paths((StorePath(f"{digit * 32}-a-{version}") for digit, version in digits.items()), name)
+
+
+def test_the_hint_for_several_candidates_has_a_name_that_only_one_of_them_has() -> None:
+    for store, name, more in ((Versions(), "a", ", or by its full name, such as a-1"), (Versions(), "a-2", "")):
+        with pytest.raises(NotFound) as caught:
+            roots.resolve_root(store, name)
+        assert caught.value.hint == f"name one of them by its path{more}"
+    assert str(roots.resolve_root(Versions(), "a-1").path) == f"/nix/store/{'0' * 32}-a-1"
+
+
 class Named(Many):
     """A store whose index has some names."""
 
