@@ -60,6 +60,9 @@ VALID_TABLES: list[Table] = [
     {"config": {"Cmd": ["x"], "Env": None, "ExposedPorts": {"80/tcp": {}}, "Labels": {"a": "b"}, "New": 5}},
     {"config": {"Healthcheck": {"Test": ["CMD"], "Interval": "30s", "Retries": 3}, "Tty": True}},
     {"config": None},
+    {"architecture": "aarch64-linux", "created": "@0"},
+    {"architecture": "linux/arm/v7", "created": "20260131T12"},
+    {"architecture": "ARM64", "maxLayers": 2},
     {"layeringPipeline": [["popularity_contest"]], "name": "a/b", "tag": "v1.0", "architecture": "arm/v7"},
     {"layering": "popularity", "created": "now", "mtime": "2026-01-31", "uid": "1000", "gid": 5},
     {"maxUnpackedSize": "1.5GiB", "time_limit": 2.5, "jobs": 2, "layerCompression": "zstd:19"},
@@ -104,6 +107,10 @@ INVALID_TABLES: list[Table] = [
     {"name": 5},
     {"tag": "a b"},
     {"created": 5},
+    {"created": "x"},
+    {"mtime": "tomorrow"},
+    {"architecture": "sparc"},
+    {"architecture": "windows/amd64"},
     {"uid": -1},
     {"uid": "root"},
     {"time_limit": 0},
@@ -122,6 +129,9 @@ INVALID_TABLES: list[Table] = [
     {"from_image": ""},
 ]
 INVALID: list[Table] = [
+    {},
+    {"$schema": "spec.schema.json"},
+    {"contents": ["hello"], "maxLayers": "5"},
     {"tag": "1", "hello": {"contents": ["hello"]}},
     *({"image": table} for table in INVALID_TABLES),
 ]
@@ -133,3 +143,20 @@ def test_an_invalid_spec_file_does_not_follow_the_schema(document: dict[str, Any
     (tmp_path / "lamina.json").write_text(json.dumps(document))
     with pytest.raises(Error):
         Spec.parse(load(str(tmp_path / "lamina.json")).arguments)
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "message"),
+    [
+        ({"web": {"content": ["hello"]}}, ["web"], "'content' was unexpected"),
+        ({"content": ["hello"]}, [], "'content' was unexpected"),
+        ({"contents": ["hello"], "max_layers": 0}, ["max_layers"], "0 is less than the minimum of 1"),
+        ({"web": {"architecture": "sparc"}}, ["web", "architecture"], "'sparc' does not match"),
+        ({}, [], "should be non-empty"),
+    ],
+    ids=str,
+)
+def test_an_error_of_the_schema_names_the_wrong_key(document: Table, path: list[str], message: str) -> None:
+    (error,) = VALIDATOR.iter_errors(document)
+    assert list(error.absolute_path) == path
+    assert message in error.message

@@ -470,6 +470,7 @@ class ImageArguments(StoreArguments, total=False):
         ),
         Flag(
             "Compress the file.  [default: as the extension of FILE says, else none]",
+            "none|gz|zstd",
             value_type=("none", "gz", "zstd"),
         ),
     ]
