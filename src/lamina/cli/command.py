@@ -66,7 +66,7 @@ class SectionOption(click.Option):
             is_preference = self.section == "speed" or self.name == "progress"
             if first != last and not is_preference and not ctx.resilient_parsing:
                 got = f"{short_repr(first)} and {short_repr(last)}"
-                raise InvalidArgument(_get_long_name(self), got, "one value", hint=self.repeat_hint)
+                raise InvalidArgument(get_written_name(self), got, "one value", hint=self.repeat_hint)
             opts = {**opts, self.name or "": last}
         return super().consume_value(ctx, opts)
 
