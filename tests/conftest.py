@@ -2,8 +2,10 @@
 
 import gc
 import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from tests.support.examples import choose_profile
@@ -32,6 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
         )
         os.environ[name] = folder.name
         config.add_cleanup(folder.cleanup)
+
+
+@pytest.fixture(autouse=True)
+def _forget_defaults() -> Iterator[None]:
+    """Remove the default store and the default caches after a test, so that the next one finds none."""
+    yield
+    for name in _FOLDERS:
+        folder = os.path.join(os.environ.get(name, os.devnull), "lamina")
+        if os.path.isdir(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection(session: pytest.Session) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import (
     VERBS,
     CompletedRun,
@@ -779,7 +780,7 @@ def test_on_a_terminal_there_are_bars_and_a_summary_and_no_plain_lines(store: Fa
     assert ran.stderr.rindex("\x1b[?25h") > ran.stderr.rindex("\x1b[?25l")
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", mark_rest([60, 80], 1))
 def test_on_a_narrow_terminal_nothing_wraps(store: FakeStore, large: Path, width: int) -> None:
     flags = ("--store", store.root, "--closure", "large", "--tag", "1", "-o", "/dev/null")
     ran = on_terminal("build", "hello", *flags, COLUMNS=str(width))
@@ -806,13 +807,16 @@ def test_nix_progress_has_the_lines_of_nixpkgs_on_a_terminal_too(store: FakeStor
 
 @pytest.mark.parametrize(
     ("words", "environment"),
-    [
-        (["--progress", "lines"], {}),
-        (["--progress", "plain"], {}),
-        ([], {"TERM": "dumb"}),
-        ([], {"CI": "true"}),
-        (["--progress", "bars"], {"TERM": "dumb"}),
-    ],
+    mark_rest(
+        [
+            (["--progress", "lines"], {}),
+            (["--progress", "plain"], {}),
+            ([], {"TERM": "dumb"}),
+            ([], {"CI": "true"}),
+            (["--progress", "bars"], {"TERM": "dumb"}),
+        ],
+        2,
+    ),
 )
 def test_without_bars_each_layer_has_a_line_and_the_image_a_summary(
     store: FakeStore, words: list[str], environment: dict[str, str]

@@ -130,7 +130,7 @@ def recorded_input() -> bytes:
     return b"".join(map(words.__getitem__, hashlib.shake_128(b"lamina").digest(1_550_000)))
 
 
-@pytest.mark.parametrize("text", LAYER_CODECS)
+@pytest.mark.parametrize("text", mark_rest(LAYER_CODECS, 2))
 def test_an_identity_gives_the_recorded_bytes(text: str) -> None:
     # The digests were recorded with the libraries in requirements/; other versions have other identities.
     expected = RECORDED.get(LayerCompression.parse(text).identity)

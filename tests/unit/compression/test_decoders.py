@@ -87,7 +87,7 @@ def test_skippable_frames_are_skipped(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", IN_A_ROW)
-@pytest.mark.parametrize("zeros", [1, 2, 3, 4, 512, 400_000])
+@pytest.mark.parametrize("zeros", mark_rest([1, 2, 3, 4, 512, 400_000], 2))
 def test_zeros_after_a_stream_are_padding(word: str, zeros: int) -> None:
     one = COMPRESS[word](DATA[:9000])
     if word == "xz" and zeros % 4:  # the .xz file format, 2.2
@@ -129,7 +129,7 @@ def test_the_number_of_tiny_streams_is_bounded(word: str, monkeypatch: pytest.Mo
     assert "got more than 200 streams shorter than 512 bytes" in expect_error(tiny * 201, word)
 
 
-@pytest.mark.parametrize("word", COMPRESSED)
+@pytest.mark.parametrize("word", mark_rest(COMPRESSED, 2))
 def test_output_comes_before_all_input_is_read(word: str) -> None:
     data = COMPRESS[word](random.Random(5).randbytes(2 << 20))
     asked = 0
@@ -144,7 +144,7 @@ def test_output_comes_before_all_input_is_read(word: str) -> None:
     assert asked < 24, "bzip2 has no output before it has 900 kB of input"
 
 
-@pytest.mark.parametrize("word", COMPRESSED)
+@pytest.mark.parametrize("word", mark_rest(COMPRESSED, 2))
 def test_a_decompression_bomb_needs_little_memory(word: str) -> None:
     size = 32 << 20
     bomb = COMPRESS[word](bytes(size))
@@ -203,7 +203,7 @@ def test_the_error_of_a_later_stream_has_its_offset(word: str) -> None:
     assert expect_error(one + one[:-1], word).startswith(f"{word} at byte {len(one)}: got the end at byte ")
 
 
-@pytest.mark.parametrize("tail", [b"x", b"trailing garbage " * 10, b"\x1f\x8b"])
+@pytest.mark.parametrize("tail", mark_rest([b"x", b"trailing garbage " * 10, b"\x1f\x8b"], 1))
 @pytest.mark.parametrize("word", COMPRESSED)
 def test_garbage_after_a_stream_is_refused(word: str, tail: bytes) -> None:
     one = COMPRESS[word](DATA)
@@ -258,7 +258,9 @@ def test_lzma_without_the_xz_format_is_refused() -> None:
 
 
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("error", [OSError("broken"), EOFError("gone"), RuntimeError("odd"), Unavailable("no network")])
+@pytest.mark.parametrize(
+    "error", mark_rest([OSError("broken"), EOFError("gone"), RuntimeError("odd"), Unavailable("no network")], 1)
+)
 def test_an_error_of_the_input_is_raised(word: str, error: Exception) -> None:
     def pieces() -> Iterator[bytes]:
         yield COMPRESS[word](DATA)[:100]

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import CompletedRun, FakeStore, example, graph_of, run
 
 from lamina.errors import FormatError, InputError, InvalidArgument, Unavailable
@@ -282,7 +283,7 @@ SPEC = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["config", "spec", "pipeline", "graph", "conf"])
+@pytest.mark.parametrize("kind", mark_rest(["config", "spec", "pipeline", "graph", "conf"], 2))
 def test_any_document_is_accepted_or_refused(kind: str, here: FakeStore) -> None:
     graph = graph_of(here)
     path = graph[0]["path"]

@@ -25,6 +25,7 @@ from tests.support.binary_cache import (
     serve_cache,
     zstd_frames,
 )
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import MODULE, run
 
 from lamina.core.closure import Closure
@@ -219,7 +220,7 @@ def disk_image(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-@pytest.mark.parametrize("scheme", ["http", "file"])
+@pytest.mark.parametrize("scheme", mark_rest(["http", "file"], 1))
 def test_the_image_is_the_one_from_disk(
     scheme: str, compression: str, machine: Machine, disk_image: str, tmp_path: Path
 ) -> None:
