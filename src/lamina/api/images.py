@@ -33,7 +33,6 @@ from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
-from lamina.messages.redaction import short_repr
 from lamina.stores.cached import CachedStore
 from lamina.stores.path_progress import PathProgress
 from lamina.stores.store import StoreLike
@@ -152,7 +151,7 @@ class Stream:
         with self._build_context() as context:
             layout = OciLayout(Path(output), self._spec.layer_compression, progress, context, self._warnings.append)
             written = self._write_draft(layout)
-        return replace(written, file=os.fsdecode(output), seconds=self._measure(began))
+        return replace(written, file=os.fsdecode(output), seconds=self._measure(began), warnings=self.warnings)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
         began = time.monotonic()
@@ -166,7 +165,8 @@ class Stream:
             hashing = context if out.is_zero_copy else replace(context, jobs=1)
             written = self._write_draft(DockerArchive(out, progress, hashing, spec.layer_compression))
         file = str(output) if isinstance(output, Path) else None
-        return replace(written, bytes_written=counter.size, file=file, seconds=self._measure(began))
+        seconds = self._measure(began)
+        return replace(written, bytes_written=counter.size, file=file, seconds=seconds, warnings=self.warnings)
 
     def _write_draft(self, writer: ImageWriter) -> BuildResult:
         return writer.write(self.draft)
@@ -279,6 +279,7 @@ def build_layered_image(
 
     """
     check_progress(progress)
+    is_layout(output)  # which refuses what is no name, before a store is opened
     check_extension(output, arguments.get("compressor"))
     with stream_layered_image(**arguments) as stream:
         return stream.build(output, progress=progress)
@@ -288,7 +289,8 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
     """Return which store path would go to which layer, without opening a store path or running a script.
 
     Args:
-        **arguments: those of `ImageArguments`.
+        **arguments: those of `ImageArguments`. What does not affect the layers, such as a script, is checked and not
+            used, so that one set of arguments fits all functions.
 
     Returns:
         The plan: the layers of store paths in image order, the layers of the base image, and warnings.
@@ -422,8 +424,6 @@ def merge_images(
     """
     from lamina.images.merge import collect_images, write_merged
 
-    if isinstance(images, (str, os.PathLike)):
-        raise InvalidArgument("images", short_repr(images), "a list of image files")
     _check_file(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))

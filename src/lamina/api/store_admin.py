@@ -27,10 +27,11 @@ from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, de
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
-from lamina.inputs.parsers import parse_jobs, parse_texts
+from lamina.inputs.parsers import parse_jobs, parse_text, parse_texts
 from lamina.inputs.roots import CHANNEL_HINT, LIST_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_trust, open_store
+from lamina.messages.redaction import short_repr
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.push import PushOptions, PushResult, add_signatures, push
 from lamina.stores.binary_cache.repair import repair_paths
@@ -220,6 +221,9 @@ def import_paths(
     """
     folder = parse_store_folder(embedded_store)
     if not isinstance(source, (str, os.PathLike)):
+        if not callable(getattr(source, "read", None)):
+            expected = "the name of a file, or an object with a binary read"
+            raise InvalidArgument("source", short_repr(source), expected)
         name = str(getattr(source, "name", "input"))
         return _import_stream(folder, source, on_path, name, FileProgress(progress, f"Importing {name}", name, 0))
     try:
@@ -315,7 +319,7 @@ def push_paths(
     )
     warnings: list[str] = []
     with (
-        closing(open_writable(to)) as target,
+        closing(open_writable(parse_text("to", to))) as target,
         _open_closure(texts, spec, folder, warnings) as (store, closure),
     ):
         return replace(push(store, closure, target, options, progress), warnings=tuple(warnings))

@@ -20,7 +20,8 @@ from lamina.messages.redaction import short_repr
 Function = Callable[..., Any]
 Parse = Callable[[str, Any], Any]
 Decorator = Callable[[Function], Function]
-_MAX_WIDTH = 100
+_MIN_WIDTH, _MAX_WIDTH = 20, 100
+_MARGIN = 2
 _MAX_FIRST_COLUMN = 30
 # A hyphen at which a line is not wrapped; it is written as a plain one.
 _HYPHEN = "\N{NON-BREAKING HYPHEN}"
@@ -120,7 +121,20 @@ def get_written_name(parameter: click.Parameter | None) -> str:
 
 
 class HelpFormatter(click.HelpFormatter):
-    """Writes headings and names in colour, and aligns the texts of all sections."""
+    """Writes headings and names in colour, and aligns the texts of all sections.
+
+    Args:
+        width: The width of a line; None for that of the terminal.
+        max_width: The largest width of a line on a wide terminal.
+    """
+
+    def __init__(self, width: int | None = None, max_width: int | None = None) -> None:
+        if width is None:  # click takes at least 50 columns, whose lines a narrower terminal breaks within words
+            import shutil
+
+            columns = shutil.get_terminal_size().columns
+            width = max(min(columns, max_width or _MAX_WIDTH) - _MARGIN, _MIN_WIDTH)
+        super().__init__(width=width, max_width=max_width)
 
     def write_heading(self, heading: str) -> None:
         """Write the heading of a section."""

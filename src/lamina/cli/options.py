@@ -155,7 +155,7 @@ class ReportOptions(NamedTuple):
         str,
         Flag(
             "How progress is shown on stderr: auto (bars on a terminal outside CI, else lines), bars, lines (one for "
-            "each layer), or nix (the lines of nixpkgs' dockerTools).  [default: auto]",
+            "each layer or store path), or nix (the lines of nixpkgs' dockerTools).  [default: auto]",
             "auto|bars|lines|nix",
             value_type=("auto", "bars", "lines", "nix"),
             old_values={"plain": "lines"},

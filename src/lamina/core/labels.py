@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 HASH_DIGITS = 12
 NO_PATHS = "no store paths"
 
+CUSTOMISATION_LAYER = "customisation layer"
+"""The name of the layer that holds everything but store paths, and the comment on it in an image's history."""
+
 
 def shorten_digest(digest: Digest) -> str:
     """Return a digest as ``sha256:`` and its first 12 digits."""

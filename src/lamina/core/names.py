@@ -71,6 +71,10 @@ class Digest:
 
     raw: bytes
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.raw, bytes):
+            raise InvalidArgument("digest", short_repr(self.raw), "32 bytes", hint="Digest.parse reads texts")
+
     def __repr__(self) -> str:
         return f"Digest('{self}')"
 
@@ -81,7 +85,7 @@ class Digest:
         Raises:
             InvalidArgument: the text has another form, or names another algorithm.
         """
-        algorithm, separator, rest = text[:6], text[6:7], text[7:]
+        algorithm, separator, rest = (text[:6], text[6:7], text[7:]) if isinstance(text, str) else ("", "", "")
         if algorithm != "sha256" or separator not in (":", "-"):
             raise InvalidArgument("digest", short_repr(text), "sha256:HEX, sha256:NIX32 or sha256-BASE64")
         if separator == "-":
@@ -144,13 +148,17 @@ class StorePath:
 
     base: str
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, str) or self.base[HASH_LENGTH : HASH_LENGTH + 1] != "-":
+            raise InvalidArgument("store path", short_repr(self.base), "HASH-NAME", hint="StorePath.parse reads texts")
+
     def __repr__(self) -> str:
         return f"StorePath('{self}')"
 
     @classmethod
     def parse(cls, text: str) -> StorePath:
         """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for other texts, even a path inside a store path."""
-        folder, _, base = text.rpartition("/")
+        folder, _, base = text.rpartition("/") if isinstance(text, str) else ("", "", "")
         if folder != STORE_DIR:
             raise InvalidArgument("store path", short_repr(text), f"{STORE_DIR}/HASH-NAME")
         return cls.parse_base(base)

@@ -146,6 +146,7 @@ class BuildResult(Image):
         seconds: how long it took to prepare and write the image.
         update: what an update from the image that had the same name and platform in the OCI layout before moves; None
             if there was none.
+        warnings: messages about the arguments, the stores and writing, as in `Stream.warnings`.
 
     """
 
@@ -156,6 +157,7 @@ class BuildResult(Image):
     file: str | None = field(default=None, compare=False)
     seconds: float = field(default=0.0, compare=False)
     update: UpdateTotals | None = field(default=None, compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def blobs_reused(self) -> int:

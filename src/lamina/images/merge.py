@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from lamina.core.labels import summarize_layer_paths
+from lamina.core.labels import CUSTOMISATION_LAYER, summarize_layer_paths
 from lamina.core.names import Digest
 from lamina.core.progress import Progress, Work
 from lamina.errors import InvalidArgument
@@ -23,7 +23,7 @@ from lamina.images.writers.docker_archive import ArchivedImage, ArchiveWriter
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer, list_items
 from lamina.layers.stream_writer import LayerStream
-from lamina.messages.redaction import cut
+from lamina.messages.redaction import cut, short_repr
 from lamina.system.fd_writer import Output
 from lamina.system.progress_reporter import ProgressReporter
 
@@ -49,6 +49,8 @@ def collect_images(
     Errors of `open_images` are passed on.
 
     """
+    if isinstance(image_files, (str, os.PathLike)) or not isinstance(image_files, Iterable):
+        raise InvalidArgument("images", short_repr(image_files), "a list of image files")
     selected: list[SourceImage] = []
     owners: dict[str, tuple[Digest, Path]] = {}
     for image_file in image_files:
@@ -96,11 +98,13 @@ def write_merged(
     """
     images = tuple(images)
     layers: dict[Digest, SourceLayer] = {}
+    comments: dict[Digest, str] = {}
     for image in images:
-        for layer in image.layers:
+        for layer, comment in zip(image.layers, _list_comments(image), strict=True):
             layers.setdefault(layer.diff_id, layer)
+            comments.setdefault(layer.diff_id, comment)
     reported = ProgressReporter(progress)
-    sources = tuple(map(_make_source, count(1), layers.values()))
+    sources = tuple(map(_make_source, count(1), layers.values(), comments.values()))
     items = list_items(sources)
     reported.begin(Work(f"{len(images)} image{'s' if len(images) != 1 else ''}", items))
     archive = ArchiveWriter(out, _MTIME, reported)
@@ -115,7 +119,17 @@ def write_merged(
     reported.done()
 
 
-def _make_source(number: int, layer: SourceLayer) -> FinishedLayer:
+def _list_comments(image: SourceImage) -> list[str]:
+    """Return the comment on each layer in the image's history; empty texts if the history is not one of all layers."""
+    history = image.config.get("history")
+    items = [item for item in history if isinstance(item, dict)] if isinstance(history, list) else []
+    comments = [str(item.get("comment", "")) for item in items if not item.get("empty_layer")]
+    return comments if len(comments) == len(image.layers) else [""] * len(image.layers)
+
+
+def _make_source(number: int, layer: SourceLayer, comment: str) -> FinishedLayer:
     message = f"Adding layer {number} from {cut(layer.name)}"
-    name = summarize_layer_paths(layer.paths, layer.path_sizes) if layer.paths else cut(layer.name)
+    name = comment if comment == CUSTOMISATION_LAYER else cut(layer.name)
+    if layer.paths:
+        name = summarize_layer_paths(layer.paths, layer.path_sizes)
     return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.workspace, name)

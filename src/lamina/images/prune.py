@@ -21,6 +21,7 @@ from lamina.formats.oci import INDEX, LAYOUT
 from lamina.formats.oci_selection import IndexEntry, find_attached, list_blobs, select_entries
 from lamina.images.layout_lock import lock_blobs
 from lamina.messages.redaction import short_repr
+from lamina.messages.sizes import format_size
 from lamina.system.documents import read_document
 from lamina.system.locks import FileLock
 from lamina.system.output import atomic_write
@@ -75,6 +76,10 @@ class LayoutPruneResult:
     removed: tuple[LayoutImage, ...]
     kept: tuple[LayoutImage, ...]
     blobs: tuple[LayoutBlob, ...]
+
+    def __repr__(self) -> str:
+        blobs = f"{len(self.blobs)} blobs, {format_size(self.size)}"
+        return f"<LayoutPruneResult: {len(self.removed)} images removed, {len(self.kept)} kept, {blobs}>"
 
     @property
     def size(self) -> int:

@@ -31,7 +31,11 @@ def plan_with(
         InvalidArgument: the function returns values other than plans, or a path is in no layer or in several.
         PlanError: there are more layers than ``budget``.
     """
-    plans = tuple(function(closure, budget))
+    returned = function(closure, budget)
+    if not isinstance(returned, Iterable):
+        got = f"a function that returns {short_repr(returned)}"
+        raise InvalidArgument("layering", got, "one that returns LayerPlans")
+    plans = tuple(returned)
     for plan in plans:
         if not isinstance(plan, LayerPlan):
             raise InvalidArgument(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from lamina.core.callbacks import accept, ignore
-from lamina.core.labels import shorten_digest, summarize_layer_paths
+from lamina.core.labels import CUSTOMISATION_LAYER, shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent, Node
 from lamina.core.progress import COPIED, PACKED, ProgressItem
@@ -218,7 +218,7 @@ class FinishedLayer(LayerSource):
     expected_diff_id: Digest | None = None
     paths: tuple[StorePath, ...] = ()
     workspace: TempDir | None = None
-    name: str = "customisation layer"
+    name: str = CUSTOMISATION_LAYER
 
     @property
     def outcome(self) -> str:

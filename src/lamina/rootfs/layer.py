@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from lamina.core.labels import CUSTOMISATION_LAYER
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.formats.tar import BLOCK, GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
 from lamina.layers.layer import LayerSource
@@ -44,7 +45,7 @@ class RootLayer(LayerSource):
     @property
     def comment(self) -> str:
         """The comment for this layer in the image's history."""
-        return "customisation layer"
+        return CUSTOMISATION_LAYER
 
     @property
     def weight(self) -> int:

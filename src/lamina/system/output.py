@@ -16,6 +16,7 @@ from typing import Protocol
 from lamina.errors import InvalidArgument, output_error
 from lamina.messages.redaction import short_repr
 from lamina.system.fd_writer import FdWriter, Output
+from lamina.system.file_names import parse_file_name
 from lamina.system.temporary import PartFile
 
 
@@ -32,6 +33,8 @@ def make_writer(out: Writable, name: str) -> Output:
     A plain file of the operating system is written through its descriptor, from its current position, which lets the
     kernel copy files to it.
     """
+    if not callable(getattr(out, "write", None)):
+        raise InvalidArgument(name, short_repr(out), "the name of a file, or an object with a binary write")
     file = _find_raw_file(out)
     if file is None:
         return _WritableOutput(out, name)
@@ -66,7 +69,9 @@ class _WritableOutput(Output):
 
 def is_layout(output: str | os.PathLike[str]) -> bool:
     """Return whether an image written to ``output`` is an OCI layout: the name ends in ``/`` or is a folder."""
-    text = os.fspath(output)
+    text = parse_file_name(
+        "output", output, "the name of a file or folder", hint="Stream.write_to writes to an open file"
+    )
     return text.endswith(("/", os.sep)) or os.path.isdir(text)
 
 
@@ -97,7 +102,7 @@ class CountingOutput(Output):
 
 def parse_output_file(output: str | os.PathLike[str]) -> Path:
     """Return the file to write; raise `InvalidArgument` if the name means a folder, as `is_layout` does."""
-    text = os.fspath(output)
+    text = parse_file_name("output", output)
     if is_layout(text):
         raise InvalidArgument(
             "output",

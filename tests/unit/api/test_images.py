@@ -574,3 +574,9 @@ def test_the_digest_of_the_config_is_the_id(store: FakeStore, tmp_path: Path) ->
     start = data.index(b'{\n    "created"')
     text = data[start : data.index(b"\0", start)]
     assert hashlib.sha256(text).hexdigest() == image.digest.hex
+
+
+@pytest.mark.parametrize("output", ["image.tar", "layout/"])
+def test_a_built_image_has_the_warnings(tmp_path: Path, output: str) -> None:
+    built = lamina.build_layered_image(name="a", extra_commands="true", max_layers=500, output=f"{tmp_path}/{output}")
+    assert any("max layers: got 500" in warning for warning in built.warnings)

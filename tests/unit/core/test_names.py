@@ -1,6 +1,7 @@
 """Digests, store paths, image references and times: parsing, printing, and what is refused."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -356,3 +357,23 @@ def test_a_time_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
 def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^date: got "):
         parse_datetime(text)
+
+
+@pytest.mark.parametrize("wrong", ["x", "sha256:00", None])
+def test_a_digest_is_made_of_bytes(wrong: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"digest: got .*, expected 32 bytes"):
+        Digest(wrong)
+    with pytest.raises(InvalidArgument, match=r"digest: got .*, expected sha256:HEX"):
+        Digest.parse(wrong and "x")
+
+
+@pytest.mark.parametrize("wrong", ["x", "/nix/store/00000000000000000000000000000000-x", 5])
+def test_a_store_path_is_made_of_its_last_component(wrong: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"store path: got .*, expected HASH-NAME"):
+        StorePath(wrong)
+
+
+def test_a_store_path_is_not_parsed_from_a_number() -> None:
+    number: Any = 5
+    with pytest.raises(InvalidArgument, match="store path: got 5, expected /nix/store/HASH-NAME"):
+        StorePath.parse(number)

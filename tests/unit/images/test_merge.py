@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.fake_nix_store import example
 from tests.support.image_files import LayoutBuilder, config, docker_archive, layer, platform, sha256, tar
+from tests.support.progress import RecordedProgress
 
 import lamina
 from lamina.cli.group import group
@@ -280,3 +281,10 @@ def test_an_image_without_layers_is_merged(tmp_path: Path) -> None:
     (made,) = lamina.merge_images([tmp_path / "empty.tar"], output=tmp_path / "all.tar")
     assert made.layers == ()
     assert lamina.inspect(tmp_path / "all.tar")[0].id == sha256(empty)
+
+
+def test_progress_names_the_customisation_layer(tmp_path: Path) -> None:
+    lamina.build_layered_image(name="a", extra_commands="echo a > a", output=tmp_path / "a.tar")
+    progress = RecordedProgress()
+    lamina.merge_images([tmp_path / "a.tar"], output=tmp_path / "all.tar", progress=progress)
+    assert [item.name for item in progress.works[-1].items] == ["customisation layer"]

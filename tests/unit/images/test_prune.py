@@ -12,7 +12,7 @@ from tests.support.fake_nix_store import FakeStore, example, run
 import lamina
 from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, Unavailable
 from lamina.images.layout_lock import lock_blobs
-from lamina.images.prune import prune
+from lamina.images.prune import LayoutBlob, LayoutImage, LayoutPruneResult, prune
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +241,8 @@ def test_the_verb_prints_what_goes(layout: Path) -> None:
     assert [image["name"] for image in document["kept"]] == ["hello:2"]
     assert document["size"] == sum(blob["size"] for blob in document["blobs"])
     assert run("layout", "prune", layout).stdout == b"0 images and 0 blobs (0 B) removed, 1 image kept\n"
+
+
+def test_a_result_is_described_in_a_line() -> None:
+    result = LayoutPruneResult((LayoutImage("a:1", "sha256:0"),), (), (LayoutBlob("sha256:1", 2048),))
+    assert repr(result) == "<LayoutPruneResult: 1 images removed, 0 kept, 1 blobs, 2.0 KiB>"

@@ -61,3 +61,11 @@ def test_something_else_than_plans_is_refused() -> None:
 
     with pytest.raises(InvalidArgument, match="got a function that returns 'auto', expected one that returns Layer"):
         plan(GRAPH, strategy=return_names)
+
+
+def test_a_function_that_returns_nothing_is_refused() -> None:
+    def forget(closure: Closure, max_layers: int) -> Any:
+        return None
+
+    with pytest.raises(InvalidArgument, match="layering: got a function that returns None, expected one that returns"):
+        plan(GRAPH, strategy=forget)

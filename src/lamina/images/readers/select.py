@@ -12,6 +12,7 @@ from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
 from lamina.images.readers.references import find_reference_error
 from lamina.images.readers.source_image import SourceImage
+from lamina.system.file_names import parse_file_name
 
 PLATFORM_HINT = "choose one of these platforms with --platform, or use another image"
 _MAX_LISTED = 10
@@ -21,9 +22,9 @@ def split_name(image_file: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``FILE#NAME`` into the file and the name, which is None without ``#``.
 
     If a file exists under the whole text, ``#`` is part of its name. Raises `InputError` for a reference to an image
-    that is not in a file (`find_reference_error`).
+    that is not in a file (`find_reference_error`), and `InvalidArgument` for anything but a name.
     """
-    text = os.fspath(image_file)
+    text = parse_file_name("image", image_file, "the name of an image file or an OCI layout")
     name: str | None
     file, mark, name = text.rpartition("#")
     if not mark or os.path.exists(text):

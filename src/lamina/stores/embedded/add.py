@@ -31,6 +31,7 @@ from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.integrity import check_incoming
 from lamina.system.fd_writer import FunctionOutput
+from lamina.system.file_names import parse_file_name
 from lamina.system.transfer import OnBytes, copy
 from lamina.system.walk import walk
 
@@ -53,9 +54,10 @@ class NamedSource:
             InputError: There is no such file or folder.
             InvalidArgument: A store path cannot have that name.
         """
-        source = Path(text)
-        if not os.fspath(text) or not os.path.lexists(source):
-            raise InputError(short_repr(os.fspath(text)), "nothing there", "a file or folder to add")
+        file = parse_file_name("source", text, "the name of a file or folder")
+        source = Path(file)
+        if not file or not os.path.lexists(source):
+            raise InputError(short_repr(file), "nothing there", "a file or folder to add")
         base = os.path.basename(os.path.abspath(source))
         try:
             path = StorePath.parse_base(base)
