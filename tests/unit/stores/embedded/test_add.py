@@ -124,7 +124,7 @@ def test_a_name_can_be_given_to_one_source_only(folder: Path) -> None:
     assert (ran.code, Path("store").exists()) == (2, False)
 
 
-@pytest.mark.parametrize("text", ["nothing", "", "no/such"])
+@pytest.mark.parametrize("text", ["nothing", "no/such"])
 def test_a_missing_source_is_an_error(text: str, folder: Path) -> None:
     ran = add(text)
     assert (ran.code, Path("store").exists()) == (11, False)
