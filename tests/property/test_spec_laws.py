@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.examples import examples
 
-from lamina.errors import FormatError, InvalidArgument, NotFound
+from lamina.errors import FormatError, InvalidArgument, NotFound, PlanError
 from lamina.formats.container_config import _FIELDS
 from lamina.formats.tar import Member, PaxHeaders, TypeFlag
 from lamina.inputs.arguments import ImageArguments
@@ -44,6 +44,9 @@ def check(arguments: Mapping[str, Any]) -> None:
     try:
         spec = Spec.parse(arguments)
     except InvalidArgument:
+        return
+    except PlanError:
+        assert arguments["max_layers"] < 1
         return
     except (NotFound, FormatError):
         assert "layering" in arguments

@@ -42,6 +42,8 @@ from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
 from lamina.system.transfer import transfer
 
+_NAME_HINT = "give the image a name: --name in a command, name in Python and in a spec file"
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedDraft:
@@ -232,10 +234,8 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
     if spec.name:
         return spec.name
     if not contents:
-        raise InvalidArgument(
-            "name", "none", "one, for there is no ROOT to take it from", hint="give the image a name with --name"
-        )
-    with default_hint("give the image a name with --name", InvalidArgument):
+        raise InvalidArgument("name", "none", "one, for there is no ROOT to take it from", hint=_NAME_HINT)
+    with default_hint(_NAME_HINT, InvalidArgument):
         return parse_name("name", contents[0].path.package) or ""
 
 

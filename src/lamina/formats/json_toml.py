@@ -60,6 +60,13 @@ def _translate_errors(subject: str, expected: str) -> Iterator[None]:
         yield
     except RecursionError as error:
         raise FormatError(subject, "values nested too deeply", expected) from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise FormatError(
+            subject, f"a syntax error in {place}" if error.doc.strip() else "nothing", expected
+        ) from error
+    except UnicodeDecodeError as error:
+        raise FormatError(subject, f"a byte that is not UTF-8 at offset {error.start}", expected) from error
     except ValueError as error:
         # The parsers raise subclasses of ValueError; a plain ValueError comes from converting a number.
         got = "a number with too many digits" if type(error) is ValueError else error

@@ -92,7 +92,7 @@ class _ExportReader:
     def read_flag(self, expected: str) -> int:
         value = self._read_number()
         if value not in (0, 1):
-            raise FormatError("export", value, f"1 or 0 for {expected}")
+            raise FormatError("export", "bytes of another format", f"1 or 0 for {expected}")
         return value
 
     def _read_number(self) -> int:

@@ -184,7 +184,7 @@ class ImageArguments(StoreArguments, total=False):
     max_layers: Annotated[
         int,
         Argument(
-            parsers.parse_integer,
+            parsers.parse_layer_count,
             100,
             "The most layers that the image may have, with those of the base image and the customisation layer.",
             section="layers",

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lamina.errors import InvalidArgument
+from lamina.errors import InvalidArgument, PlanError
 from lamina.messages.redaction import holds_secret, short_repr
 from lamina.messages.suggestions import format_suggestion
 
@@ -100,6 +100,13 @@ def parse_integer(name: str, value: int) -> int:
     """Parse a whole number."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise _invalid_argument(name, value, "a whole number")
+    return value
+
+
+def parse_layer_count(name: str, value: int) -> int:
+    """Parse the most layers of an image; raise `PlanError` for none. Planning checks how many it needs."""
+    if parse_integer(name, value) < 1:
+        raise PlanError(name, value, "at least 2 layers: one for the image's root and one for store paths")
     return value
 
 

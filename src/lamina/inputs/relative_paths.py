@@ -50,7 +50,7 @@ def _rebase_root(root: Any, folder: Path) -> Any:
     from lamina.inputs.nix_build import needs_nix_build
 
     path, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
-    is_path = path.startswith(".") if hash_sign else "/" in path or path.endswith(".nix")
+    is_path = path.startswith(".") if hash_sign else "/" in path or path in (".", "..") or path.endswith(".nix")
     if not is_path or path.startswith("/"):
         return root
     return f"{os.path.abspath(folder / path)}{hash_sign}{attribute}" if needs_nix_build(root) else _join(folder, path)

@@ -55,7 +55,7 @@ def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath
         )
     if f"{text}/".startswith(STORE_DIR + "/"):  # parse refuses the store folder itself, whether it exists here or not
         return StoreSubpath.parse(text)
-    if "/" not in text:
+    if "/" not in text and text not in (".", ".."):
         return StoreSubpath(_resolve_name(store, text, hint), "")
     return StoreSubpath.parse(resolve_store_link(text))
 
@@ -63,11 +63,11 @@ def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath
 def make_missing_root_error() -> InvalidArgument:
     """Return the error for an image for which no argument names anything that it could hold."""
     return InvalidArgument(
-        "ROOT",
-        "none",
-        "a store path or a package name, or a config that names a store path",
+        "image",
+        "nothing to put into it",
+        "a ROOT: a store path or a package name; or a config that names a store path",
         hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1; an image without store paths "
-        "needs --name and files, such as those of --file",
+        "needs a name, and files or a script",
     )
 
 
@@ -109,7 +109,7 @@ def explain_name(store: Store, name: str) -> str:
     if _is_base(name):
         return f"did you mean {STORE_DIR}/{name}?"
     if name and os.path.lexists(name):
-        return f"./{name} is a file here; a path needs a slash"
+        return f"./{name} is a {'folder' if os.path.isdir(name) else 'file'} here; a path needs a slash"
     has_version = strip_version(name) != name
     names = store.names() if has_version else {strip_version(known) for known in store.names()}
     # A store may have a hundred thousand names, and comparing takes longer than leaving out most of them.

@@ -123,5 +123,7 @@ def _parse_arguments(arguments: Mapping[str, Any], names: Iterable[str]) -> dict
     unknown = [name for name in given if name not in table]
     if unknown:
         hint = format_suggestion(unknown[0], table) or "help() of the function lists its arguments"
-        raise InvalidArgument("argument", short_repr(unknown[0]), "an argument of the function", hint=hint)
+        raise InvalidArgument(
+            short_repr(unknown[0]), "no argument of that name", "one that the function takes", hint=hint
+        )
     return {name: declared.parse(name, given.get(name, declared.default)) for name, declared in table.items()}

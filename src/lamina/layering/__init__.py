@@ -66,7 +66,7 @@ def plan(
     if not used < max_layers:
         base = f"{base_layers} of the base image, " if base_layers else ""
         expected = f"at least {used + 1} layers: {base}one for the image's root and one for store paths"
-        raise PlanError("max layers", max_layers, expected, hint=f"--max-layers {used + 1} is the least")
+        raise PlanError("max layers", max_layers, expected)
     if isinstance(strategy, str):
         return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
     return plan_with(strategy, closure, max_layers - used, frozenset(ignored))

@@ -444,7 +444,7 @@ def test_a_failing_script_is_a_script_error_with_its_output(store: FakeStore) ->
 def test_an_image_without_a_root_needs_a_name(store: FakeStore) -> None:
     with pytest.raises(InvalidArgument, match="name: got none, expected one") as caught:
         make_stream(store, contents=[], tree=[lamina.Dir("/x")])
-    assert caught.value.hint == "give the image a name with --name"
+    assert caught.value.hint == "give the image a name: --name in a command, name in Python and in a spec file"
 
 
 @pytest.mark.parametrize("arguments", [{}, {"name": "x"}, {"name": "x", "config": {"Env": ["A=1"]}, "max_layers": 9}])
@@ -456,7 +456,8 @@ def test_an_image_of_nothing_asks_for_a_root(store: FakeStore, tmp_path: Path, a
         lambda **given: lamina.build_layered_image(output=tmp_path / "x.tar", **given),
     ):
         with pytest.raises(
-            InvalidArgument, match=r"^ROOT: got none, expected a store path or a package name"
+            InvalidArgument,
+            match=r"^image: got nothing to put into it, expected a ROOT: a store path or ",
         ) as caught:
             function(**given)
         assert "hello" in caught.value.hint
@@ -507,7 +508,7 @@ def test_a_package_whose_name_is_no_image_name_needs_another(store: FakeStore) -
     store.add("lib++-1.0", {"x": b""})
     with pytest.raises(InvalidArgument, match=r"^name: got 'lib\+\+', expected") as caught:
         make_stream(store, contents=["lib++"])
-    assert caught.value.hint == "give the image a name with --name"
+    assert caught.value.hint == "give the image a name: --name in a command, name in Python and in a spec file"
     assert image_id(make_stream(store, contents=["lib++"], name="lib"))
 
 

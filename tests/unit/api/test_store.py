@@ -21,7 +21,8 @@ import lamina
 )
 def test_an_argument_of_images_is_refused(call: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(
-        lamina.InvalidArgument, match=r"^argument: got 'max_layers', expected an argument of the function"
+        lamina.InvalidArgument,
+        match=r"^'max_layers': got no argument of that name, ",
     ):
         call(embedded_store=tmp_path, max_layers=3)
 

@@ -79,7 +79,7 @@ def test_keys_to_inherit_without_a_base_image_are_refused(disk: FakeStore) -> No
 
 def test_an_image_of_nothing_is_refused(disk: FakeStore) -> None:
     for work in (lambda: plan(parse(), LocalStore(disk.root)), lambda: prepare(parse(), LocalStore(disk.root), NOW)):
-        with pytest.raises(InvalidArgument, match="ROOT: got none, expected a store path or a package name"):
+        with pytest.raises(InvalidArgument, match=r"^image: got nothing to put into it, expected a ROOT: "):
             work()
     with pytest.raises(NotFound):
         plan(parse(contents=["nothing"]), LocalStore(disk.root))

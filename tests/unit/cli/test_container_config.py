@@ -9,7 +9,7 @@ import pytest
 
 from lamina.cli.container_config import build_container_config
 from lamina.cli.image_options import ContainerOptions
-from lamina.errors import InputError, InvalidArgument
+from lamina.errors import FormatError, InputError, InvalidArgument
 
 NONE = ContainerOptions(None, None, None, (), None, None, (), (), (), None)
 
@@ -78,3 +78,10 @@ def test_the_bytes_of_an_option_are_decoded_as_utf8() -> None:
             "Env": ["A=é"],
         }
     assert build_container_config({}, NONE._replace(user="\udcff")) == {"User": "\udcff"}
+
+
+@pytest.mark.parametrize(("text", "got"), [("", "nothing"), ("{,", "a syntax error in line 1, column 2")])
+def test_a_file_that_is_not_json_says_where(text: str, got: str, tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(FormatError, match=rf"c\.json: got {got}, expected a file in JSON$"):
+        build_container_config({}, NONE._replace(config=str(tmp_path / "c.json")))

@@ -12,6 +12,8 @@ from lamina.formats import nar, nix_export
 from lamina.formats.nix_export import END, NEXT, ExportedPath
 from lamina.layers.packed import PackedLayer
 
+FLAG = "export: got bytes of another format, expected 1 or 0 for {}"
+
 HELLO = StorePath.parse_base("2g13aaaa0000000000000000000000ab-hello-2.10")
 GLIBC = StorePath.parse_base("0s9qbbbb000000000000000000000000-glibc-2.33-59")
 DERIVER = "1111aaaa0000000000000000000000ab-hello-2.10.drv"
@@ -112,7 +114,7 @@ def swapped(old: bytes, new: bytes) -> bytes:
     [
         (b"", "export: got the end, expected 8 more bytes"),
         (b"<html>", "export: got the end, expected 2 more bytes"),
-        (number(2), "export: got 2, expected 1 or 0 for the next path or the end"),
+        (number(2), FLAG.format("the next path or the end")),
         (NEXT + b"x" * 100, "NAR at byte 8: got a string of 8680820740569200760 bytes, expected at most 65536"),
         (swapped(number(0x4558494E), number(1)), "export: got 0x1 after a NAR, expected 0x4558494e"),
         (
@@ -129,7 +131,10 @@ def swapped(old: bytes, new: bytes) -> bytes:
             exported((nar_of({}), BARE)).replace(string(str(GLIBC)) + number(0), string(str(GLIBC)) + number(1 << 63)),
             f"export of {GLIBC}: got {1 << 63} references, expected at most 65536",
         ),
-        (exported((nar_of({}), BARE))[:-16] + number(7), "export: got 7, expected 1 or 0 for a signature or none"),
+        (
+            exported((nar_of({}), BARE))[:-16] + number(7),
+            FLAG.format("a signature or none"),
+        ),
         (swapped(string(f"/nix/store/{DERIVER}"), string(DERIVER)), None),
         (DATA[:-1], "export: got the end, expected 1 more bytes"),
     ],

@@ -36,6 +36,8 @@ def test_one_path_is_a_list_of_one() -> None:
     [
         ("hello", "hello"),
         ("./result", "/specs/result"),
+        (".", "/specs"),
+        ("..", "/specs/.."),
         ("/nix/store/x", "/nix/store/x"),
         (".#app", "/specs#app"),
         ("nixpkgs#hello", "nixpkgs#hello"),

@@ -1,5 +1,7 @@
 """Resolution of a ROOT: the candidates that a message lists."""
 
+from pathlib import Path
+
 import pytest
 
 from lamina.core.name_match import match_paths
@@ -90,3 +92,19 @@ def test_an_output_of_a_derivation_is_no_root(text: str) -> None:
     with pytest.raises(InvalidArgument, match="got an output of a derivation") as caught:
         roots.resolve_root(Named(), text)
     assert "nix build --no-link --print-out-paths " in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_the_folder_that_one_is_in_is_a_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgument, match="got a path outside /nix/store") as caught:
+        roots.resolve_root(Named(), name)
+    assert caught.value.hint == "lamina store add makes a store path of a file or folder"
+
+
+def test_a_file_or_folder_of_that_name_needs_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("yours").touch()
+    assert roots.explain_name(Named(), "mine") == "./mine is a folder here; a path needs a slash"
+    assert roots.explain_name(Named(), "yours") == "./yours is a file here; a path needs a slash"

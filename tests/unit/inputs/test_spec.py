@@ -99,7 +99,7 @@ def test_every_argument_has_its_place() -> None:
     [("maxLayers", "did you mean max_layers?"), ("nosuch", "help() of the function lists its arguments")],
 )
 def test_an_unknown_argument_suggests_a_known_one(name: str, hint: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"^argument: got '{name}', expected an argument of ") as caught:
+    with pytest.raises(InvalidArgument, match=f"^'{name}': got no argument of that name, expected one ") as caught:
         Spec.parse({"contents": [], name: 5})
     assert caught.value.hint == hint
 

@@ -119,7 +119,7 @@ def test_a_part_of_the_name_that_is_a_file_is_a_missing_file(tmp_path: Path) -> 
 
 def test_a_broken_file_is_an_error_that_says_what_helps(places: CredentialPlaces) -> None:
     Path(places.files[1].path).write_text('{"auths": hunter2')
-    with pytest.raises(FormatError, match=f"^{places.files[1].path}: got Expecting value: line 1 column 11") as caught:
+    with pytest.raises(FormatError, match=f"^{places.files[1].path}: got a syntax error in line 1, ") as caught:
         CredentialSearch(places).find(NAME)
     assert caught.value.hint == "correct it, or move it away and log in with docker login ghcr.io"
 
