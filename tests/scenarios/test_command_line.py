@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -763,6 +765,8 @@ def large(store: FakeStore) -> Path:
     file = store.location(store.add("large-1", b""))
     file.chmod(0o644)
     os.truncate(file, 300 << 20)
+    with contextlib.closing(sqlite3.connect(store.database)) as database, database:
+        database.execute("UPDATE ValidPaths SET narSize = ? WHERE path LIKE '%-large-1'", (300 << 20,))
     return file
 
 
