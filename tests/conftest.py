@@ -52,6 +52,12 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Exempt the collected tests from garbage collection, which would visit a million objects again and again."""
+    """Exempt the collected tests from garbage collection, which would visit a million objects again and again.
+
+    Refuse tests with an address in their name, because the workers of xdist would collect different ones.
+    """
+    unstable = [item.nodeid for item in session.items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError(f"names of tests contain addresses: {', '.join(unstable)}")
     gc.freeze()
     gc.enable()
