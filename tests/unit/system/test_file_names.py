@@ -15,7 +15,7 @@ def test_texts_and_paths_are_names(name: Any) -> None:
     assert parse_file_name("source", name) == "a"
 
 
-@pytest.mark.parametrize("value", [None, 5, b"a", io.BytesIO()], ids=repr, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", [None, 5, b"a", io.BytesIO()], ids=lambda value: type(value).__name__)
 def test_nothing_else_is_a_name(value: Any, tmp_path: Path) -> None:
     with pytest.raises(lamina.InvalidArgument, match=r"image: got .* expected the name of an image file"):
         lamina.inspect(value)
