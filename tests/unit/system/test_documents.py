@@ -179,7 +179,7 @@ def test_toml_that_takes_long_to_parse_is_refused(text: str) -> None:
 def test_other_toml_is_accepted() -> None:
     text = 'a.b."c.d" = "' + "1.2 " * 1000 + '"\n' + "[[x.y]]\n" * 100 + "c = '''\n" + "a.b\n" * 100 + "'''"
     assert parse_toml(text.encode(), "spec")["a"] == {"b": {"c.d": "1.2 " * 1000}}
-    with pytest.raises(FormatError, match="utf-8"):
+    with pytest.raises(FormatError, match="not UTF-8 at offset 5"):
         parse_toml(b"a = '\xff'", "spec")
 
 
