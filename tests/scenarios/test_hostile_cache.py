@@ -49,6 +49,9 @@ from lamina.formats import nar
 from lamina.formats.content_address import NAR as RECURSIVE
 from lamina.transports.retry import RetryPolicy, use_policy
 
+# One attack in many forms; the unit tests of each room have the rules.
+pytestmark = pytest.mark.integration
+
 # The real policy waits up to a minute, too long for a test; these times are a few hundred times shorter.
 QUICK = RetryPolicy(
     connect_timeout=2, read_timeout=0.3, rate_window=0.6, attempts=2, initial_delay=0.01, max_delay=0.05

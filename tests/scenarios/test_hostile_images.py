@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from fuzz.image import check, process_image
 from tests.support import hostile_images
 from tests.support.examples import scale
 from tests.support.image_files import docker_archive, layer
 from tests.support.paths import REPOSITORY
+
+# One attack in many forms; the unit tests of each room have the rules.
+pytestmark = pytest.mark.integration
 
 COUNT = scale(1400)
 # Bytes of address space. Python with all of lamina imported takes about 300 MB.

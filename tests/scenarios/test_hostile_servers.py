@@ -25,6 +25,9 @@ from lamina.core.names import StorePath
 from lamina.errors import Error
 from lamina.transports.retry import RetryPolicy, use_policy
 
+# One attack in many forms; the unit tests of each room have the rules.
+pytestmark = pytest.mark.integration
+
 ATTACKS = int(os.environ.get("LAMINA_ATTACKS") or scale(24))
 QUICK = RetryPolicy(
     connect_timeout=1, read_timeout=0.15, rate_window=0.3, attempts=2, initial_delay=0.001, max_delay=0.01

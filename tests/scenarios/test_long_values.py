@@ -12,6 +12,9 @@ from tests.support.cli_parameters import PARAMETERS, arguments
 from tests.support.examples import scale
 from tests.support.fake_nix_store import example, run
 
+# One attack in many forms; the unit tests of each room have the rules.
+pytestmark = pytest.mark.integration
+
 LONG = {
     "a long word": "q" * 100_000,
     "many words": "q " * 50_000,

@@ -26,6 +26,9 @@ from lamina.errors import InvalidArgument
 from lamina.transports.environment import find_proxy
 from lamina.transports.urls import Origin
 
+# One attack in many forms; the unit tests of each room have the rules.
+pytestmark = pytest.mark.integration
+
 WORD = "hUnTeR2"
 KEY = b64encode(bytes(reversed(range(64)))).decode()
 # Users may write each of these, by mistake or not, where a folder, a URL or a key is expected.

@@ -34,6 +34,9 @@ from lamina.core.names import StorePath
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.retry import RetryPolicy, use_policy
 
+# One attack in many forms; the unit tests of each room have the rules.
+pytestmark = pytest.mark.integration
+
 QUICK = RetryPolicy(
     connect_timeout=2, read_timeout=0.3, rate_window=0.6, attempts=2, initial_delay=0.01, max_delay=0.05
 )
