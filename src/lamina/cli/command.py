@@ -5,7 +5,6 @@ The help of a verb is one sentence, examples, the arguments, and the options in 
 ``dumb``.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from lamina.cli.completers import make_completer
+from lamina.cli.output import allows_colour
 from lamina.errors import InvalidArgument
 from lamina.inputs.declarations import SECTIONS, Section
 from lamina.messages.redaction import short_repr
@@ -177,7 +177,7 @@ class HelpContext(click.Context):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         defaults = {"max_content_width": _MAX_WIDTH, "help_option_names": ["-h", "--help"]}
         super().__init__(*arguments, **{**defaults, **options})
-        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        if not allows_colour():
             self.color = False
 
 

@@ -110,6 +110,11 @@ def print_script_output(text: str) -> None:
     print(escape_lines(text.expandtabs()) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
+def allows_colour() -> bool:
+    """Return whether the environment allows colours on a terminal (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def escape_lines(text: str) -> str:
     """Return ``text`` with the control characters of each line escaped; line ends stay."""
     return "\n".join(map(escape_controls, text.split("\n")))

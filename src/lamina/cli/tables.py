@@ -5,12 +5,11 @@ rich has tables too, but importing them takes 60 to 130 ms, which is half of wha
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from lamina.cli.output import escape_controls, write_stdout_line
+from lamina.cli.output import allows_colour, escape_controls, write_stdout_line
 
 _GAP = "  "
 _STYLES = {"bold": "\x1b[1m", "dim": "\x1b[2m"}
@@ -79,8 +78,8 @@ def print_fields(title: str, fields: Sequence[tuple[str, str]], *, is_whole: boo
 
 
 def supports_colour() -> bool:
-    """Return whether stdout is a terminal that shows colours, and the user wants them (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Return whether stdout is a terminal that shows colours, and the user wants them."""
+    return sys.stdout.isatty() and allows_colour()
 
 
 def cut(text: str, width: int) -> str:
