@@ -294,7 +294,11 @@ def _describe_failure(error: Exception, inner: BaseException, policy: RetryPolic
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads from a socket, and enforces the minimum rate and the limit in bytes in ``remaining``."""
+    """Reads from a socket, and enforces the minimum rate and the limit in bytes in ``remaining``.
+
+    While ``is_in_head``, a connection that ends after the first byte is an error: http.client takes the headers up to
+    there for all.
+    """
 
     def __init__(self, raw: io.RawIOBase, policy: RetryPolicy) -> None:
         super().__init__()
@@ -302,6 +306,7 @@ class _TimedReader(io.RawIOBase):
         self._clock = policy.clock
         self._rate = MinimumRate(policy)
         self._has_begun = False
+        self.is_in_head = False
         self.remaining = _MAX_OVERHEAD
 
     def readable(self) -> bool:
@@ -317,6 +322,8 @@ class _TimedReader(io.RawIOBase):
             self.remaining -= size
             if self.remaining < 0:
                 raise http.client.HTTPException("more headers or trailers than any response needs")
+        elif size == 0 and self.is_in_head and self._has_begun:
+            raise http.client.IncompleteRead(b"")
         return size
 
     def fileno(self) -> int:
@@ -363,6 +370,11 @@ def _make_pool_classes(policy: RetryPolicy, is_public_only: bool) -> dict[str, A
             super().__init__(sock, *args, **keywords)
             self._timed_reader = _TimedReader(self.fp.detach(), policy)
             self.fp = io.BufferedReader(self._timed_reader, _BUFFER_SIZE)
+
+        def begin(self) -> None:
+            self._timed_reader.is_in_head = True
+            super().begin()
+            self._timed_reader.is_in_head = False
 
         def read1(self, size: int = -1, /) -> bytes:
             self._timed_reader.remaining = size + _MAX_OVERHEAD

@@ -105,6 +105,27 @@ def test_a_body_in_pieces_is_sent_with_its_length_and_not_in_chunks() -> None:
     assert received == [(None, "300001", b"".join(pieces))]
 
 
+HEAD = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nLocation: /upload/1\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [8, 24, 40, 60, len(HEAD) - 2])
+def test_a_response_that_is_cut_within_its_headers_can_be_asked_for_again(size: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(HEAD[:size])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        with pytest.raises(TransientError, match="the end of the connection within the answer"):
+            Connections(POLICY, is_direct=True).send("POST", url, {}, "upload")
+        thread.join()
+
+
 @pytest.mark.parametrize("raised", [OSError("disk"), ValueError("x"), Unavailable("source", "nothing", "a file")])
 def test_an_error_of_a_body_is_raised_unchanged(server: CacheServer, raised: Exception) -> None:
     def fail() -> Iterator[bytes]:
