@@ -25,6 +25,8 @@ REUSED: str = "reused"
 """The digest was already known, or the blob was already at its destination."""
 SENT: str = "sent"
 """The bytes were uploaded, or copied to another store."""
+MOUNTED: str = "mounted"
+"""The registry took the blob from another of its repositories, so no bytes were sent."""
 INTACT: str = "intact"
 DAMAGED: str = "damaged"
 ABSENT: str = "absent"
@@ -168,9 +170,9 @@ class Progress:
 
         Args:
             item: the item. An item that was already at its destination is not started; it advances by its size at once.
-            outcome: the result in one word: ``packed``, ``copied``, ``fetched``, ``reused`` or ``sent``; when a
-                store or a layer cache is verified, ``intact``, ``damaged`` or ``absent``. Later versions may add
-                other words.
+            outcome: the result in one word: ``packed``, ``copied``, ``fetched``, ``reused``, ``sent`` or
+                ``mounted``; when a store or a layer cache is verified, ``intact``, ``damaged`` or ``absent``. Later
+                versions may add other words.
             size: the actual size in bytes, such as that of a layer's tar.
 
         """

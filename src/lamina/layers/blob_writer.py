@@ -9,15 +9,15 @@ Invariant: a blob's bytes do not depend on the contents of the layer cache or on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina.compression.compressors import LayerCompression
-from lamina.core.progress import REUSED, Progress, ProgressItem
+from lamina.core.progress import Progress, ProgressItem
 from lamina.layers import worker_tasks
 from lamina.layers.context import BuildContext, LayerState
 from lamina.layers.layer import Layer, LayerSource, list_items
@@ -35,36 +35,49 @@ if TYPE_CHECKING:  # small images need no worker processes, so the module is imp
 _MAX_WRITING_WORKERS, _MAX_COMPRESSING_WORKERS = 4, 32
 
 
-class BlobStore(Protocol):
-    """A place where blobs are kept as files."""
+OnStored = Callable[[str], object]
+"""A callback with the word of `lamina.core.progress` for how a blob came to where it is stored."""
 
-    def has(self, blob: BlobInfo) -> bool:
-        """Return whether the complete blob is stored."""
+
+class BlobStore(Protocol):
+    """A place where blobs are kept: a folder of files, or a repository of a registry."""
+
+    def find(self, blobs: Collection[BlobInfo]) -> Mapping[BlobInfo, str]:
+        """Return those of ``blobs`` that are stored completely, each with the word for how it came there."""
 
     def create(self) -> Path:
         """Create an empty file for a blob to be written to. Raises `OutputError`."""
 
-    def commit(self, part: Path, blob: BlobInfo) -> bool:
-        """Store the file ``part``, which `create` returned, as ``blob``; return whether the blob is new.
+    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+        """Store the file ``part``, which `create` returned, as ``blob``.
 
-        Raises `OutputError`.
+        Args:
+            part: the file, which belongs to the store from now on.
+            blob: what is in it.
+            made: the word for how the bytes were made.
+            on_stored: is called once the blob is stored, with ``made`` or a better word. A store may do that later,
+                from another thread.
+
+        Raises:
+            OutputError: the blob cannot be stored.
+
         """
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenBlob:
-    """A layer, the blob that contains it, the source that it was packed from, and whether the blob is new."""
+    """A layer, the blob that contains it, and the source that it was packed from."""
 
     layer: Layer
     blob: BlobInfo
     source: LayerSource
-    is_new: bool
 
 
 class BlobWriter:
     """An iterator over the layers of an image, lowest first, that writes each to ``blobs``; a context manager.
 
-    ``progress`` is told about ``items``, one for each of ``sources``, as they are written.
+    ``progress`` is told about ``items``, one for each of ``sources``, as they are written. The number of an item is
+    that of the layer in messages.
     """
 
     def __init__(
@@ -77,12 +90,13 @@ class BlobWriter:
         items: Sequence[ProgressItem] = (),
     ) -> None:
         self._progress = ProgressReporter(progress)
-        self._items = items or list_items(sources)
+        items = items or list_items(sources)
+        self._items = {item.number: item for item in items}
         self._context = context
         self._compression = compression
         self._blobs = blobs
-        states = [LayerState.find(number, source, context) for number, source in enumerate(sources, 1)]
-        self._layers = [(state, self._find_stored(state)) for state in states]
+        states = [LayerState.find(item.number, source, context) for item, source in zip(items, sources, strict=True)]
+        self._layers = list(zip(states, self._find_stored(states), strict=True))
         self._missing = [state for state, stored in self._layers if not stored]
         limit = _MAX_WRITING_WORKERS if compression.is_none else _MAX_COMPRESSING_WORKERS
         worker_count = context.worker_count(sum(state.source.weight for state in self._missing), limit)
@@ -98,7 +112,7 @@ class BlobWriter:
             self._pool.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[WrittenBlob]:
-        """Yield each layer once its blob is stored.
+        """Yield each layer once its blob has been given to the store.
 
         Raises:
             OutputError: A blob cannot be written.
@@ -107,24 +121,33 @@ class BlobWriter:
         """
         for state, found in self._layers:
             if found:
-                self._progress.finish(self._items[state.number - 1], REUSED, found.plain.size)
+                self._progress.finish(self._items[state.number], found.outcome, found.plain.size)
         submitted = {state.number: self._submit_layer(state, self._pool) for state in self._missing if self._pool}
         for state, found in self._layers:
-            stored = found or self._finish_blob(state, submitted.get(state.number))
-            plain, blob = stored.plain, stored.blob
-            layer = state.finish(plain)
-            if stored.listed:
-                put_listings(self._context.layer_cache, stored.listed)
-            if blob != plain:
-                self._context.layer_cache.put_compressed(plain.digest, self._compression.identity, blob)
-            yield WrittenBlob(layer, blob, state.source, stored.is_new)
+            if found:
+                yield WrittenBlob(state.finish(found.plain), found.blob, state.source)
+                continue
+            made = self._finish_blob(state, submitted.get(state.number))
+            layer = state.finish(made.plain)
+            if made.listed:
+                put_listings(self._context.layer_cache, made.listed)
+            if made.blob != made.plain:
+                self._context.layer_cache.put_compressed(made.plain.digest, self._compression.identity, made.blob)
+            yield WrittenBlob(layer, made.blob, state.source)
 
-    def _find_stored(self, state: LayerState) -> _StoredBlob | None:
-        """Return what the layer cache knows about a layer and its blob; None unless the blob is already stored."""
-        plain = blob = state.known
-        if plain and not self._compression.is_none:
-            blob = self._context.layer_cache.get_compressed(plain.digest, self._compression.identity)
-        return _StoredBlob(plain, blob, is_new=False) if plain and blob and self._blobs.has(blob) else None
+    def _find_stored(self, states: Sequence[LayerState]) -> list[_StoredBlob | None]:
+        """Return what is known about each layer and its blob; None unless the blob is already stored."""
+        known = list(map(self._find_known, states))
+        stored = self._blobs.find({pair[1] for pair in known if pair})
+        return [_StoredBlob(*pair, stored[pair[1]]) if pair and pair[1] in stored else None for pair in known]
+
+    def _find_known(self, state: LayerState) -> tuple[BlobInfo, BlobInfo] | None:
+        """Return digest and size of a layer's tar and of its blob; None if either is unknown."""
+        plain = state.known or state.source.hashed
+        if plain is None or self._compression.is_none:
+            return (plain, plain) if plain else None
+        blob = self._context.layer_cache.get_compressed(plain.digest, self._compression.identity)
+        return (plain, blob) if blob else None
 
     def _submit_layer(self, state: LayerState, pool: WorkerPool) -> _SubmittedBlob:
         """Submit the writing of a layer to the pool.
@@ -136,7 +159,7 @@ class BlobWriter:
         priority = (0, -state.source.weight) if state.source.is_local else (1, state.number)
         return _SubmittedBlob(part, pool.submit(partial(self._write_in_worker, part, state), priority))
 
-    def _write_in_worker(self, part: Path, state: LayerState, run_task: worker_tasks.RunTask) -> _StoredBlob | None:
+    def _write_in_worker(self, part: Path, state: LayerState, run_task: worker_tasks.RunTask) -> _MadeBlob | None:
         """Write a layer in a worker; return None if its files are not on this machine or cannot be listed."""
         located = state.source.locate_paths()
         listed = located.list_in_worker(run_task) if located else None
@@ -147,30 +170,30 @@ class BlobWriter:
         threads = max(1, self._context.jobs // len(self._missing))
         task = worker_tasks.blob_task(content, os.fsencode(part), self._compression, threads)
         plain, blob = worker_tasks.parse_blob_infos(run_task(task, partial(self._progress.advance, item)))
-        return self._commit(part, state, _StoredBlob(plain, blob, listed))
+        return self._commit(part, state, _MadeBlob(plain, blob, listed))
 
-    def _finish_blob(self, state: LayerState, submitted: _SubmittedBlob | None) -> _StoredBlob:
-        stored = submitted and submitted.future.result()
-        return stored or self._write_in_process(submitted.part if submitted else self._blobs.create(), state)
+    def _finish_blob(self, state: LayerState, submitted: _SubmittedBlob | None) -> _MadeBlob:
+        made = submitted and submitted.future.result()
+        return made or self._write_in_process(submitted.part if submitted else self._blobs.create(), state)
 
-    def _write_in_process(self, part: Path, state: LayerState) -> _StoredBlob:
+    def _write_in_process(self, part: Path, state: LayerState) -> _MadeBlob:
         item = self._start_item(state)
         located = state.source.locate_paths()
         listed = located.list_files() if located else None
         packed = (listed or state.source).pack()
         on_bytes = partial(self._progress.advance, item)
         infos = worker_tasks.write_blob_file(packed, os.fsencode(part), self._compression, self._context.jobs, on_bytes)
-        return self._commit(part, state, _StoredBlob(*infos, listed))
+        return self._commit(part, state, _MadeBlob(*infos, listed))
 
     def _start_item(self, state: LayerState) -> ProgressItem:
-        item = self._items[state.number - 1]
+        item = self._items[state.number]
         self._progress.start(item)
         return item
 
-    def _commit(self, part: Path, state: LayerState, stored: _StoredBlob) -> _StoredBlob:
-        is_new = self._blobs.commit(part, stored.blob)
-        self._progress.finish(self._items[state.number - 1], state.outcome if is_new else REUSED, stored.plain.size)
-        return replace(stored, is_new=is_new)
+    def _commit(self, part: Path, state: LayerState, made: _MadeBlob) -> _MadeBlob:
+        item, size = self._items[state.number], made.plain.size
+        self._blobs.commit(part, made.blob, state.outcome, lambda outcome: self._progress.finish(item, outcome, size))
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,21 +201,31 @@ class _SubmittedBlob:
     """A layer that a worker writes to ``part``; the result is None if this process has to write it."""
 
     part: Path
-    future: Future[_StoredBlob | None]
+    future: Future[_MadeBlob | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredBlob:
-    """The digest and size of a layer's uncompressed tar, and those of its blob, which are equal without compression.
+    """The digest and size of a layer's uncompressed tar, and those of its blob, which was stored before.
 
-    ``listed`` is the layer with its listings if it was listed while this blob was written. ``is_new`` is False if the
-    blob was stored before.
+    The two are equal without compression. ``outcome`` is the word for how the blob came to where it is stored.
+    """
+
+    plain: BlobInfo
+    blob: BlobInfo
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class _MadeBlob:
+    """The digest and size of a layer's uncompressed tar, and those of the blob that was written.
+
+    ``listed`` is the layer with its listings if it was listed while this blob was written.
     """
 
     plain: BlobInfo
     blob: BlobInfo
     listed: ListedLayer | None = None
-    is_new: bool = True
 
 
 def _start_pool(size: int) -> WorkerPool:

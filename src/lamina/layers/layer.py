@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from lamina.core.callbacks import accept, ignore
@@ -28,12 +28,32 @@ from lamina.layers.packed import PackedLayer, check_names, list_entries, measure
 from lamina.messages.sizes import format_size
 from lamina.system.locations import Location
 from lamina.system.tempdir import TempDir
+from lamina.system.transfer import BlobInfo
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
 Locate = Callable[[StorePath], Location | None]
 """A function that returns where a store path is on this machine, or None if it is neither files nor a NAR here."""
 # The size in bytes that is assumed for a store path of unknown size.
 _UNKNOWN_PATH_SIZE = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A layer's blob that another image has, compressed or not.
+
+    Attributes:
+        media_type: the media type of OCI for it.
+        blob: the digest and size of its bytes.
+        plain: those of the uncompressed tar.
+        open: yields its bytes from an offset on. It may be called several times.
+        repository: the repository that has it, ``HOST[:PORT]/NAME``, or empty.
+    """
+
+    media_type: str
+    blob: BlobInfo
+    plain: BlobInfo
+    open: Callable[[int], Iterable[bytes]] = field(repr=False)
+    repository: str = ""
 
 
 class LayerSource(ABC):
@@ -83,6 +103,16 @@ class LayerSource(ABC):
     @property
     def key(self) -> LayerInputs | None:
         """The inputs that the layer's bytes depend on; None if they are unknown, so that it cannot be cached."""
+        return None
+
+    @property
+    def hashed(self) -> BlobInfo | None:
+        """The digest and size of its tar if this run has computed them already, else None."""
+        return None
+
+    @property
+    def stored_blob(self) -> StoredBlob | None:
+        """The blob in which another image keeps the layer, or None. A registry gets it as it is."""
         return None
 
     @property
@@ -209,7 +239,8 @@ class FinishedLayer(LayerSource):
     """A layer whose tar is already a file: a layer of a base image, or a customisation layer that was built before.
 
     ``message`` is the complete progress message, because the layer's position is known. ``workspace`` is the temporary
-    folder that holds the tar, or None if the tar is elsewhere. ``name`` is the layer's name for people.
+    folder that holds the tar, or None if the tar is elsewhere. ``name`` is the layer's name for people. With
+    ``is_checked``, the tar was hashed when its image was read, and has ``expected_diff_id``.
     """
 
     tar: Extent
@@ -219,6 +250,13 @@ class FinishedLayer(LayerSource):
     paths: tuple[StorePath, ...] = ()
     workspace: TempDir | None = None
     name: str = CUSTOMISATION_LAYER
+    is_checked: bool = False
+    stored_blob: StoredBlob | None = None
+
+    @property
+    def hashed(self) -> BlobInfo | None:
+        """The digest and size of the tar if it was hashed when its image was read."""
+        return BlobInfo(self.expected_diff_id, self.tar.length) if self.is_checked and self.expected_diff_id else None
 
     @property
     def outcome(self) -> str:

@@ -8,43 +8,63 @@ Invariant: no file is left once the store is closed.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from itertools import count
 from pathlib import Path
 
 from lamina.core.nodes import Extent
 from lamina.errors import OutputError, output_error
+from lamina.layers.blob_writer import OnStored
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
+
+
+class PartFiles:
+    """Creates empty files in ``folder`` for blobs that are being written, with permissions ``mode``."""
+
+    def __init__(self, folder: Path, mode: int) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._numbers = count()
+
+    def create(self) -> Path:
+        """Create an empty file and return its path. Raises `OutputError`."""
+        part = self._folder / str(next(self._numbers))
+        try:
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._mode))
+        except OSError as error:
+            raise output_error(str(part), error) from error
+        return part
+
+
+def create_blob_folder() -> TempDir:
+    """Create a temporary folder for blobs. Raises `OutputError`."""
+    try:
+        return TempDir()
+    except OSError as error:
+        raise OutputError("temporary folder", error, "a folder for compressed layers") from error
 
 
 class TemporaryBlobStore:
     """A `BlobStore` in a temporary folder. Raises `OutputError` if the folder cannot be created."""
 
     def __init__(self) -> None:
-        try:
-            self._folder = TempDir()
-        except OSError as error:
-            raise OutputError("temporary folder", error, "a folder for compressed layers") from error
-        self._numbers = count()
+        self._folder = create_blob_folder()
+        self._parts = PartFiles(self._folder.path, 0o600)
         self._files: dict[BlobInfo, Path] = {}
 
-    def has(self, blob: BlobInfo) -> bool:
-        """Return False, because the folder is new and contains no blob yet."""
-        return False
+    def find(self, blobs: Collection[BlobInfo]) -> Mapping[BlobInfo, str]:
+        """Return no blob, because the folder is new."""
+        return {}
 
     def create(self) -> Path:
         """Create an empty file. Raises `OutputError`."""
-        part = self._folder.path / str(next(self._numbers))
-        try:
-            part.touch(mode=0o600)
-        except OSError as error:
-            raise output_error(str(part), error) from error
-        return part
+        return self._parts.create()
 
-    def commit(self, part: Path, blob: BlobInfo) -> bool:
+    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
         """Record ``part`` as the file of ``blob``, which is new."""
         self._files[blob] = part
-        return True
+        on_stored(made)
 
     def extent(self, blob: BlobInfo) -> Extent:
         """Return the extent of the blob's file."""

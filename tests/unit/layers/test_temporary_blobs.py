@@ -26,8 +26,10 @@ def test_a_blob_is_kept_until_it_is_removed(folder: Path) -> None:
     assert part != other
     assert part.stat().st_mode & 0o777 == 0o600
     part.write_bytes(b"hello")
-    assert not blobs.has(BLOB)
-    blobs.commit(part, BLOB)
+    assert not blobs.find([BLOB])
+    outcomes: list[str] = []
+    blobs.commit(part, BLOB, "packed", outcomes.append)
+    assert outcomes == ["packed"]
     assert read_head(blobs.extent(BLOB), 10) == b"hello"
     blobs.remove(BLOB)
     assert not part.exists()

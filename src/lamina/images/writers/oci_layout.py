@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
-from lamina.core.progress import Progress
+from lamina.core.progress import REUSED, Progress
 from lamina.errors import Error, FormatError, InvalidArgument, error_context, output_error
 from lamina.formats.docker import HistoryItem
 from lamina.formats.json_toml import parse_json
@@ -40,9 +39,10 @@ from lamina.formats.oci import (
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
 from lamina.images.layout_lock import lock_blobs
-from lamina.layers.blob_writer import BlobWriter, WrittenBlob
+from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import list_items
+from lamina.layers.temporary_blobs import PartFiles
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_document
 from lamina.system.locks import FileLock
@@ -119,15 +119,14 @@ class OciLayout:
                 f"oci:{self._folder}:{name}"
             )
         self._progress.done()
-        new = [item.blob.size for item in written if item.is_new]
         return BuildResult(
             config.digest,
             reference,
             tuple(item.layer for item in written),
             settings.config.platform,
             stored,
-            len(new),
-            sum(new),
+            len(blobs.new),
+            sum(blob.size for blob in blobs.new),
             update=None if replaced is None else add_up_update(replaced, stored),
         )
 
@@ -199,12 +198,16 @@ class _LayoutBlobs:
 
     def __init__(self, path: Path, workspace: Path, *, verify: bool) -> None:
         self._path = path
-        self._workspace = workspace
+        self._parts = PartFiles(workspace, 0o666)
         self._verify = verify
-        self._numbers = count()
+        self.new: list[BlobInfo] = []
+        """The blobs that were committed and were not present."""
 
-    def has(self, blob: BlobInfo) -> bool:
-        """Return whether the blob is present."""
+    def find(self, blobs: Collection[BlobInfo]) -> Mapping[BlobInfo, str]:
+        """Return those of ``blobs`` that are present."""
+        return {blob: REUSED for blob in blobs if self._has(blob)}
+
+    def _has(self, blob: BlobInfo) -> bool:
         file = self._path / blob_path(blob.digest)
         try:
             status = os.stat(file)
@@ -220,31 +223,25 @@ class _LayoutBlobs:
 
     def create(self) -> Path:
         """Create a new empty file in the layout and return its path. Raises `OutputError`."""
-        part = self._workspace / str(next(self._numbers))
-        try:
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        except OSError as error:
-            raise output_error(str(part), error) from error
-        return part
+        return self._parts.create()
 
-    def commit(self, part: Path, blob: BlobInfo) -> bool:
-        """Rename ``part`` to the blob's name, or remove it if the blob is present.
-
-        Returns whether the blob is new. Raises `OutputError`.
-        """
+    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+        """Rename ``part`` to the blob's name, or remove it if the blob is present. Raises `OutputError`."""
         try:
-            if self.has(blob):
+            is_present = self._has(blob)
+            if is_present:
                 part.unlink()
-                return False
-            os.replace(part, self._path / blob_path(blob.digest))
+            else:
+                os.replace(part, self._path / blob_path(blob.digest))
+                self.new.append(blob)
         except OSError as error:
             raise output_error(str(self._path), error) from error
-        return True
+        on_stored(REUSED if is_present else made)
 
     def add(self, document: bytes) -> Digest:
         """Write ``document`` as a blob, if it is not present, and return its digest."""
         blob = BlobInfo(Digest(hashlib.sha256(document).digest()), len(document))
-        if not self.has(blob):
+        if not self._has(blob):
             with atomic_write(self._path / blob_path(blob.digest)) as out:
                 out.write(memoryview(document))
         return blob.digest
