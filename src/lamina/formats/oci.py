@@ -38,10 +38,12 @@ class Descriptor:
     media_type: str
     digest: Digest
     size: int
+    annotations: tuple[tuple[str, str], ...] = ()
 
     def dump(self) -> dict[str, Any]:
         """Return the descriptor as a JSON object."""
-        return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        described = {"annotations": dict(self.annotations)} if self.annotations else {}
+        return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size, **described}
 
 
 def blob_path(digest: Digest) -> str:
@@ -74,8 +76,18 @@ def parse_layers(manifest: bytes, subject: str) -> tuple[Descriptor, ...]:
     document = parse_json(manifest, subject, "JSON, as in an OCI layout")
     match document:
         case {"layers": [*layers]} if all(map(_is_descriptor, layers)):
-            return tuple(Descriptor(item["mediaType"], _parse_digest(item, subject), item["size"]) for item in layers)
+            return tuple(_parse_layer(item, subject) for item in layers)
     raise FormatError(subject, short_repr(document), "the manifest of an image, with layers")
+
+
+def _parse_layer(item: Mapping[str, Any], subject: str) -> Descriptor:
+    """Return a layer's descriptor, with the annotations that are strings."""
+    annotations = [
+        (name, value)
+        for name, value in _get_annotations(item).items()
+        if isinstance(name, str) and isinstance(value, str)
+    ]
+    return Descriptor(item["mediaType"], _parse_digest(item, subject), item["size"], tuple(annotations))
 
 
 def _is_descriptor(item: object) -> bool:

@@ -47,6 +47,9 @@ ListingKey = tuple[bytes, Digest]
 class LayerCache:
     """The entries of earlier runs, and those that this run adds for later runs. All methods are thread-safe.
 
+    What the images of a registry state (`add_statement`) is kept apart from the entries, because it is only as
+    trustworthy as the registry.
+
     New entries are written in batches, and the last ones by `close`. They are also written after a failure, because
     they are still correct. A run that adds nothing writes at most once a day, when it records which entries are in use.
 
@@ -64,6 +67,7 @@ class LayerCache:
         self._changes: dict[bytes, bytes | None] = {}
         self._used: set[bytes] = set()
         self._size_of_changes = 0
+        self._stated: dict[bytes, bytes] = {}
 
     @classmethod
     def open(cls, file: Path, warn: Warn, *, max_size: int = MAX_SIZE, now: float | None = None) -> LayerCache:
@@ -87,7 +91,8 @@ class LayerCache:
 
     def get_layer(self, inputs: LayerInputs) -> BlobInfo | None:
         """Return the diff ID and size of the uncompressed tar, or None if they are unknown."""
-        return self._get_blob_info(_LAYER + inputs.key.raw)
+        key = _LAYER + inputs.key.raw
+        return self._get_blob_info(key) or self._get_stated(key)
 
     def put_layer(self, inputs: LayerInputs, blob_info: BlobInfo) -> None:
         """Record the diff ID and size of the uncompressed tar made from ``inputs``."""
@@ -104,11 +109,33 @@ class LayerCache:
             diff_id: The diff ID of the uncompressed layer.
             codec: A string that names everything that the compressed bytes depend on: see `LayerCompression.identity`.
         """
-        return self._get_blob_info(_compressed_key(diff_id, codec))
+        key = _compressed_key(diff_id, codec)
+        return self._get_stated(key) or self._get_blob_info(key)
 
     def put_compressed(self, diff_id: Digest, codec: str, blob_info: BlobInfo) -> None:
         """Record the digest and size of the layer ``diff_id`` compressed by ``codec``."""
         self._put(_compressed_key(diff_id, codec), _dump_blob_info(blob_info))
+
+    def add_statement(self, layer_key: Digest, plain: BlobInfo, codec: str, blob: BlobInfo) -> None:
+        """Use what an image in a registry states about a layer, in this process only; it is never written.
+
+        An entry of this machine is believed more than a statement about the same layer. Of two compressed blobs of the
+        same layer, the one that is stated is used, because it is in the registry already.
+
+        Args:
+            layer_key: The layer key.
+            plain: The diff ID and size of the uncompressed tar.
+            codec: What it is compressed by, as for `get_compressed`.
+            blob: The digest and size of the compressed layer.
+        """
+        with self._lock:
+            self._stated.setdefault(_LAYER + layer_key.raw, _dump_blob_info(plain))
+            self._stated.setdefault(_compressed_key(plain.digest, codec), _dump_blob_info(blob))
+
+    def is_stated(self, inputs: LayerInputs) -> bool:
+        """Return whether what `get_layer` returns comes from a statement alone."""
+        key = _LAYER + inputs.key.raw
+        return key in self._stated and not self._get_many((key,))
 
     def get_listings(self, requested: Collection[ListingKey]) -> Mapping[ListingKey, bytes]:
         """Return those of the ``requested`` listings that are in the cache."""
@@ -156,6 +183,11 @@ class LayerCache:
     def _get_blob_info(self, key: bytes) -> BlobInfo | None:
         values = self._get_many((key,))
         return _parse_blob_info(values[key]) if values else None
+
+    def _get_stated(self, key: bytes) -> BlobInfo | None:
+        with self._lock:
+            value = self._stated.get(key)
+        return _parse_blob_info(value) if value else None
 
     def _get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         with self._lock:

@@ -125,7 +125,8 @@ class BlobWriter:
         submitted = {state.number: self._submit_layer(state, self._pool) for state in self._missing if self._pool}
         for state, found in self._layers:
             if found:
-                yield WrittenBlob(state.finish(found.plain), found.blob, state.source)
+                layer = Layer(found.plain.digest, found.plain.size, state.source.paths)
+                yield WrittenBlob(layer, found.blob, state.source)
                 continue
             made = self._finish_blob(state, submitted.get(state.number))
             layer = state.finish(made.plain)

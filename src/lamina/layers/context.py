@@ -18,6 +18,16 @@ from lamina.system.transfer import BlobInfo, TransferBuffers
 # Below this many bytes, starting worker processes takes longer than they save.
 MIN_PARALLEL_SIZE = 64 << 20
 
+# Where a digest comes from that differs from that of the bytes, and the hint.
+_RECORDED = (
+    "the digest in the layer cache",
+    "run the command again, as the layer was removed from the cache; a store path may be damaged",
+)
+_STATED = (
+    "the digest that an image in the registry states",
+    "the image or a store path is damaged; --no-cache-from ignores what the image states",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class BuildContext:
@@ -70,7 +80,7 @@ class LayerState:
         return None if self.context.verify else self.cached
 
     def finish(self, blob_info: BlobInfo) -> Layer:
-        """Record the digest and size of the layer's tar in the layer cache and return the layer.
+        """Record the digest and size of the layer's tar, which was hashed, in the layer cache and return the layer.
 
         Raises `IntegrityError` if the digest is not the one that the source expects, or, with ``verify``, not the one
         in the layer cache.
@@ -78,17 +88,17 @@ class LayerState:
         expected_diff_id = self.source.expected_diff_id
         if expected_diff_id not in (None, blob_info.digest):
             raise IntegrityError(f"layer {self.number}", blob_info.digest, expected_diff_id)
-        if self.key and blob_info != self.cached:
+        if self.key:
             self._put(self.key, blob_info)
         return Layer(blob_info.digest, blob_info.size, self.source.paths)
 
     def _put(self, key: LayerInputs, blob_info: BlobInfo) -> None:
-        if self.context.verify and self.cached:
-            self.context.layer_cache.remove_layer(key)
-            raise IntegrityError(
-                f"layer {self.number}",
-                blob_info.digest,
-                f"{self.cached.digest}, the digest in the layer cache",
-                hint="run the command again, as the layer was removed from the cache; a store path may be damaged",
-            )
-        self.context.layer_cache.put_layer(key, blob_info)
+        layer_cache = self.context.layer_cache
+        is_stated = layer_cache.is_stated(key)
+        if blob_info == self.cached and not is_stated:
+            return
+        if self.context.verify and self.cached and blob_info != self.cached:
+            layer_cache.remove_layer(key)
+            place, hint = _STATED if is_stated else _RECORDED
+            raise IntegrityError(f"layer {self.number}", blob_info.digest, f"{self.cached.digest}, {place}", hint=hint)
+        layer_cache.put_layer(key, blob_info)

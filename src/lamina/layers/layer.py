@@ -20,6 +20,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent, Node
 from lamina.core.progress import COPIED, PACKED, ProgressItem
 from lamina.formats.docker import store_paths_comment
+from lamina.formats.oci import Descriptor
 from lamina.formats.tar import Owner, PaxHeaders
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
@@ -42,15 +43,13 @@ class StoredBlob:
     """A layer's blob that another image has, compressed or not.
 
     Attributes:
-        media_type: the media type of OCI for it.
-        blob: the digest and size of its bytes.
-        plain: those of the uncompressed tar.
+        descriptor: its media type, digest and size, as a manifest states them.
+        plain: the digest and size of the uncompressed tar; the size of the blob if that of the tar is unknown.
         open: yields its bytes from an offset on. It may be called several times.
         repository: the repository that has it, ``HOST[:PORT]/NAME``, or empty.
     """
 
-    media_type: str
-    blob: BlobInfo
+    descriptor: Descriptor
     plain: BlobInfo
     open: Callable[[int], Iterable[bytes]] = field(repr=False)
     repository: str = ""

@@ -274,3 +274,28 @@ def test_a_use_that_cannot_be_recorded_is_no_warning(file: Path, monkeypatch: py
             assert all(Fact("one").lookups(layer_cache))
         writer.execute("ROLLBACK")
     assert used_at(file, [1]) == [0]
+
+
+def test_a_statement_is_used_in_this_process_only_and_believed_less_than_an_entry(file: Path) -> None:
+    known, stated = facts(2)
+    plain, blob = BlobInfo(digest("stated tar"), 1), BlobInfo(digest("stated blob"), 2)
+    with open_cache(file) as layer_cache:
+        known.put(layer_cache)
+        for fact in (known, stated):
+            layer_cache.add_statement(fact.inputs.key, plain, "gzip", blob)
+        layer_cache.add_statement(known.inputs.key, known.layer, "gzip", blob)
+        assert (layer_cache.get_layer(known.inputs), layer_cache.get_layer(stated.inputs)) == (known.layer, plain)
+        assert layer_cache.get_compressed(known.layer.digest, "gzip") == blob, "it is in the registry"
+        assert [layer_cache.is_stated(fact.inputs) for fact in (known, stated)] == [False, True]
+        assert dict(layer_cache.entries()) == {known.inputs: known.layer}
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_layer(stated.inputs) is None
+        assert layer_cache.get_compressed(plain.digest, "gzip") is None
+
+
+def test_a_statement_is_used_without_a_file() -> None:
+    (fact,) = facts(1)
+    layer_cache = NullLayerCache()
+    layer_cache.add_statement(fact.inputs.key, fact.layer, "gzip", fact.blob("gzip"))
+    assert layer_cache.get_layer(fact.inputs) == fact.layer
+    assert layer_cache.get_compressed(fact.layer.digest, "gzip") == fact.blob("gzip")

@@ -38,3 +38,20 @@ def test_a_finished_layer_is_known_the_next_time(tmp_path: Path) -> None:
         with pytest.raises(IntegrityError, match=r"layer 1: got .*the digest in the layer cache"):
             verifying.finish(TWO)
         assert LayerState.find(1, SOURCE, context).known is None, "what was wrong is forgotten"
+
+
+def test_what_an_image_states_is_used_until_the_layer_is_hashed(tmp_path: Path) -> None:
+    assert SOURCE.key
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        context = BuildContext(layer_cache)
+        layer_cache.add_statement(SOURCE.key.key, ONE, "gzip", TWO)
+        state = LayerState.find(1, SOURCE, context)
+        assert state.known == ONE
+        verifying = LayerState.find(1, SOURCE, replace(context, verify=True))
+        assert verifying.known is None
+        with pytest.raises(IntegrityError, match=r"layer 1: got .*the digest that an image in the registry states"):
+            verifying.finish(TWO)
+        verifying.finish(ONE)
+        assert not layer_cache.is_stated(SOURCE.key), "its bytes were hashed here"
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        assert layer_cache.get_layer(SOURCE.key) == ONE
