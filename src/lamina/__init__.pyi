@@ -68,6 +68,7 @@ from lamina.errors import Unreachable as Unreachable
 from lamina.formats.docker import ImageConfig as ImageConfig
 from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo
+from lamina.formats.oci import Descriptor as Descriptor
 from lamina.formats.platform import Platform as Platform
 from lamina.formats.tar import Owner as Owner
 from lamina.images.blob_totals import BlobTotal as BlobTotal
@@ -100,6 +101,7 @@ from lamina.layering import Pipeline as Pipeline
 from lamina.layers.context import BuildContext as BuildContext
 from lamina.layers.layer import Layer as Layer
 from lamina.layers.layer import LayerSource as LayerSource
+from lamina.layers.layer import StoredBlob as StoredBlob
 from lamina.messages.sizes import format_size as format_size
 from lamina.rootfs.entries import DeclaredEntry as DeclaredEntry
 from lamina.rootfs.entries import Dir as Dir

@@ -33,7 +33,14 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A reference to a blob by digest, with its ``size`` in bytes (OCI image-spec, "Descriptor")."""
+    """A reference to a blob by digest (OCI image-spec, "Descriptor").
+
+    Attributes:
+        media_type: the type of the blob.
+        digest: the digest of its bytes.
+        size: their number.
+        annotations: names and values that say more about it.
+    """
 
     media_type: str
     digest: Digest
