@@ -5,6 +5,7 @@ Every test of this folder has the marker `integration`.
 Read from the environment, all optional:
   LAMINA_REQUIRE_TOOLS=1    same as --require-tools: a missing tool is a failure
   LAMINA_TEST_DOCKER_HOSTS  DOCKER_HOST values of running dockerds, which `docker` and `engine` use too
+  LAMINA_TEST_CLIENTS       the prefix of a command that runs crane and oras, where this machine lacks them
   LAMINA_TEST_NIX           one line for each other Nix on this store: the prefix of `nix`, `nix-store` …
   LAMINA_TEST_ROOTS         store paths for `extra_roots`
 """
@@ -21,12 +22,16 @@ import pytest
 from tests.integration import closures, engines, tools
 from tests.integration import expressions as tests_nix
 from tests.integration.closures import Nix, Sample
-from tests.integration.engines import Containerd, Engine, Skopeo
+from tests.integration.engines import Containerd, Engine, RegistryClient, Skopeo
 from tests.integration.expressions import Expressions
+from tests.integration.token_server import TokenServer, serve_tokens
 
 DOCKER_HOSTS = os.environ.get("LAMINA_TEST_DOCKER_HOSTS", "").split()
+CLIENTS_PREFIX = shlex.split(os.environ.get("LAMINA_TEST_CLIENTS", ""))
 NIX_PREFIXES = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_NIX", "").splitlines())))
 EXTRA_ROOTS = os.environ.get("LAMINA_TEST_ROOTS", "").split()
+# user and secret, as htpasswd -B writes them
+HTPASSWD = "user:$2y$05$L4QLcQjg1Gv20LFYaOwjI.YAQVoemgGhh0SkHKB2Hd9l8c.Ap0b96"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -128,6 +133,51 @@ def containerd() -> Iterator[Containerd]:
 def registry() -> Iterator[str]:
     """The address of a real registry: 127.0.0.1:PORT, plain HTTP, no login."""
     with short_folder() as folder, engines.start_registry(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def password_registry() -> Iterator[str]:
+    """The address of a registry for users with a password."""
+    with short_folder() as folder:
+        (folder / "htpasswd").write_text(HTPASSWD)
+        auth = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+        with engines.start_registry(folder, auth) as address:
+            yield address
+
+
+@pytest.fixture(scope="session")
+def token_server() -> Iterator[TokenServer]:
+    with serve_tokens() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_registry(token_server: TokenServer) -> Iterator[str]:
+    """The address of a registry for those with a token of `token_server`."""
+    with short_folder() as folder:
+        bundle = folder / "tokens.pem"
+        bundle.write_bytes(token_server.pem)
+        with engines.start_registry(folder, token_server.settings(str(bundle))) as address:
+            yield address
+
+
+@pytest.fixture(scope="session")
+def crane() -> Iterator[RegistryClient]:
+    with short_folder() as folder:
+        yield engines.find_client("crane", CLIENTS_PREFIX, folder)
+
+
+@pytest.fixture(scope="session")
+def oras() -> Iterator[RegistryClient]:
+    with short_folder() as folder:
+        yield engines.find_client("oras", CLIENTS_PREFIX, folder)
+
+
+@pytest.fixture(scope="session")
+def crane_registry(crane: RegistryClient) -> Iterator[str]:
+    """The address of crane's registry: 127.0.0.1:PORT, plain HTTP, no login."""
+    with short_folder() as folder, engines.start_crane_registry(crane, folder) as address:
         yield address
 
 

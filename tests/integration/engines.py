@@ -1,7 +1,8 @@
 """Real engines that load images: dockerd and podman behind one interface, skopeo, containerd, a registry.
 
 Each one keeps its files in the folder that it receives, and listens on unix sockets there or on a free loopback
-port. No image is pulled: a missing image is an error. Networks are `none` or `host`.
+port. Images are pulled from registries of the tests only; elsewhere a missing image is an error. Networks are `none`
+or `host`.
 """
 
 import json
@@ -9,18 +10,21 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import pytest
 from tests.integration.tools import (
     ToolError,
     environment,
     find,
+    loopback_port,
     mount_namespace,
     require,
     run,
@@ -65,6 +69,11 @@ class Engine:
         if isinstance(archive, Path):
             return self.call("load", "--input", archive.absolute()).stdout
         return self.call("load", stdin=archive).stdout
+
+    def pull(self, reference: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Pull an image from a registry of this machine that has no TLS, which docker accepts by itself."""
+        flags = ("--tls-verify=false",) if self.kind == "podman" else ()
+        return self.call("pull", *flags, reference, check=check)
 
     def run(
         self,
@@ -281,6 +290,45 @@ def find_skopeo(folder: Path) -> Skopeo:
     return Skopeo(private if can_hide else command, env)
 
 
+# crane and oras
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryClient:
+    """A program that reads and writes registries; ``command`` may begin with a wrapper."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def call(self, *arguments: str | Path) -> str:
+        """Run a command to its end, and return what it printed."""
+        return run((*self.command, *arguments), self.environment).stdout
+
+
+def find_client(name: str, prefix: Sequence[str], folder: Path) -> RegistryClient:
+    """Return the client ``name`` of this machine, or else the one that ``prefix`` runs; it has no logins."""
+    own = find(name)
+    if own is None and not prefix:
+        pytest.skip(f"{name} is not here, and LAMINA_TEST_CLIENTS names no system that has it")
+    return RegistryClient((own,) if own else (*prefix, name), environment(DOCKER_CONFIG=str(folder)))
+
+
+@contextmanager
+def start_crane_registry(crane: RegistryClient, folder: Path) -> Iterator[str]:
+    """Start crane's registry for the block, and yield its address. Its blobs are in memory."""
+    address = f"127.0.0.1:{loopback_port()}"
+    command = (*crane.command, "registry", "serve", "--address", address)
+    with start_server(command, crane.environment, folder / "log", lambda: _answers(address)):
+        yield address
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with suppress(OSError), socket.create_connection((host, int(port))):
+        return True
+    return False
+
+
 # containerd
 
 
@@ -303,6 +351,10 @@ class Containerd:
             with archive.open("rb") as file:
                 return self.import_(file)
         return self.call("images", "import", "--snapshotter", self.snapshotter, "-", stdin=archive).stdout
+
+    def pull(self, reference: str) -> None:
+        """Pull an image from a registry without TLS, and unpack it."""
+        self.call("images", "pull", "--plain-http", "--snapshotter", self.snapshotter, reference)
 
     def images(self) -> tuple[str, ...]:
         """Return the full names of all images, sorted."""

@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration import engines
-from tests.integration.conftest import short_folder
 from tests.integration.engines import Skopeo
-from tests.integration.token_server import IDENTITY_TOKEN, TokenServer, serve_tokens
+from tests.integration.token_server import IDENTITY_TOKEN, TokenServer
 from tests.integration.tools import environment, require, run
 from tests.support.registry import config_document, digest_of, manifest_document
 
@@ -30,8 +28,6 @@ from lamina.registry.manifests import find_manifest, get_manifest, list_tags, pu
 from lamina.registry.uploads import BlobContent, mount_blob, start_session, upload_blob
 
 GOOD = Credentials("user", "secret")
-# user and secret, as htpasswd -B writes them
-HTPASSWD = "user:$2y$05$L4QLcQjg1Gv20LFYaOwjI.YAQVoemgGhh0SkHKB2Hd9l8c.Ap0b96"
 LAYERS = tuple(bytes([number]) * (100_000 * number) for number in range(1, 5))
 CONFIG = config_document()
 DOCUMENT = manifest_document(CONFIG, *LAYERS)
@@ -67,32 +63,6 @@ def check(connection: RegistryConnection, tag: str = "1") -> None:
         assert find_blob(connection, digest_of(data))
         assert b"".join(read_blob(connection, digest_of(data), len(data))) == data
     assert list_tags(connection) == (tag,)
-
-
-@pytest.fixture(scope="module")
-def password_registry() -> Iterator[str]:
-    """The address of a registry for users with a password."""
-    with short_folder() as folder:
-        (folder / "htpasswd").write_text(HTPASSWD)
-        auth = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
-        with engines.start_registry(folder, auth) as address:
-            yield address
-
-
-@pytest.fixture(scope="module")
-def token_server() -> Iterator[TokenServer]:
-    with serve_tokens() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def token_registry(token_server: TokenServer) -> Iterator[str]:
-    """The address of a registry for those with a token of `token_server`."""
-    with short_folder() as folder:
-        bundle = folder / "tokens.pem"
-        bundle.write_bytes(token_server.pem)
-        with engines.start_registry(folder, token_server.settings(str(bundle))) as address:
-            yield address
 
 
 def test_an_open_registry_has_what_was_pushed(registry: str) -> None:

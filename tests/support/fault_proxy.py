@@ -39,7 +39,6 @@ class ProxyFault(Enum):
 
 
 _HEADERS = {
-    ProxyFault.UNAUTHORIZED: 'WWW-Authenticate: Basic realm="fault"\r\n',
     ProxyFault.TOO_MANY_REQUESTS: "Retry-After: 1\r\n",
     ProxyFault.UNAVAILABLE: "Retry-After: 1\r\n",
 }
@@ -85,7 +84,10 @@ class Exchange:
 
 
 class FaultProxy(socketserver.ThreadingTCPServer):
-    """A proxy in front of ``target``, a ``HOST:PORT``. ``choose_fault`` may be replaced at any time."""
+    """A proxy in front of ``target``, a ``HOST:PORT``.
+
+    ``choose_fault`` and ``challenge``, which a 401 has in its ``WWW-Authenticate``, may be replaced at any time.
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -95,6 +97,7 @@ class FaultProxy(socketserver.ThreadingTCPServer):
         host, _, port = target.rpartition(":")
         self.target = host, int(port)
         self.choose_fault = choose_fault
+        self.challenge = 'Basic realm="fault"'
         self.exchanges: list[Exchange] = []
         self.stopped = threading.Event()
         self._lock = threading.Lock()
@@ -262,6 +265,8 @@ class _Exchanger:
         for piece in self._request.body(is_response=False):
             self._sent += len(piece)
         more = _HEADERS.get(ProxyFault(status), "")
+        if status == ProxyFault.UNAUTHORIZED.value:
+            more = f"WWW-Authenticate: {self._server.challenge}\r\n"
         self._status = status
         self._respond(f"HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n{more}\r\n".encode())
 
