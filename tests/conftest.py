@@ -3,14 +3,20 @@
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import FrameType
 
 import pytest
-from tests.support.examples import choose_profile
+from tests.support.examples import choose_profile, is_inner_loop
 
 _FOLDERS = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
+# How long a test may take, with its fixtures: several times as long as the slowest takes on a busy machine. A little
+# earlier, pytest prints the stacks of all threads (faulthandler_timeout in pyproject.toml).
+_TIME_LIMIT_SECONDS = 630
 # pytest rewrites the asserts of all test modules, which takes longer than to collect them. Keep the result for the next
 # run, even where other programs keep no bytecode.
 sys.dont_write_bytecode = False
@@ -23,6 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No test touches the user's folders, nor does a process that one starts; each of xdist's workers has its own."""
     choose_profile(config.option.markexpr)
+    # A shell lets the commands that it starts in the background ignore SIGINT, and every process that a test starts
+    # would inherit that: tests of interrupts would wait for processes that never end.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker:
         for name in _FOLDERS:
@@ -36,6 +46,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that hangs, so that the others still run."""
+    signal.signal(signal.SIGALRM, _fail_test)
+    signal.alarm(_TIME_LIMIT_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+
+
+def _fail_test(number: int, frame: FrameType | None) -> None:
+    pytest.fail(f"the test took longer than {_TIME_LIMIT_SECONDS} seconds")
+
+
 @pytest.fixture(autouse=True)
 def _forget_defaults() -> Iterator[None]:
     """Remove the default store and the default caches after a test, so that the next one finds none."""
@@ -44,6 +69,12 @@ def _forget_defaults() -> Iterator[None]:
         folder = os.path.join(os.environ.get(name, os.devnull), "lamina")
         if os.path.isdir(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the tests in ``tests/integration`` if they are deselected."""
+    is_integration = collection_path == Path(__file__).parent / "integration"
+    return True if is_integration and is_inner_loop(config.option.markexpr) else None
 
 
 def pytest_collection(session: pytest.Session) -> None:

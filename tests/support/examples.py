@@ -18,9 +18,14 @@ settings.register_profile("thorough", deadline=None, suppress_health_check=[Heal
 settings.register_profile("quick", settings.get_profile("thorough"), max_examples=_THOROUGH // 5)
 
 
+def is_inner_loop(marker_expression: str) -> bool:
+    """Return whether a run with ``-m marker_expression`` is the inner loop."""
+    return marker_expression == "not integration"
+
+
 def choose_profile(marker_expression: str) -> None:
     """Set the number of examples for a run with ``-m marker_expression``, before the tests are imported."""
-    settings.load_profile("quick" if marker_expression == "not integration" else "thorough")
+    settings.load_profile("quick" if is_inner_loop(marker_expression) else "thorough")
 
 
 def examples(thorough: int) -> settings:
