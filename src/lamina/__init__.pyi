@@ -70,6 +70,7 @@ from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo
 from lamina.formats.oci import Descriptor as Descriptor
 from lamina.formats.platform import Platform as Platform
+from lamina.formats.registry_references import RegistryReference as RegistryReference
 from lamina.formats.tar import Owner as Owner
 from lamina.images.blob_totals import BlobTotal as BlobTotal
 from lamina.images.blob_totals import UpdateTotals as UpdateTotals
@@ -86,6 +87,10 @@ from lamina.images.image import ImageWriter as ImageWriter
 from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
 from lamina.images.prune import LayoutPruneResult as LayoutPruneResult
+from lamina.images.readers.registry_image import RegistryImage as RegistryImage
+from lamina.images.readers.registry_image import RegistryLayer as RegistryLayer
+from lamina.images.readers.source_image import InspectedImage as InspectedImage
+from lamina.images.readers.source_image import InspectedLayer as InspectedLayer
 from lamina.images.readers.source_image import SourceImage as SourceImage
 from lamina.images.readers.source_image import SourceLayer as SourceLayer
 from lamina.images.writers.docker_archive import DockerArchive as DockerArchive

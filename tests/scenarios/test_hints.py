@@ -46,7 +46,7 @@ _IMAGES = [
     "hello --store {root} --layering popularty",
     "hello --store {root} --layering none.json",
     "hello --store {root} --config none.json",
-    "hello --store {root} --from-image debian:12",
+    "hello --store {root} --from-image debian",
     "hello --store {root} --from-image {image}#none",
     "hello --store {root} --from-image {image} --architecture s390x",
     "hello --store {root} --file /x=none",

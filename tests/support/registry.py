@@ -12,14 +12,17 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support.image_files import LayoutBuilder
+
 from lamina.core.names import Digest
+from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.credentials import Credentials
@@ -33,6 +36,8 @@ _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
 _START = re.compile(r"/v2/(.+)/blobs/uploads/?")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/(u[0-9]+)")
 _TAGS = re.compile(r"/v2/(.+)/tags/list")
+# The media type of a document by a key that only it has.
+_DOCUMENTS = {"layers": MANIFEST_TYPE, "manifests": INDEX_TYPE}
 _SCOPE = re.compile(r"repository:([^:]+):([a-z,]+)")
 
 
@@ -449,6 +454,24 @@ def forget_answer(handler: RegistryHandler) -> bool:
     finally:
         handler.wfile = sent
     return handler.cut()
+
+
+def add_image(
+    server: MemoryRegistry, layout: LayoutBuilder, image: Mapping[str, Any], name: str = "me/app", tag: str = "1"
+) -> Digest:
+    """Store all blobs of ``layout`` in a repository, and ``image``, a manifest or an index of it, under a tag."""
+    for path, data in layout.members.items():
+        if not path.startswith("blobs/") or not isinstance(data, bytes):
+            continue
+        server.add_blob(name, data)
+        with suppress(ValueError):
+            document = json.loads(data)
+            for key, kind in _DOCUMENTS.items():
+                if isinstance(document, dict) and key in document:
+                    server.add_manifest(name, str(digest_of(data)), data, document.get("mediaType", kind))
+    data = layout.members[f"blobs/sha256/{image['digest'][7:]}"]
+    assert isinstance(data, bytes)
+    return server.add_manifest(name, tag, data, image["mediaType"])
 
 
 def config_document() -> bytes:

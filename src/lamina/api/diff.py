@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api.images import inspect
@@ -10,7 +11,7 @@ from lamina.images.readers import select
 
 if TYPE_CHECKING:
     from lamina.core.progress import Progress
-    from lamina.images.readers.source_image import SourceImage
+    from lamina.images.readers.source_image import InspectedImage
     from lamina.inputs.arguments import StrPath
 
 
@@ -20,17 +21,21 @@ def diff(
     *,
     platform: str | None = None,
     max_unpacked_size: int | str | None = None,
+    insecure: bool = False,
     progress: Progress | None = None,
 ) -> DiffResult:
     """Return which layers, packages and settings differ between two images, and how many bytes an update moves.
 
-    Sizes are those of the layers' blobs as each image stores them, which may be compressed.
+    Sizes are those of the layers' blobs as each image stores them, which may be compressed. Of an image in a registry,
+    only the manifest and the config are read.
 
     Args:
-        old: the image that is updated: a file or a folder, or ``FILE#NAME`` for one of several images in it.
+        old: the image that is updated: a file or a folder, ``FILE#NAME`` for one of several images in it, or a
+            reference to an image in a registry.
         new: the image that it is updated to, in the same form.
-        platform: compare the images for this platform, such as ``linux/arm64``; needed if a file has several.
+        platform: compare the images for this platform, such as ``linux/arm64``; needed if there are several.
         max_unpacked_size: as in `inspect`, for each of the two.
+        insecure: whether a registry on another machine may be used over plain HTTP.
         progress: receives the progress of reading the two images.
 
     Returns:
@@ -41,17 +46,24 @@ def diff(
         Error: what `inspect` raises.
 
     """
-    images = [
-        _read_image(image, platform=platform, max_unpacked_size=max_unpacked_size, progress=progress)
-        for image in (old, new)
-    ]
-    return compare_images(*images)
+    read = partial(
+        _read_image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
+    )
+    return compare_images(read(old), read(new))
 
 
 def _read_image(
-    image: StrPath, *, platform: str | None, max_unpacked_size: int | str | None, progress: Progress | None
-) -> SourceImage:
-    images = inspect(image, platform=platform, max_unpacked_size=max_unpacked_size, progress=progress)
-    file, name = select.split_name(image)
-    hint = f"name one as {file}#NAME:TAG" if name is None else select.PLATFORM_HINT
-    return select.select_single(images, file, hint)
+    image: StrPath,
+    *,
+    platform: str | None,
+    max_unpacked_size: int | str | None,
+    insecure: bool,
+    progress: Progress | None,
+) -> InspectedImage:
+    images = inspect(
+        image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
+    )
+    source = select.parse_source(image)
+    if isinstance(source, select.ImageFile) and source.name is None:
+        return select.select_single(images, source.path, f"name one as {source.path}#NAME:TAG")
+    return select.select_single(images, image, select.PLATFORM_HINT)

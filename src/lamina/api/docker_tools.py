@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from lamina.api.images import Stream, inspect
+from lamina.api.images import Stream
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.errors import InputError, InvalidArgument, output_error
 from lamina.inputs.arguments import ImageArguments, StrPath
@@ -154,13 +154,14 @@ def export_first_image(image: StrPath, *, output: StrPath, name: str | None = No
         The image.
 
     Raises:
-        Error: what `lamina.inspect` and `lamina.export_image` raise.
+        Error: what `lamina.export_image` raises.
 
     """
     from lamina.images.export import ExportedRoot, write_root
+    from lamina.images.readers.open import open_images
     from lamina.images.readers.select import select_by_name
 
-    images: Sequence[SourceImage] = inspect(image)
+    images = open_images(Path(image))
     if name is not None:
         images = select_by_name(images, name, image, "name one as fromImageName and fromImageTag")
     with atomic_write(Path(output)) as out:

@@ -28,7 +28,7 @@ from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult, Draft, ImageWriter
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_size
+from lamina.inputs.parsers import parse_boolean, parse_size
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
@@ -42,7 +42,8 @@ from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
-    from lamina.images.readers.source_image import SourceImage
+    from lamina.images.readers.select import ImageFile
+    from lamina.images.readers.source_image import InspectedImage, SourceImage
 
 _IMAGE_HINT = "name one with --image"
 _PLATFORM_HINT = "say which with --platform"
@@ -360,19 +361,25 @@ def inspect(
     *,
     platform: str | None = None,
     max_unpacked_size: int | str | None = None,
+    insecure: bool = False,
     progress: Progress | None = None,
-) -> ListResult[SourceImage]:
-    """Return the images in an image file or an OCI layout; every digest is computed from its bytes.
+) -> ListResult[InspectedImage]:
+    """Return the images in an image file, an OCI layout or a registry.
+
+    Every digest of a file is computed from its bytes, and the images are each a `SourceImage`. In a registry, only
+    manifests and configs are read, and never a layer; the images are each a `RegistryImage`.
 
     Args:
-        path: a file or folder, or ``FILE#NAME`` for only the images of that name.
+        path: a file or folder, or ``FILE#NAME`` for only the images of that name; or a reference such as
+            ``ghcr.io/me/app:1``, with or without ``docker://`` before it. A file of that name wins.
         platform: return only the images for this platform, such as ``linux/arm64``; None for all.
         max_unpacked_size: the most bytes that the image may unpack to, as a number or a string such as ``4GiB``. By
             default 2 GiB, or a hundred times the length of a larger file.
+        insecure: whether a registry on another machine may be used over plain HTTP.
         progress: receives the progress of unpacking a compressed file, and of reading the layers of each image.
 
     Returns:
-        The images, in the order of the file.
+        The images, in the order of the file or of the registry's index.
 
     Raises:
         InvalidArgument: an argument is wrong.
@@ -381,18 +388,35 @@ def inspect(
         FormatError: the file is not an image.
         IntegrityError: the image contradicts itself.
         PlanError: no image is for ``platform``.
+        RegistryError: the registry has no such image, or failed.
+        AuthError: the registry refuses the credentials, or wants some.
 
     """
     from lamina.images.readers import select
+
+    source, limit = select.parse_source(path), parse_size("max_unpacked_size", max_unpacked_size)
+    wanted = Platform.parse(platform) if platform else None
+    if isinstance(source, select.ImageFile):
+        return ListResult(_read_file(source, wanted, limit, progress))
+    from lamina.images.readers.registry_image import read_registry_images
+    from lamina.registry.open import open_repository
+
+    with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
+        return ListResult(read_registry_images(connection, source, wanted))
+
+
+def _read_file(
+    source: ImageFile, platform: Platform | None, max_unpacked: int | None, progress: Progress | None
+) -> tuple[SourceImage, ...]:
+    """Return the images in a file, or those that the user selected."""
+    from lamina.images.readers import select
     from lamina.images.readers.open import open_images
 
-    file, name = select.split_name(path)
-    selected = open_images(file, parse_size("max_unpacked_size", max_unpacked_size), progress, name=name)
+    file, name = source.path, source.name
+    selected = open_images(file, max_unpacked, progress, name=name)
     if name is not None:
         selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
-    if platform:
-        selected = select.select_by_platform(selected, Platform.parse(platform), file, select.PLATFORM_HINT)
-    return ListResult(selected)
+    return select.select_by_platform(selected, platform, file, select.PLATFORM_HINT) if platform else selected
 
 
 def merge_images(

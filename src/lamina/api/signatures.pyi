@@ -63,6 +63,7 @@ def stream_layered_image(
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     verify: bool = False,
+    insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
     embedded_store: StrPath | None = None,
 ) -> Stream:
@@ -124,6 +125,7 @@ def stream_layered_image(
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
         embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
 
@@ -183,6 +185,7 @@ def build_layered_image(
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     verify: bool = False,
+    insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
     embedded_store: StrPath | None = None,
 ) -> BuildResult:
@@ -245,6 +248,7 @@ def build_layered_image(
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
         embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
 
@@ -295,6 +299,7 @@ def plan_layered_image(
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     verify: bool = False,
+    insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
     embedded_store: StrPath | None = None,
 ) -> PlanResult:
@@ -354,6 +359,7 @@ def plan_layered_image(
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
         embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,16 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.diff import dump_diff
-from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
+from lamina.cli.options import (
+    REFERENCE_HELP,
+    ReaderOptions,
+    ReportOptions,
+    argument_options,
+    image_argument,
+    list_flags,
+    reader_options,
+    result_options,
+)
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import format_count, open_bars, print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
@@ -28,8 +37,8 @@ if TYPE_CHECKING:
 _OTHER_FILES = "files outside of store paths"
 
 
-@verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff images/#app:1 images/#app:2 --json")
-@image_argument("old", "OLD[#NAME]")
+@verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff ghcr.io/me/app:1 images/#app:2 --json")
+@image_argument("old", "OLD[#NAME]", REFERENCE_HELP)
 @click.argument(
     "new",
     metavar="NEW[#NAME]",
@@ -37,6 +46,7 @@ _OTHER_FILES = "files outside of store paths"
     shell_complete=make_completer("file"),
 )
 @reader_options
+@argument_options("registry", *list_flags("insecure"))
 @option(
     "--full",
     section="output",
@@ -44,15 +54,17 @@ _OTHER_FILES = "files outside of store paths"
     help="List also what both images have, with whole digests, store paths and values.",
 )
 @result_options
-def command(old: str, new: str, reader: ReaderOptions, report: ReportOptions, *, full: bool) -> None:
+def command(
+    old: str, new: str, reader: ReaderOptions, report: ReportOptions, *, registry: Mapping[str, Any], full: bool
+) -> None:
     """Show which layers, packages and settings differ between two images, and how many bytes an update moves.
 
     Blobs that both images have are kept; blobs that only NEW has are sent. Sizes are those of the blobs as the images
-    store them: compressed in most OCI layouts, plain tars in most archives. A layer's size is shared out to its store
-    paths by the size of their files. The exit code is 0 whether the images differ or not.
+    store them: compressed in registries and most OCI layouts, plain tars in most archives. A layer's size is shared out
+    to its store paths by the size of their files. The exit code is 0 whether the images differ or not.
     """
     with open_bars(report) as progress:
-        result = lamina.diff(old, new, progress=progress, **reader._asdict())
+        result = lamina.diff(old, new, progress=progress, **reader._asdict(), **registry)
     warn(result.warnings, report)
     if report.as_json:
         print_json(dump_diff(result))

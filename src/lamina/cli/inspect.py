@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_inspection
-from lamina.cli.options import ReaderOptions, ReportOptions, image_argument, reader_options, result_options
+from lamina.cli.options import (
+    REFERENCE_HELP,
+    ReaderOptions,
+    ReportOptions,
+    argument_options,
+    image_argument,
+    list_flags,
+    reader_options,
+    result_options,
+)
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import open_bars, print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
@@ -16,21 +26,25 @@ from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
-    from lamina.images.readers.source_image import SourceImage, SourceLayer
+    from lamina.images.readers.source_image import InspectedImage, InspectedLayer
 
 
-@verb("inspect", "lamina inspect hello.tar.gz", "lamina inspect images/#hello:1 --json")
-@image_argument("image", "IMAGE[#NAME]")
+@verb("inspect", "lamina inspect hello.tar.gz", "lamina inspect ghcr.io/me/app:1 --json")
+@image_argument("image", "IMAGE[#NAME]", REFERENCE_HELP)
 @reader_options
+@argument_options("registry", *list_flags("insecure"))
 @option("--full", section="output", is_flag=True, help="Print whole digests, and every store path of each layer.")
 @result_options
-def command(image: str, reader: ReaderOptions, report: ReportOptions, *, full: bool) -> None:
+def command(
+    image: str, reader: ReaderOptions, report: ReportOptions, *, registry: Mapping[str, Any], full: bool
+) -> None:
     """Show the ID, names and layers of IMAGE, and the store paths in each layer.
 
-    Every digest is computed from the bytes. A file that contradicts itself is an error.
+    Every digest of a file is computed from the bytes. A file that contradicts itself is an error. Of an image in a
+    registry, only the manifest and the config are read; its history says which store paths a layer has.
     """
     with open_bars(report) as progress:
-        images = lamina.inspect(image, progress=progress, **reader._asdict())
+        images = lamina.inspect(image, progress=progress, **reader._asdict(), **registry)
     warn(images.warnings, report)
     if report.as_json:
         print_json(dump_inspection(images))
@@ -44,7 +58,7 @@ def command(image: str, reader: ReaderOptions, report: ReportOptions, *, full: b
         _print_layers(item.layers, full=full)
 
 
-def _list_fields(image: SourceImage, *, full: bool) -> Iterator[tuple[str, str]]:
+def _list_fields(image: InspectedImage, *, full: bool) -> Iterator[tuple[str, str]]:
     yield "id", image.id if full else shorten_digest(image.digest)
     yield "platform", image.platform or "not stated"
     yield "created", str(image.config.get("created") or "not stated")
@@ -52,7 +66,7 @@ def _list_fields(image: SourceImage, *, full: bool) -> Iterator[tuple[str, str]]
     yield "layers", str(len(image.layers))
 
 
-def _print_layers(layers: Sequence[SourceLayer], *, full: bool) -> None:
+def _print_layers(layers: Sequence[InspectedLayer], *, full: bool) -> None:
     columns = [Column("LAYER", is_number=True), Column("SIZE", is_number=True), Column("DIFF ID", style="dim")]
     if full:
         columns += [Column("DIGEST", style="dim"), Column("PATH SIZE", is_number=True)]
@@ -62,15 +76,15 @@ def _print_layers(layers: Sequence[SourceLayer], *, full: bool) -> None:
     print_table(columns, rows, is_whole=full)
 
 
-def _list_layer(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
+def _list_layer(number: str, layer: InspectedLayer) -> Iterator[Sequence[str]]:
     paths = summarize_layer_paths(layer.paths, layer.path_sizes)
     yield number, format_size(layer.size), shorten_digest(layer.diff_id), paths
 
 
-def _list_paths(number: str, layer: SourceLayer) -> Iterator[Sequence[str]]:
+def _list_paths(number: str, layer: InspectedLayer) -> Iterator[Sequence[str]]:
     cells = [format_size(layer.size), str(layer.diff_id), str(layer.digest)]
     if not layer.paths:
         yield number, *cells, "", NO_PATHS
-    for path, size in zip(layer.paths, layer.path_sizes, strict=True):
-        yield number, *cells, format_size(size), str(path)
+    for path, size in zip_longest(layer.paths, layer.path_sizes):
+        yield number, *cells, "" if size is None else format_size(size), str(path)
         cells = ["", "", ""]

@@ -205,13 +205,24 @@ def list_flags(*names: str, phases: Collection[Phase] = ("plan", "draft", "write
     return [flag for name in names for flag in ARGUMENTS[name].flags if flag.phase in phases]
 
 
-def image_argument(parameter: str, metavar: str, **attributes: Any) -> Decorator:
-    """Return the decorator of the argument for the images that a command reads; ``attributes`` are click's."""
+REFERENCE_HELP = " Or a reference to an image in a registry, such as ghcr.io/me/app:1."
+
+
+def image_argument(parameter: str, metavar: str, more: str = "", **attributes: Any) -> Decorator:
+    """Return the decorator of the argument for the images that a command reads.
+
+    Args:
+        parameter: the parameter of the command.
+        metavar: what the help calls it.
+        more: the rest of its help, after a space.
+        attributes: those of `click.argument`.
+
+    """
     return click.argument(
         parameter,
         metavar=metavar,
         help="A docker-archive or an OCI layout in a file, plain or compressed with gzip, zstd or xz; or an OCI layout "
-        "in a folder. NAME chooses one of several images in it.",
+        f"in a folder. NAME chooses one of several images in it.{more}",
         shell_complete=make_completer("file"),
         **attributes,
     )

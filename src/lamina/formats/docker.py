@@ -8,16 +8,20 @@ config is the image ID.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lamina.core.names import Digest
+from lamina.core.names import Digest, StorePath
+from lamina.errors import InvalidArgument
 
 DEFAULT_DATE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """The date of an image and of the files in its store layers, unless another is chosen (nixpkgs: dockerTools)."""
 _OS = "linux"
+_STORE_PATHS = "store paths: "
+_QUOTED = re.compile("'([^']*)'")
 
 MAX_LAYERS = 125
 """The most layers of an image that docker can load (moby, layer/layer_store.go, maxLayerDepth)."""
@@ -87,4 +91,30 @@ def dump_docker_manifest(entries: Sequence[ManifestEntry]) -> bytes:
 
 def store_paths_comment(paths: Sequence[str]) -> str:
     """Return the comment of a layer of store paths, with the list of paths in Python's syntax."""
-    return f"store paths: {list(paths)}"
+    return f"{_STORE_PATHS}{list(paths)}"
+
+
+def parse_store_paths_comment(comment: str) -> tuple[StorePath, ...]:
+    """Return the store paths in the comment of a layer, in its order; none for the comment of another layer."""
+    if not comment.startswith(_STORE_PATHS):
+        return ()
+    # The characters of a store path need no escapes in Python's syntax.
+    return tuple(dict.fromkeys(filter(None, map(_try_parse_path, _QUOTED.findall(comment)))))
+
+
+def _try_parse_path(text: str) -> StorePath | None:
+    try:
+        return StorePath.parse(text)
+    except InvalidArgument:
+        return None
+
+
+def list_layer_comments(config: Mapping[str, Any], layer_count: int) -> list[str]:
+    """Return the comment on each layer in the history of an image's config.
+
+    The comments are empty if the history is not one of ``layer_count`` layers.
+    """
+    history = config.get("history")
+    items = [item for item in history if isinstance(item, dict)] if isinstance(history, list) else []
+    comments = [str(item.get("comment", "")) for item in items if not item.get("empty_layer")]
+    return comments if len(comments) == layer_count else [""] * layer_count

@@ -17,7 +17,8 @@ from lamina.messages.redaction import holds_secret, short_repr
 
 _SUBJECT = "image reference"
 _EXPECTED = "HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX]"
-_TRANSPORT = "docker:"
+TRANSPORT = "docker://"
+"""What skopeo and podman write before a reference."""
 _OTHER_TRANSPORTS = re.compile(r"(docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
 _API_HOSTS = {HUB: "registry-1.docker.io"}
 _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\]|::1)(:[0-9]{1,5})?")
@@ -86,8 +87,8 @@ def is_loopback_host(host: str) -> bool:
 
 
 def _strip_transport(text: str) -> str:
-    if text.startswith(_TRANSPORT + "//"):
-        return text.removeprefix(_TRANSPORT + "//")
+    if text.startswith(TRANSPORT):
+        return text.removeprefix(TRANSPORT)
     found = _OTHER_TRANSPORTS.match(text)
     # ``oci:tag`` is also a repository of Docker Hub; a transport has a path or a second colon.
     if found and (found[1] not in ("oci", "dir") or re.search("[/:]", text[found.end() :])):

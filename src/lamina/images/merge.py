@@ -14,6 +14,7 @@ from lamina.core.labels import CUSTOMISATION_LAYER, summarize_layer_paths
 from lamina.core.names import Digest
 from lamina.core.progress import Progress, Work
 from lamina.errors import InvalidArgument
+from lamina.formats.docker import list_layer_comments
 from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
 from lamina.images.readers import select
@@ -100,7 +101,7 @@ def write_merged(
     layers: dict[Digest, SourceLayer] = {}
     comments: dict[Digest, str] = {}
     for image in images:
-        for layer, comment in zip(image.layers, _list_comments(image), strict=True):
+        for layer, comment in zip(image.layers, list_layer_comments(image.config, len(image.layers)), strict=True):
             layers.setdefault(layer.diff_id, layer)
             comments.setdefault(layer.diff_id, comment)
     reported = ProgressReporter(progress)
@@ -117,14 +118,6 @@ def write_merged(
         for image in images
     )
     reported.done()
-
-
-def _list_comments(image: SourceImage) -> list[str]:
-    """Return the comment on each layer in the image's history; empty texts if the history is not one of all layers."""
-    history = image.config.get("history")
-    items = [item for item in history if isinstance(item, dict)] if isinstance(history, list) else []
-    comments = [str(item.get("comment", "")) for item in items if not item.get("empty_layer")]
-    return comments if len(comments) == len(image.layers) else [""] * len(image.layers)
 
 
 def _make_source(number: int, layer: SourceLayer, comment: str) -> FinishedLayer:

@@ -532,6 +532,19 @@ class ImageArguments(StoreArguments, total=False):
         ),
         switch(True, "Read the layers that the layer cache knows too, and compare their digests."),
     ]
+    # A spec file can come from another person, so it may not send credentials over plain HTTP.
+    insecure: Annotated[
+        bool,
+        Argument(
+            parsers.parse_boolean,
+            False,
+            "Whether a registry on another machine may be used over plain HTTP if it does not speak TLS.",
+            in_spec_file=False,
+            section="registry",
+            phase="plan",
+        ),
+        switch(True, "Allow plain HTTP for a registry on another machine that does not speak TLS."),
+    ]
     # Where scripts look for programs, in the form of PATH. A spec file may not choose which programs run.
     search_path: Annotated[
         str,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-Section = Literal["", "image", "config", "files", "sources", "layers", "scripts", "speed", "output"]
+Section = Literal["", "image", "config", "files", "sources", "layers", "scripts", "registry", "speed", "output"]
 
 # The sections of the help, in its order. What most people need comes first; the end stays on the screen.
 SECTIONS: Mapping[Section, str] = {
@@ -23,6 +23,7 @@ SECTIONS: Mapping[Section, str] = {
     "sources": "Sources of store paths",
     "layers": "Layers",
     "scripts": "Scripts",
+    "registry": "Registries",
     "speed": "Speed",
     "output": "Output",
 }

@@ -87,6 +87,7 @@ class Spec(StoreSpec):
     jobs: int | None
     layer_cache: str | None
     verify: bool
+    insecure: bool
     search_path: str
     embedded_store: str | None
 

@@ -22,7 +22,7 @@ def compress(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-def read(folder: Path, layers: list[bytes], form: Callable[[bytes], bytes] = bytes) -> lamina.SourceImage:
+def read(folder: Path, layers: list[bytes], form: Callable[[bytes], bytes] = bytes) -> lamina.InspectedImage:
     builder = LayoutBuilder()
     builder.index(builder.image(layers, compress=form, ending="+gzip" if form is compress else ""))
     folder.mkdir()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lamina.core.names import Digest, StorePath
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
-    from lamina.images.readers.source_image import SourceImage
+    from lamina.images.readers.source_image import InspectedImage, SourceImage
     from lamina.layering import LayerPlan
 
 _File = Annotated[str | None, "The file or folder that was written; null if it went to stdout."]
@@ -95,7 +95,7 @@ class BuildDocument(BuiltImageDocument):
 
 
 class SourceImageDocument(ImageDocument):
-    """An image in a file or in an OCI layout."""
+    """An image in a file, an OCI layout or a registry."""
 
     tags: Annotated[list[str], "The names in an OCI layout that do not have the form NAME:TAG."]
     architecture: Annotated[str | None, "The processor architecture that its config states, as GOARCH."]
@@ -104,7 +104,7 @@ class SourceImageDocument(ImageDocument):
 
 
 class InspectDocument(SourceImageDocument, Document):
-    """The images in a file or in an OCI layout; the keys of the first one stand at the top level too."""
+    """The images in a file, an OCI layout or a registry; the keys of the first one stand at the top level too."""
 
     images: Annotated[list[SourceImageDocument], "All images, the first one included."]
     others: Annotated[list[SourceImageDocument], DEPRECATED + "images: without the first one."]
@@ -200,13 +200,13 @@ def dump_blob_total(total: BlobTotal) -> BlobTotalDocument:
     return {"blob_count": total.count, "size": total.size}
 
 
-def dump_inspection(images: ListResult[SourceImage]) -> InspectDocument:
+def dump_inspection(images: ListResult[InspectedImage]) -> InspectDocument:
     """Return the document of ``lamina inspect``."""
     first, *others = documents = list(map(_dump_source_image, images))
     return {**first, "images": documents, "others": others, "warnings": list(images.warnings)}
 
 
-def _dump_source_image(image: SourceImage) -> SourceImageDocument:
+def _dump_source_image(image: InspectedImage) -> SourceImageDocument:
     return {
         "id": image.id,
         "repo_tags": list(image.repo_tags),

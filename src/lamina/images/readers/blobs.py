@@ -8,7 +8,6 @@ Invariant: the digest of every returned blob has been computed and checked.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.core.progress import INTACT, REUSED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
-from lamina.formats.json_toml import parse_json
 from lamina.formats.platform import Platform
 from lamina.formats.tar_reader import EntryKind, Read, read_headers
+from lamina.images.readers.documents import DocumentParser, JsonDocument, parse_diff_ids
 from lamina.images.readers.members import Members
 from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.images.readers.unpack import Unpacker
@@ -32,13 +31,6 @@ from lamina.system.extents import open_reader, read_head
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo, OnBytes, hash_pieces
 
-# The maximum size of a document in bytes, which is containerd's limit.
-_MAX_DOCUMENT_SIZE = 20 << 20
-_MAX_DOCUMENT_BYTES = 64 << 20
-_MAX_VALUES = 1_000_000
-# Engines support at most 127 to 250 layers.
-_MAX_LAYERS = 1000
-_MAX_LAYERS_TOTAL = 20_000
 # Reading this many headers takes about ten seconds; an image of a whole distribution has a few hundred thousand.
 _MAX_MEMBERS = 2_000_000
 # The closure of a whole system has a few thousand.
@@ -46,19 +38,6 @@ _MAX_STORE_PATHS = 200_000
 _STORE_MEMBER = re.compile(rb"/*(?:\./+)*%s/+([^/]+)" % STORE_DIR[1:].encode())
 _NAMED_BLOB = re.compile(r"(?:.*/)?blobs/sha256/([0-9a-f]{64})")
 _NAMED_CONFIG = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
-
-
-@dataclass(frozen=True, slots=True)
-class JsonDocument:
-    """A JSON object or list, and the bytes it was read from."""
-
-    text: bytes
-    value: Any
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of ``text``."""
-        return Digest(hashlib.sha256(self.text).digest())
 
 
 class Blobs:
@@ -70,9 +49,7 @@ class Blobs:
         self._unpacker = unpacker
         self._contents_by_blob: dict[Extent, _BlobContent] = {}
         self._store_paths_by_blob: dict[Extent, Mapping[StorePath, int]] = {}
-        self._document_bytes = 0
-        self._value_count = 0
-        self._layer_count = 0
+        self._documents = DocumentParser()
         self._member_count = 0
 
     def has(self, name: str) -> bool:
@@ -89,19 +66,8 @@ class Blobs:
     def read_document(self, name: str) -> JsonDocument:
         """Parse the member ``name`` as JSON. Raises `FormatError` if it is invalid or too large."""
         extent = self.find(name)
-        self._document_bytes += extent.length
-        if extent.length > _MAX_DOCUMENT_SIZE or self._document_bytes > _MAX_DOCUMENT_BYTES:
-            raise FormatError(
-                name,
-                f"{extent.length} bytes",
-                f"a document of at most {_MAX_DOCUMENT_SIZE}, and {_MAX_DOCUMENT_BYTES} in all",
-            )
-        text = read_head(extent, extent.length)
-        # A parsed value uses about 70 bytes of memory, but may have only two bytes in JSON.
-        self._value_count += sum(map(text.count, (b",", b"[", b"{")))
-        if self._value_count > _MAX_VALUES:
-            raise FormatError(name, f"{self._value_count} values", f"at most {_MAX_VALUES} in all documents")
-        return JsonDocument(text, parse_json(text, name, "JSON, as in an image file"))
+        self._documents.check_size(name, extent.length)
+        return self._documents.parse(name, read_head(extent, extent.length))
 
     def read_image(
         self,
@@ -124,25 +90,13 @@ class Blobs:
             IntegrityError: the config, the digest in its name and the layers do not match.
 
         """
-        self._layer_count += len(layer_names)
-        if len(layer_names) > _MAX_LAYERS or self._layer_count > _MAX_LAYERS_TOTAL:
-            raise FormatError(
-                config_name,
-                f"{len(layer_names)} layers",
-                f"at most {_MAX_LAYERS}, and {_MAX_LAYERS_TOTAL} in all images",
-            )
+        self._documents.check_layer_count(config_name, len(layer_names))
         config = self.read_document(config_name)
         name_match = _NAMED_CONFIG.fullmatch(config_name)
         if name_match and name_match[1] != config.digest.hex:
             raise IntegrityError("config", config.digest, f"sha256:{name_match[1]}")
-        rootfs = get_field(config.value, config_name, "rootfs")
         blobs = [self.find(name) for name in layer_names]
-        # docker leaves out an empty list of diff IDs, but never the type (OCI image spec, config.md, "rootfs").
-        if not isinstance(rootfs, dict) or (rootfs.get("diff_ids") is None and rootfs.get("type") != "layers"):
-            raise FormatError(f"{config_name}: rootfs", short_repr(rootfs), "an object with diff_ids")
-        diff_ids = [parse_digest(text) for text in parse_strings(f"{config_name}: diff_ids", rootfs.get("diff_ids"))]
-        if len(diff_ids) != len(blobs):
-            raise IntegrityError("rootfs", f"{len(diff_ids)} diff IDs", f"{len(blobs)}, one for each layer")
+        diff_ids = parse_diff_ids(config.value, config_name, len(blobs))
         items = tuple(map(ProgressItem, count(1), (blob.length for blob in blobs), map(FileSubject, layer_names)))
         self._progress.begin(Work(repo_tags[0] if repo_tags else config_name, items))
         layers = tuple(map(self._read_layer, items, layer_names, blobs, diff_ids))
@@ -173,10 +127,10 @@ class Blobs:
             diff_id,
             content.blob.digest,
             content.blob.size,
-            blob,
-            content.tar,
             tuple(sizes),
             tuple(sizes.values()),
+            blob,
+            content.tar,
             self._unpacker.workspace,
         )
 
@@ -251,34 +205,3 @@ def _try_parse_store_path(base: bytes) -> StorePath | None:
         return StorePath.parse_base(base.decode("utf-8", "surrogateescape"))
     except InvalidArgument:
         return None
-
-
-def get_field(value: Any, subject: str, key: str) -> Any:
-    """Return ``value[key]`` of a JSON object. Raises `FormatError`, which names ``subject``."""
-    if not isinstance(value, dict) or key not in value:
-        raise FormatError(subject, short_repr(value), f"an object with {key}, as in an image file")
-    return value[key]
-
-
-def parse_list(subject: str, value: Any) -> list[Any]:
-    """Return ``value`` if it is a list, or an empty list for null, as Go may write it. Raises `FormatError`."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise FormatError(subject, short_repr(value), "a list, as in an image file")
-    return value
-
-
-def parse_strings(subject: str, value: Any) -> list[str]:
-    """Return ``value`` if it is a list of strings, or an empty list for null. Raises `FormatError`."""
-    if not all(isinstance(text, str) for text in parse_list(subject, value)):
-        raise FormatError(subject, short_repr(value), "a list of strings, as in an image file")
-    return value or []
-
-
-def parse_digest(text: str) -> Digest:
-    """Parse an OCI digest, ``sha256:HEX``. Raises `FormatError`."""
-    try:
-        return Digest.parse_oci(text)
-    except InvalidArgument as error:
-        raise error.convert(FormatError) from error

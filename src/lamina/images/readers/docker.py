@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from lamina.errors import FormatError
-from lamina.images.readers.blobs import Blobs, get_field, parse_strings
+from lamina.images.readers.blobs import Blobs
+from lamina.images.readers.documents import get_field, parse_strings
 from lamina.images.readers.source_image import SourceImage
 from lamina.messages.redaction import short_repr
 

@@ -1,8 +1,7 @@
-"""Errors for image references where a file is expected, with the command that saves the image to a file.
+"""Tell image references from names of files, and explain those that lamina cannot read.
 
-lamina reads files and folders. Other programs also accept the names of images in registries and engines: ``debian:12``,
-or with a transport before it, ``docker://debian:12`` (containers-transports(5)). A reference is recognised only if
-there is no file with that name.
+An image is a file, a folder or a reference to an image in a registry: ``debian:12``, or with a transport before it,
+``docker://debian:12`` (containers-transports(5)). A text is a reference only if there is no file with that name.
 """
 
 from __future__ import annotations
@@ -14,31 +13,66 @@ from typing import NamedTuple
 
 from lamina.core.names import ImageReference
 from lamina.errors import InputError, InvalidArgument
+from lamina.formats.registry_references import TRANSPORT, RegistryReference
 from lamina.messages.redaction import holds_secret
 
-_EXPECTED = "an image file or an OCI layout"
-# Transports for files and folders that lamina can read. ``NAME`` after a second colon selects an image in the file.
-_FILE_TRANSPORTS = ("oci", "oci-archive", "docker-archive")
-# Transports for images in a registry or an engine, and the command that saves such an image to a file.
+_EXPECTED = "an image file, an OCI layout or a reference"
+_FILE_EXPECTED = "an image file or an OCI layout"
+# Transports for archives that lamina can read. ``NAME`` after a second colon selects an image in the file.
+_ARCHIVE_TRANSPORTS = ("oci-archive", "docker-archive")
+# Transports for images in an engine or in a format that lamina cannot read, and the command that saves one to a file.
 _SAVE_COMMANDS = {
-    "docker": "skopeo copy docker:{} docker-archive:{}",
     "docker-daemon": "docker save {} -o {}",
     "containers-storage": "podman save {} -o {}",
     "dir": "skopeo copy dir:{} docker-archive:{}",
 }
+_PULL_COMMAND = "lamina pull {} -o {}"
 _FILE_NAME = re.compile(r".*\.(tar|tgz|gz|zst|xz|json)")
 _UNSAFE = re.compile("[^A-Za-z0-9._-]+")
 _MAX_LENGTH = 500
 
 
-def find_reference_error(text: str) -> InputError | None:
-    """Return the error if ``text`` names an image that is not in a file or folder, with a hint how to save it."""
-    if not text or len(text) > _MAX_LENGTH or "\0" in text or os.path.lexists(text):
+def find_reference(text: str) -> RegistryReference | None:
+    """Return the reference that ``text`` is, or None if it is not one, or a file has that name.
+
+    A reference has a registry, a tag, a digest or ``docker://`` before it. A single word may be a misspelled file.
+
+    Raises:
+        InvalidArgument: it is a reference with a mistake, such as a password or capitals.
+
+    """
+    if "\0" in text or os.path.lexists(text):
         return None
-    if holds_secret(text):  # in a hint, a part of the secret might not be recognised as a secret
+    if text.startswith(TRANSPORT):
+        return RegistryReference.parse(text)
+    if _may_be_file(text) or find_layout(text) or find_reference_error(text):
+        return None
+    return RegistryReference.parse(text) if _is_repository(text.lower()) and _is_qualified(text) else None
+
+
+def find_layout(text: str) -> tuple[str, str] | None:
+    """Return the folder and the name that ``oci:DIR[:NAME]`` stands for, or None for any other text.
+
+    The name is empty if there is none.
+    """
+    transport, _, rest = text.partition(":")
+    if transport != "oci" or not rest or _may_be_file(text) or os.path.lexists(text):
+        return None
+    folder, _, name = rest.partition(":")
+    return folder, name
+
+
+def find_reference_error(text: str) -> InputError | None:
+    """Return the error if ``text`` names an image that lamina cannot read from there, with a hint that helps."""
+    if _may_be_file(text) or os.path.lexists(text):
         return None
     explained = _explain_transport(text) or _explain_name(text)
     return InputError(text, explained.got, _EXPECTED, hint=explained.hint) if explained else None
+
+
+def make_pull_error(reference: RegistryReference) -> InputError:
+    """Return the error for a reference where only files can be read."""
+    return InputError(reference, "an image in a registry", _FILE_EXPECTED, hint=_make_pull_hint(str(reference)))
 
 
 class _Explanation(NamedTuple):
@@ -46,9 +80,14 @@ class _Explanation(NamedTuple):
     hint: str
 
 
+def _may_be_file(text: str) -> bool:
+    """Return whether ``text`` can only be the name of a file; a hint must not show what may hold a secret."""
+    return not text or len(text) > _MAX_LENGTH or "\0" in text or holds_secret(text)
+
+
 def _explain_transport(text: str) -> _Explanation | None:
     transport, colon, rest = text.partition(":")
-    if colon and transport in _FILE_TRANSPORTS:
+    if colon and transport in _ARCHIVE_TRANSPORTS:
         file, _, name = rest.partition(":")
         hint = f"write {file}#{name}" if name else f"write {file}"
         return _Explanation(f"the transport {transport}:", f"leave the transport out: {hint}")
@@ -64,25 +103,36 @@ def _explain_name(text: str) -> _Explanation | None:
         return _Explanation("stdin", "write /dev/stdin")
     file, colon, name = text.partition(":")
     if colon and os.path.isfile(file):
-        return _Explanation("no such file", f"{file}#{name} chooses an image in {file}")
-    if not _is_repository(text):
-        return None
-    got = "the name of an image in a registry" if _is_unlike_a_file(text) else "no such file"
-    return _Explanation(got, f"for an image in a registry, {_make_save_hint('docker', text)}")
+        reference = f", {TRANSPORT}{text} is an image in a registry" if _is_repository(text) else ""
+        return _Explanation("no such file", f"{file}#{name} chooses an image in {file}{reference}")
+    if _is_repository(text) and not _is_qualified(text):
+        return _Explanation("no such file", f"{TRANSPORT}{text} is an image in a registry")
+    return None
 
 
 def make_directory_error(folder: object) -> InputError:
     """Return the error for a folder that skopeo wrote with the transport ``dir:``."""
     got = "a folder in the format of skopeo's dir:"
-    return InputError(folder, got, _EXPECTED, hint=_make_save_hint("dir", str(folder)))
+    return InputError(folder, got, _FILE_EXPECTED, hint=_make_save_hint("dir", str(folder)))
 
 
 def _make_save_hint(transport: str, name: str) -> str:
-    reference = name.removeprefix("//").partition("@")[0]
-    base = reference.rpartition("/")[2] if transport == "dir" else reference.rpartition("/")[2].partition(":")[0]
-    file = f"{_UNSAFE.sub('-', base).strip('.-') or 'image'}.tar"
-    given = f"//{name}" if transport == "docker" and not name.startswith("//") else name
-    return f"save it to a file first: {_SAVE_COMMANDS[transport].format(shlex.quote(given), file)}"
+    base = name.rpartition("/")[2] if transport == "dir" else _find_base(name)
+    return f"save it to a file first: {_SAVE_COMMANDS[transport].format(shlex.quote(name), _name_file(base))}"
+
+
+def _make_pull_hint(reference: str) -> str:
+    command = _PULL_COMMAND.format(shlex.quote(reference), _name_file(_find_base(reference)))
+    return f"fetch it first: {command}"
+
+
+def _find_base(reference: str) -> str:
+    """Return the last part of a repository."""
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _name_file(base: str) -> str:
+    return f"{_UNSAFE.sub('-', base).strip('.-') or 'image'}.tar"
 
 
 def _is_repository(text: str) -> bool:
@@ -94,10 +144,11 @@ def _is_repository(text: str) -> bool:
         ImageReference.parse(name if _has_tag(name) else f"{name}:latest")
     except InvalidArgument:
         return False
-    return _is_unlike_a_file(text) or not ("/" in text or "." in text)
+    return _is_qualified(text) or not ("/" in text or "." in text)
 
 
-def _is_unlike_a_file(text: str) -> bool:
+def _is_qualified(text: str) -> bool:
+    """Return whether ``text`` has a registry, a tag or a digest, so that it is unlike the name of a file."""
     host, slash, _ = text.partition("/")
     is_host = bool(slash) and ("." in host or ":" in host or host == "localhost") and not os.path.exists(host)
     return is_host or "@" in text or _has_tag(text)

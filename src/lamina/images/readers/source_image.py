@@ -1,6 +1,7 @@
-"""The model of an image that was read from an image file.
+"""The model of an image that exists.
 
-Invariant: every byte of an image has been checked: its config, its blobs and the tars in them match their digests.
+Invariant: every byte of an image that was read from a file has been checked: its config, its blobs and the tars in them
+match their digests.
 """
 
 from __future__ import annotations
@@ -21,44 +22,38 @@ NO_PLATFORM = Platform("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLayer:
-    """A layer of a source image.
+class InspectedLayer:
+    """A layer of an image that exists.
 
     Attributes:
-        name: the name of the layer's file in the image file.
+        name: the name of the layer's file in the image file; its digest in a registry.
         diff_id: the digest of the uncompressed tar.
-        digest: the digest of the layer's file, which may be compressed.
-        size: the size of that file in bytes.
-        blob: where that file is.
-        tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
-        paths: the store paths of which the tar has members.
-        path_sizes: the size in bytes of the files that the tar has of each path, in the same order.
-        workspace: the temporary folder that holds the tar; None if it is elsewhere.
+        digest: the digest of the layer's blob, which may be compressed.
+        size: the size of the blob in bytes.
+        paths: the store paths of which the layer has files.
+        path_sizes: the size in bytes of the files of each path, in the same order; empty if it is not known.
     """
 
     name: str
     diff_id: Digest
     digest: Digest
     size: int
-    blob: Extent
-    tar: Extent
     paths: tuple[StorePath, ...]
     path_sizes: tuple[int, ...]
-    workspace: TempDir | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         paths = summarize_layer_paths(self.paths, self.path_sizes)
-        return f"<SourceLayer {shorten_digest(self.digest)}: {paths}, {format_size(self.size)}>"
+        return f"<{type(self).__name__} {shorten_digest(self.digest)}: {paths}, {format_size(self.size)}>"
 
 
 @dataclass(frozen=True, slots=True)
-class SourceImage:
-    """An image that was read.
+class InspectedImage:
+    """An image that exists, in a file, a folder or a registry.
 
     Attributes:
         digest: the image ID.
         repo_tags: the names as NAME:TAG.
-        config_json: the config as it is in the file.
+        config_json: the config as it is stored.
         config: the parsed config.
         layers: the layers, from the lowest up.
         tags: the names in an OCI layout that are not NAME:TAG: a bare tag, or any other text.
@@ -69,13 +64,13 @@ class SourceImage:
     repo_tags: tuple[str, ...]
     config_json: bytes = field(repr=False)
     config: Mapping[str, Any] = field(repr=False, compare=False)
-    layers: tuple[SourceLayer, ...]
+    layers: tuple[InspectedLayer, ...]
     tags: tuple[str, ...] = ()
     index_platform: Platform = NO_PLATFORM
 
     def __repr__(self) -> str:
         names = " ".join((*self.repo_tags[:1], shorten_digest(self.digest)))
-        return f"<SourceImage {names}: {self.platform}, {len(self.layers)} layers>"
+        return f"<{type(self).__name__} {names}: {self.platform}, {len(self.layers)} layers>"
 
     @property
     def id(self) -> str:
@@ -105,6 +100,32 @@ class SourceImage:
         if isinstance(variant, str) and not platform.variant:  # for example v8 of arm64, which `Platform` leaves out
             return "/".join(filter(None, (str(platform), variant)))
         return str(platform)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourceLayer(InspectedLayer):
+    """A layer of an image that was read from an image file, whose bytes have been checked.
+
+    Attributes:
+        blob: where the layer's file is.
+        tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
+        workspace: the temporary folder that holds the tar; None if it is elsewhere.
+    """
+
+    blob: Extent
+    tar: Extent
+    workspace: TempDir | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourceImage(InspectedImage):
+    """An image that was read from an image file.
+
+    Attributes:
+        layers: the layers, from the lowest up.
+    """
+
+    layers: tuple[SourceLayer, ...]
 
 
 def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:

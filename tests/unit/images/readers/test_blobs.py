@@ -12,7 +12,9 @@ from tests.support.image_files import config, dump_layer, layer, sha256, tar
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, IntegrityError
 from lamina.images.readers import blobs as reading
-from lamina.images.readers.blobs import Blobs, get_field, parse_digest, parse_list, parse_strings
+from lamina.images.readers import documents
+from lamina.images.readers.blobs import Blobs
+from lamina.images.readers.documents import get_field, parse_digest, parse_list, parse_strings
 from lamina.images.readers.members import ArchiveMembers
 from lamina.images.readers.unpack import Unpacker
 
@@ -76,13 +78,13 @@ def test_a_rootfs_of_another_shape_is_refused(tmp_path: Path, rootfs: Any) -> No
 
 
 def test_the_limits_hold_for_all_documents_and_layers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_MAX_DOCUMENT_BYTES", 5)
+    monkeypatch.setattr(documents, "_MAX_DOCUMENT_BYTES", 5)
     blobs = open_blobs(tmp_path, {"a": b"[1]"})
     assert blobs.read_document("a").value == [1]
     with pytest.raises(FormatError, match="got 3 bytes, expected a document of at most"):
         blobs.read_document("a")
     monkeypatch.undo()
-    monkeypatch.setattr(reading, "_MAX_VALUES", 3)
+    monkeypatch.setattr(documents, "_MAX_VALUES", 3)
     with pytest.raises(FormatError, match="got 4 values, expected at most 3"):
         open_blobs(tmp_path, {"a": b"[1,2,3,4]"}).read_document("a")
 

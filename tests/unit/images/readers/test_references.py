@@ -1,4 +1,4 @@
-"""References of images where a file is expected: the error says how to get a file."""
+"""References to images, and names of files: which is which, and what an error says of those that cannot be read."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from lamina.errors import InputError
+from lamina.errors import InputError, InvalidArgument
 from lamina.images.readers.open import open_images
-from lamina.images.readers.references import find_reference_error
+from lamina.images.readers.references import find_layout, find_reference, find_reference_error
 
 SAVE = "save it to a file first: "
 LEAVE = "leave the transport out: "
-REGISTRY = f"for an image in a registry, {SAVE}"
 DIGEST = "sha256:" + "ab" * 32
+REFERENCES = {
+    "docker://debian:12": "docker.io/library/debian:12",
+    "docker://debian": "docker.io/library/debian:latest",
+    f"docker://ghcr.io/x/y@{DIGEST}": f"ghcr.io/x/y@{DIGEST}",
+    "debian:12": "docker.io/library/debian:12",
+    "me/app:1": "docker.io/me/app:1",
+    "ghcr.io/x/y:1": "ghcr.io/x/y:1",
+    "ghcr.io/x/y": "ghcr.io/x/y:latest",
+    "localhost:5000/app": "localhost:5000/app:latest",
+    f"app:1@{DIGEST}": f"docker.io/library/app:1@{DIGEST}",
+}
 CASES = {
-    "docker://debian:12": f"{SAVE}skopeo copy docker://debian:12 docker-archive:debian.tar",
-    f"docker://ghcr.io/x/y@{DIGEST}": f"{SAVE}skopeo copy docker://ghcr.io/x/y@{DIGEST} docker-archive:y.tar",
-    "debian:12": f"{REGISTRY}skopeo copy docker://debian:12 docker-archive:debian.tar",
-    "debian": f"{REGISTRY}skopeo copy docker://debian docker-archive:debian.tar",
-    "ghcr.io/x/y:1": f"{REGISTRY}skopeo copy docker://ghcr.io/x/y:1 docker-archive:y.tar",
-    "ghcr.io/x/y": f"{REGISTRY}skopeo copy docker://ghcr.io/x/y docker-archive:y.tar",
-    "localhost:5000/app": f"{REGISTRY}skopeo copy docker://localhost:5000/app docker-archive:app.tar",
+    "debian": "docker://debian is an image in a registry",
     "docker-daemon:app:1": f"{SAVE}docker save app:1 -o app.tar",
     "containers-storage:localhost/app:1": f"{SAVE}podman save localhost/app:1 -o app.tar",
     "dir:/images/app": f"{SAVE}skopeo copy dir:/images/app docker-archive:app.tar",
-    "oci:layout": f"{LEAVE}write layout",
-    "oci:/srv/layout:v1": f"{LEAVE}write /srv/layout#v1",
     "oci-archive:app.tar": f"{LEAVE}write app.tar",
     "docker-archive:app.tar:app:1": f"{LEAVE}write app.tar#app:1",
     "-": "write /dev/stdin",
@@ -40,8 +42,24 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.parametrize("text", REFERENCES)
+def test_a_name_with_a_registry_or_a_tag_is_a_reference(text: str) -> None:
+    assert str(find_reference(text)) == REFERENCES[text]
+    assert find_reference_error(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("docker://me:hunter2@ghcr.io/x", "docker login"), ("ghcr.io/Me/App:1", "write me/app")]
+)
+def test_a_reference_with_a_mistake_is_an_error(text: str, hint: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        find_reference(text)
+    assert hint in raised.value.hint
+    assert "hunter2" not in f"{raised.value} {raised.value.hint}"
+
+
 @pytest.mark.parametrize("text", CASES)
-def test_a_reference_is_refused_with_what_to_do(text: str) -> None:
+def test_what_lamina_cannot_read_is_refused_with_what_to_do(text: str) -> None:
     error = find_reference_error(text)
     assert error
     assert (error.subject, error.hint) == (text, CASES[text])
@@ -64,12 +82,29 @@ def test_a_reference_is_refused_with_what_to_do(text: str) -> None:
 )
 def test_what_may_be_a_file_is_no_reference(text: str) -> None:
     assert find_reference_error(text) is None
+    assert find_reference(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("oci:layout", ("layout", "")),
+        ("oci:/srv/layout:v1", ("/srv/layout", "v1")),
+        ("oci:layout:app:1", ("layout", "app:1")),
+        ("oci:", None),
+        ("oci-archive:x", None),
+    ],
+)
+def test_the_transport_of_layouts_is_understood(text: str, found: tuple[str, str] | None) -> None:
+    assert find_layout(text) == found
 
 
 @pytest.mark.parametrize("name", ["debian:12", "oci:x", "debian"])
 def test_a_file_that_exists_is_no_reference(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"")
     assert find_reference_error(name) is None
+    assert find_reference(name) is None
+    assert find_layout(name) is None
 
 
 def test_a_name_after_a_file_and_a_colon_belongs_after_a_hash(tmp_path: Path) -> None:
@@ -77,6 +112,10 @@ def test_a_name_after_a_file_and_a_colon_belongs_after_a_hash(tmp_path: Path) ->
     error = find_reference_error("app.tar:app:1")
     assert error
     assert error.hint == "app.tar#app:1 chooses an image in app.tar"
+    (tmp_path / "app").write_bytes(b"")
+    error = find_reference_error("app:1")
+    assert error
+    assert error.hint == "app#1 chooses an image in app, docker://app:1 is an image in a registry"
 
 
 def test_a_folder_that_skopeo_wrote_with_dir_is_named(tmp_path: Path) -> None:
@@ -85,12 +124,3 @@ def test_a_folder_that_skopeo_wrote_with_dir_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"got a folder in the format of skopeo's dir:") as caught:
         open_images(tmp_path)
     assert f"skopeo copy dir:{tmp_path} docker-archive:{tmp_path.name}.tar" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("text", "got"), [("debian:12", "the name of an image in a registry"), ("debian", "no such file")]
-)
-def test_a_single_word_may_be_a_file_that_is_missing(text: str, got: str) -> None:
-    error = find_reference_error(text)
-    assert error
-    assert error.got == got

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from lamina.core.names import Digest
-from lamina.errors import NotFound, PlanError
+from lamina.errors import InputError, InvalidArgument, NotFound, PlanError
 from lamina.formats.platform import Platform
+from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers import select
 from lamina.images.readers.source_image import SourceImage
 
@@ -26,6 +27,17 @@ def test_a_name_follows_the_last_hash_unless_it_is_part_of_the_file(tmp_path: Pa
     assert select.split_name(f"{tmp_path}/a#b#c") == (tmp_path / "a#b", "c")
     assert select.split_name("image.tar") == (Path("image.tar"), None)
     assert select.split_name("image.tar#") == (Path("image.tar"), "")
+    assert select.split_name("oci:images:v1") == (Path("images"), "v1")
+    assert select.split_name("oci:images#v1") == (Path("images"), "v1")
+
+
+def test_a_reference_is_a_source_but_no_file() -> None:
+    assert select.parse_source("ghcr.io/me/app:1") == RegistryReference.parse("ghcr.io/me/app:1")
+    with pytest.raises(InputError, match="got an image in a registry, expected an image file") as raised:
+        select.split_name("ghcr.io/me/app:1")
+    assert raised.value.hint == "fetch it first: lamina pull ghcr.io/me/app:1 -o app.tar"
+    with pytest.raises(InvalidArgument, match="got a reference with #1"):
+        select.parse_source("ghcr.io/me/app#1")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""Read what a registry says of an image: its manifest and its config. No layer is read.
+
+The store paths of a layer are those in the image's history, where lamina and nixpkgs' dockerTools list them.
+
+Invariant: every document has the size and the digest of its descriptor. What it says of the layers is not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamina.core.names import Digest, ImageReference
+from lamina.errors import FormatError, IntegrityError, PlanError, RegistryError
+from lamina.formats.docker import list_layer_comments, parse_store_paths_comment
+from lamina.formats.image_names import familiar_name
+from lamina.formats.oci import Descriptor
+from lamina.formats.platform import Platform
+from lamina.formats.registry_references import RegistryReference
+from lamina.images.readers.documents import MAX_DOCUMENT_SIZE, DocumentParser, parse_diff_ids
+from lamina.images.readers.oci_manifests import (
+    INDEXES,
+    MANIFESTS,
+    IndexReader,
+    ListedManifest,
+    find_mismatch,
+    parse_image_manifest,
+)
+from lamina.images.readers.select import PLATFORM_HINT, select_by_platform
+from lamina.images.readers.source_image import NO_PLATFORM, InspectedImage, InspectedLayer
+from lamina.messages.redaction import short_repr
+from lamina.registry.blobs import read_blob
+from lamina.registry.connection import RegistryConnection
+from lamina.registry.manifests import StoredManifest, get_manifest
+from lamina.system.threads import ThreadPool
+
+_MAX_IMAGES = 200
+_THREADS = 4
+_EXPECTED = "an image, or an index of images"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RegistryLayer(InspectedLayer):
+    """A layer of an image in a registry.
+
+    Attributes:
+        descriptor: the media type, digest and size of its blob.
+    """
+
+    descriptor: Descriptor
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RegistryImage(InspectedImage):
+    """An image in a registry, of which only the manifest and the config were read.
+
+    Attributes:
+        layers: the layers, from the lowest up.
+        reference: the reference that it was found by.
+        manifest: the manifest as the registry has it.
+        config_descriptor: the media type, digest and size of the config.
+    """
+
+    layers: tuple[RegistryLayer, ...]
+    reference: RegistryReference = field(kw_only=True)
+    manifest: StoredManifest = field(kw_only=True, repr=False)
+    config_descriptor: Descriptor = field(kw_only=True)
+
+
+def name_image(reference: RegistryReference, image_id: Digest) -> ImageReference:
+    """Return the name of a fetched image, as docker shows it: without a tag, the beginning of the image ID is one."""
+    return familiar_name(ImageReference.parse(f"{reference.name}:{reference.tag or image_id.hex[:32]}"))
+
+
+def read_registry_images(
+    connection: RegistryConnection, reference: RegistryReference, platform: Platform | None = None
+) -> tuple[RegistryImage, ...]:
+    """Return the images of a reference: one, or one for each platform of an index, in its order.
+
+    Args:
+        connection: the repository of ``reference``.
+        reference: the reference.
+        platform: return only the best match for this platform.
+
+    Raises:
+        RegistryError: the registry has no such image, or failed.
+        AuthError: the registry refuses the credentials, or wants some.
+        FormatError: a document is not valid, or describes no image.
+        IntegrityError: a document does not match its digest.
+        PlanError: no image is for ``platform``.
+
+    """
+    stored = get_manifest(connection, reference.target)
+    if stored is None:
+        hint = "check the name and the tag; some registries say this of images that need a login"
+        raise RegistryError(reference, "no such image", "one in the registry", hint=hint)
+    reader = _RegistryReader(connection, reference)
+    if stored.descriptor.media_type in INDEXES:
+        return reader.read_index(stored, platform)
+    if stored.descriptor.media_type not in MANIFESTS:
+        raise FormatError(reference, f"a manifest of media type {short_repr(stored.descriptor.media_type)}", _EXPECTED)
+    image = reader.read_image(stored, NO_PLATFORM)
+    if image is None:
+        raise FormatError(reference, reader.index.describe_skipped(), _EXPECTED)
+    return select_by_platform([image], platform, reference, PLATFORM_HINT) if platform else (image,)
+
+
+class _RegistryReader:
+    """Reads the documents of images over one connection; safe for many threads but for `read_index`."""
+
+    def __init__(self, connection: RegistryConnection, reference: RegistryReference) -> None:
+        self.index = IndexReader(self._find_index)
+        self._connection = connection
+        self._reference = reference
+        self._parser = DocumentParser()
+
+    def read_index(self, stored: StoredManifest, platform: Platform | None) -> tuple[RegistryImage, ...]:
+        document = self._parse(str(self._reference), stored.document)
+        listed = {entry.descriptor.digest: entry for entry in self.index.read_entries(document, str(self._reference))}
+        entries = list(listed.values())
+        if platform and all(entry.platform.architecture for entry in entries):
+            entries = self._select(entries, platform)
+        if len(entries) > _MAX_IMAGES:
+            raise FormatError(self._reference, f"{len(entries)} images", f"at most {_MAX_IMAGES}")
+        with ThreadPool(_THREADS, "lamina-inspect") as pool:
+            images = tuple(filter(None, pool.map(self._read_entry, entries)))
+        if not images:
+            raise FormatError(self._reference, self.index.describe_skipped(), _EXPECTED)
+        return select_by_platform(images, platform, self._reference, PLATFORM_HINT) if platform else images
+
+    def _select(self, entries: Sequence[ListedManifest], platform: Platform) -> list[ListedManifest]:
+        """Return the best match for ``platform``, so that no other manifest has to be read."""
+        ranked = [(rank, entry) for entry in entries if (rank := entry.platform.match_rank(platform)) is not None]
+        if not ranked:
+            offered = ", ".join(dict.fromkeys(str(entry.platform) for entry in entries)) or "no platform"
+            raise PlanError(self._reference, f"images for {offered}", f"one for {platform}", hint=PLATFORM_HINT)
+        return [min(ranked, key=lambda pair: pair[0])[1]]
+
+    def _read_entry(self, entry: ListedManifest) -> RegistryImage | None:
+        stored = self._find(entry.descriptor)
+        if stored is None:
+            self.index.skipped.append(f"no {entry.descriptor.digest}")
+            return None
+        return self.read_image(stored, entry.platform)
+
+    def read_image(self, stored: StoredManifest, index_platform: Platform) -> RegistryImage | None:
+        """Return the image of a manifest; None if it describes a signature or another artifact."""
+        subject = f"manifest {stored.descriptor.digest}"
+        document = self._parse(subject, stored.document)
+        if other := find_mismatch(document, subject):
+            self.index.skipped.append(f"a manifest with {other}")
+            return None
+        manifest = parse_image_manifest(document, subject)
+        self._parser.check_layer_count(subject, len(manifest.layers))
+        text = self._read_config(manifest.config)
+        config = self._parse(f"config {manifest.config.digest}", text)
+        if not isinstance(config, dict) or "rootfs" not in config:
+            self.index.skipped.append(f"a manifest whose config is {short_repr(config)}, without rootfs")
+            return None
+        digest = manifest.config.digest
+        return RegistryImage(
+            digest,
+            (str(name_image(self._reference, digest)),) if self._reference.tag else (),
+            text,
+            config,
+            self._make_layers(config, manifest.layers),
+            index_platform=index_platform,
+            reference=self._reference,
+            manifest=stored,
+            config_descriptor=manifest.config,
+        )
+
+    def _make_layers(self, config: dict[str, Any], layers: Sequence[Descriptor]) -> tuple[RegistryLayer, ...]:
+        diff_ids = parse_diff_ids(config, "config", len(layers))
+        comments = list_layer_comments(config, len(layers))
+        return tuple(
+            RegistryLayer(
+                str(layer.digest),
+                diff_id,
+                layer.digest,
+                layer.size,
+                parse_store_paths_comment(comment),
+                (),
+                layer,
+            )
+            for layer, diff_id, comment in zip(layers, diff_ids, comments, strict=True)
+        )
+
+    def _read_config(self, config: Descriptor) -> bytes:
+        if not 0 <= config.size <= MAX_DOCUMENT_SIZE:
+            raise FormatError(self._reference, f"a config of {config.size} bytes", f"at most {MAX_DOCUMENT_SIZE}")
+        return b"".join(read_blob(self._connection, config.digest, config.size))
+
+    def _find_index(self, descriptor: Descriptor) -> Any:
+        stored = self._find(descriptor)
+        return self._parse(f"index {descriptor.digest}", stored.document) if stored else None
+
+    def _find(self, descriptor: Descriptor) -> StoredManifest | None:
+        stored = get_manifest(self._connection, str(descriptor.digest))
+        if stored and stored.descriptor.size != descriptor.size:
+            subject = f"manifest {descriptor.digest}"
+            raise IntegrityError(subject, f"{stored.descriptor.size} bytes", descriptor.size)
+        return stored
+
+    def _parse(self, name: str, text: bytes) -> Any:
+        self._parser.check_size(name, len(text))
+        return self._parser.parse(name, text).value
