@@ -24,6 +24,7 @@ import brotli
 import lz4.frame
 from tests.support import factories
 from tests.support.fake_nix_store import CompletedRun, FakeStore, call, run
+from tests.support.servers import LocalServer, run_server
 
 from lamina.compression import libraries
 from lamina.core.names import Digest, StorePath, dump_nix32
@@ -283,18 +284,14 @@ class CacheRequest(http.server.BaseHTTPRequestHandler):
 Script = Callable[[CacheRequest], None]
 
 
-class CacheServer(http.server.ThreadingHTTPServer):
+class CacheServer(LocalServer):
     """A server of ``folder`` that answers after ``latency`` seconds.
 
     A script answers instead for the names that match its pattern.
     """
 
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
     def __init__(self, folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> None:
-        super().__init__(("127.0.0.1", 0), CacheRequest)
+        super().__init__(CacheRequest)
         self.folder = folder
         self.scripts = dict(scripts or {})
         self.latency = latency
@@ -322,21 +319,15 @@ class CacheServer(http.server.ThreadingHTTPServer):
             with self._lock:
                 self._now -= 1
 
-    def handle_error(self, *arguments: object) -> None:
-        pass  # the client hung up
+    def shutdown(self) -> None:
+        self.is_closing.set()
+        super().shutdown()
 
 
 @contextmanager
 def serve_cache(folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> Iterator[CacheServer]:
-    with CacheServer(folder, scripts, latency) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.is_closing.set()
-            server.shutdown()
-            thread.join()
+    with run_server(CacheServer(folder, scripts, latency)) as server:
+        yield server
 
 
 def send_forever(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:

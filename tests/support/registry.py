@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support.image_files import LayoutBuilder
+from tests.support.servers import LocalServer, run_server
 
 from lamina.core.names import Digest
 from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE
@@ -71,14 +72,11 @@ class Account:
     identity: str = "identity-hunter2"
 
 
-class MemoryRegistry(http.server.ThreadingHTTPServer):
+class MemoryRegistry(LocalServer):
     """A registry; its attributes switch what it can do."""
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), RegistryHandler)
+        super().__init__(RegistryHandler)
         self.tls = tls
         self.blobs: dict[str, dict[str, bytes]] = {}
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
@@ -158,9 +156,6 @@ class MemoryRegistry(http.server.ThreadingHTTPServer):
         with self.lock:
             self._count += 1
             return self._count
-
-    def handle_error(self, *arguments: object) -> None:
-        pass  # the client hung up
 
 
 class RegistryHandler(http.server.BaseHTTPRequestHandler):
@@ -413,14 +408,8 @@ def _covers(granted: tuple[str, ...], needed: str) -> bool:
 @contextmanager
 def serve_registry(tls: ssl.SSLContext | None = None) -> Iterator[MemoryRegistry]:
     """Run a registry on a free port of this machine for the block, with TLS if there is a context for it."""
-    with MemoryRegistry(tls) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with run_server(MemoryRegistry(tls)) as server:
+        yield server
 
 
 def connect(

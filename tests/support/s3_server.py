@@ -4,12 +4,12 @@ import hashlib
 import hmac
 import http.server
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.servers import LocalServer, run_server
 
 from lamina.errors import Error
 from lamina.transports import aws
@@ -52,17 +52,12 @@ def catch_error(kind: type[Error], work: Callable[[], object]) -> Error:
     return caught.value
 
 
-class S3Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
+class S3Server(LocalServer):
     def __init__(self, script: Callable[["S3Request", int], object]) -> None:
-        super().__init__(("127.0.0.1", 0), S3Request)
+        super().__init__(S3Request)
         self.script = script
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
-
-    def handle_error(self, *arguments: object) -> None:
-        pass  # the client hung up
 
 
 class S3Request(http.server.BaseHTTPRequestHandler):
@@ -94,14 +89,8 @@ class S3Request(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def serve_s3(script: Callable[[S3Request, int], object]) -> Iterator[S3Server]:
-    with S3Server(script) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with run_server(S3Server(script)) as server:
+        yield server
 
 
 def transport_to(server: S3Server, more: str = "", policy: RetryPolicy = QUICK_POLICY) -> S3Transport:

@@ -213,10 +213,9 @@ def test_an_error_of_the_output_is_raised(name: str) -> None:
             raise OSError(28, "No space left on device")
 
     def fill() -> None:
-        compressor = find_compressor(name)(FunctionOutput(write), 2)
-        for portion in cut(os.urandom(8 * BLOCK), BLOCK):
-            compressor.write(memoryview(portion))
-        compressor.close()
+        with find_compressor(name)(FunctionOutput(write), 2) as compressor:
+            for portion in cut(os.urandom(8 * BLOCK), BLOCK):
+                compressor.write(memoryview(portion))
 
     with pytest.raises(OSError, match="No space left on device"):
         fill()

@@ -83,8 +83,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> SourceStores:
     return SourceStores(cache, cache.on_disk(folder / "disk"), folder)
 
 
-def make_trust() -> Trust:
-    return Trust((KEY.public,))
+def make_access(folder: Path, stack: ExitStack) -> StoreAccess:
+    return StoreAccess(embedded_store=folder / "kept", trust=lambda: Trust((KEY.public,)), resources=stack)
 
 
 def _database(sources: SourceStores, folder: Path, stack: ExitStack) -> Any:
@@ -129,13 +129,13 @@ def _minimal_store_then_cache(sources: SourceStores, folder: Path, stack: ExitSt
     return ChainedStore(
         [
             adapt_store(MinimalStore(empty)),
-            open_stores([sources.cache.url], StoreAccess(embedded_store=folder / "kept", trust=make_trust)),
+            open_stores([sources.cache.url], make_access(folder, stack)),
         ]
     )
 
 
 def _minimal_cache(sources: SourceStores, folder: Path, stack: ExitStack) -> Any:
-    inner = open_stores([sources.cache.url], StoreAccess(embedded_store=folder / "kept", trust=make_trust))
+    inner = open_stores([sources.cache.url], make_access(folder, stack))
 
     class MinimalCache:
         query = staticmethod(inner.query)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -154,8 +156,19 @@ def make_trust() -> Trust:
     return Trust((PublicKey.parse(KEY),))
 
 
+_opened = ExitStack()
+
+
+@pytest.fixture(autouse=True)
+def _close_stores() -> Iterator[None]:
+    """Close what `make_access` opened, when the test has ended."""
+    yield
+    _opened.close()
+
+
 def make_access(folder: Path | None, **more: object) -> StoreAccess:
-    return StoreAccess(**{"embedded_store": folder, "trust": make_trust} | more)  # type: ignore[arg-type]
+    values = {"embedded_store": folder, "trust": make_trust, "resources": _opened}
+    return StoreAccess(**values | more)  # type: ignore[arg-type]
 
 
 def closure_names(store: Store) -> list[str]:
@@ -204,15 +217,15 @@ def test_offline_only_a_cache_on_disk_is_asked(filled_store: Path, tmp_path: Pat
 
 
 def test_kept_paths_are_trusted_no_more_than_the_cache(tmp_path: Path) -> None:
-    taken = StoreAccess(embedded_store=tmp_path / "store", trust=lambda: Trust((), allow_unsigned=True))
+    taken = make_access(tmp_path / "store", trust=lambda: Trust((), allow_unsigned=True))
     store = open_stores([CACHE], taken)
     assert len(closure_names(store)) == 6
     with pytest.raises(IntegrityError, match=r"got only signatures of .*, expected a signature of cache\.nixos\.org-1"):
-        closure_names(open_stores([CACHE], StoreAccess(embedded_store=tmp_path / "store")))
+        closure_names(open_stores([CACHE], make_access(tmp_path / "store", trust=None)))
 
 
 def test_a_cache_folder_is_trusted_and_keeps_paths_fetched_from_others(filled_store: Path, tmp_path: Path) -> None:
-    store = open_stores([str(filled_store)], StoreAccess(embedded_store=tmp_path / "unused"))
+    store = open_stores([str(filled_store)], make_access(tmp_path / "unused", trust=None))
     assert len(closure_names(store)) == 6
     other = EmbeddedStore.open_or_create(tmp_path / "other")
     both = open_stores([str(other.folder), CACHE], make_access(tmp_path / "unused"))

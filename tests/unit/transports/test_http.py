@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.examples import examples
+from tests.support.servers import LocalServer, run_server
 from tests.support.tls import create_certificates
 
 from lamina import __version__
@@ -93,12 +94,9 @@ class ScriptedHandler(http.server.BaseHTTPRequestHandler):
 Script = Callable[[ScriptedHandler, int], None]
 
 
-class ScriptedServer(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
+class ScriptedServer(LocalServer):
     def __init__(self, script: Script) -> None:
-        super().__init__(("127.0.0.1", 0), ScriptedHandler)
+        super().__init__(ScriptedHandler)
         self.script = script
         self.seen: list[SeenRequest] = []
 
@@ -110,20 +108,11 @@ class ScriptedServer(http.server.ThreadingHTTPServer):
     def connections(self) -> int:
         return len({seen.port for seen in self.seen})
 
-    def handle_error(self, *arguments: object) -> None:
-        pass  # the client hung up, as some tests want it to
-
 
 @contextmanager
 def serve(script: Script, server: type[ScriptedServer] = ScriptedServer) -> Iterator[ScriptedServer]:
-    with server(script) as web:
-        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield web
-        finally:
-            web.shutdown()
-            thread.join()
+    with run_server(server(script)) as web:
+        yield web
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,10 @@ def query_narinfos(asked: BinaryCache, paths: Collection[StorePath]) -> dict[Sto
     return found
 
 
-def open_substituter(server: CacheServer, folder: Path) -> SubstitutingStore:
-    return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder)), open_cache(server), TRUST)
+@contextmanager
+def open_substituter(server: CacheServer, folder: Path) -> Iterator[SubstitutingStore]:
+    with closing(open_cache(server)) as cache, closing(Fetcher(EmbeddedStore.open_or_create(folder))) as fetcher:
+        yield SubstitutingStore(fetcher, cache, TRUST)
 
 
 # --- queries
@@ -91,8 +94,8 @@ def wide_closure(cache: Cache) -> list[set[StorePath]]:
 def test_the_paths_of_a_level_are_queried_concurrently_and_once(
     wide_closure: list[set[StorePath]], cache: Cache, tmp_path: Path
 ) -> None:
-    with serve_cache(cache.folder, latency=0.05) as server:
-        found = Closure.resolve(wide_closure[0], open_substituter(server, tmp_path / "store").query)
+    with serve_cache(cache.folder, latency=0.05) as server, open_substituter(server, tmp_path / "store") as store:
+        found = Closure.resolve(wide_closure[0], store.query)
         asked = server.asked
     assert {info.path for info in found} == set.union(*wide_closure)
     assert asked[0] == "nix-cache-info"

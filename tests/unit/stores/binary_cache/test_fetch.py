@@ -12,6 +12,8 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,9 +69,13 @@ def add_chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
     return paths
 
 
-def open_substituter(server: CacheServer, folder: Path, threads: int = 0) -> SubstitutingStore:
-    cache = BinaryCache(lambda: open_transport(server.url), TRUST)
-    return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder), threads), cache, TRUST)
+@contextmanager
+def open_substituter(server: CacheServer, folder: Path, threads: int = 0) -> Iterator[SubstitutingStore]:
+    with (
+        closing(BinaryCache(lambda: open_transport(server.url), TRUST)) as cache,
+        closing(Fetcher(EmbeddedStore.open_or_create(folder), threads)) as fetcher,
+    ):
+        yield SubstitutingStore(fetcher, cache, TRUST)
 
 
 def is_receiving(store: Path) -> bool:
@@ -124,8 +130,7 @@ def test_a_path_becomes_valid_after_its_references(cache: Cache, tmp_path: Path)
 
     scripts: dict[str, Script] = {cache.narinfos[paths[0]].url: answer_late}
     store = tmp_path / "store"
-    with serve_cache(cache.folder, scripts) as server:
-        found = open_substituter(server, store, threads=3)
+    with serve_cache(cache.folder, scripts) as server, open_substituter(server, store, threads=3) as found:
         assert set(found.query(paths)) == set(paths)
         found.prefetch(paths)
         for path in paths[1:]:
@@ -139,8 +144,10 @@ def test_a_path_becomes_valid_after_its_references(cache: Cache, tmp_path: Path)
 
 def test_a_path_that_is_waited_for_is_fetched_first(cache: Cache, tmp_path: Path) -> None:
     paths = add_chain(cache, 20)
-    with serve_cache(cache.folder, latency=0.01) as server:
-        found = open_substituter(server, tmp_path / "store", threads=1)
+    with (
+        serve_cache(cache.folder, latency=0.01) as server,
+        open_substituter(server, tmp_path / "store", threads=1) as found,
+    ):
         found.query(paths)
         found.prefetch(paths)
         found.location(paths[-1])
@@ -153,8 +160,10 @@ def test_a_path_that_is_waited_for_is_fetched_first(cache: Cache, tmp_path: Path
 
 def test_a_failed_fetch_is_raised_only_where_its_path_is_waited_for(cache: Cache, tmp_path: Path) -> None:
     good, bad = cache.add("good-1", TREE), cache.add("bad-1", {b"y": factories.File(b"y")})
-    with serve_cache(cache.folder, {cache.narinfos[bad].url: answer_404}) as server:
-        found = open_substituter(server, tmp_path / "store")
+    with (
+        serve_cache(cache.folder, {cache.narinfos[bad].url: answer_404}) as server,
+        open_substituter(server, tmp_path / "store") as found,
+    ):
         found.query([good, bad])
         found.prefetch([bad, good])
         found.location(good)
@@ -167,8 +176,7 @@ def test_a_failed_fetch_is_raised_only_where_its_path_is_waited_for(cache: Cache
 def test_a_closed_fetcher_ends_its_threads(cache: Cache, tmp_path: Path) -> None:
     paths = add_chain(cache, 5)
     before = set(threading.enumerate())
-    with serve_cache(cache.folder) as server:
-        found = open_substituter(server, tmp_path / "store")
+    with serve_cache(cache.folder) as server, open_substituter(server, tmp_path / "store") as found:
         found.query(paths)
         found.prefetch(paths)
         found.location(paths[0])
