@@ -18,6 +18,7 @@ from lamina.api.layer_cache import DamagedLayer as DamagedLayer
 from lamina.api.layer_cache import LayerCacheCheck as LayerCacheCheck
 from lamina.api.layouts import prune_layout as prune_layout
 from lamina.api.outputs import open_output as open_output
+from lamina.api.pull import pull_image as pull_image
 from lamina.api.results import ListResult as ListResult
 from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
@@ -87,6 +88,7 @@ from lamina.images.image import ImageWriter as ImageWriter
 from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
 from lamina.images.prune import LayoutPruneResult as LayoutPruneResult
+from lamina.images.pull import PullResult as PullResult
 from lamina.images.readers.registry_image import RegistryImage as RegistryImage
 from lamina.images.readers.registry_image import RegistryLayer as RegistryLayer
 from lamina.images.readers.source_image import InspectedImage as InspectedImage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,7 +11,9 @@ import pytest
 from tests.support.cli_parameters import leaf_commands
 from tests.support.embedded_store import CLOSURE, KEY, ROOT, check, fetch_example
 from tests.support.fake_nix_store import run
+from tests.support.image_files import LayoutBuilder, layer
 from tests.support.paths import EXAMPLES
+from tests.support.registry import add_image, serve_registry
 
 import lamina
 from lamina.cli.group import group
@@ -19,12 +22,13 @@ from lamina.cli.group import group
 WITH_OUTPUT = {
     "build": [ROOT, "--store", "store"],
     "script": [ROOT, "--store", "store"],
+    "pull": ["{registry}/me/app:1"],
     "merge": ["image.tar"],
     "export": ["image.tar"],
     "store export": [ROOT, "--store", "store"],
     "store key generate": ["a-1"],
 }
-LAYOUTS = {"build"}
+LAYOUTS = {"build", "pull"}
 # The verbs with --to write to a store, which is a folder or its URL.
 WITH_DESTINATION = {
     "store fetch": [ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY],
@@ -67,10 +71,19 @@ def here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """Return the host of a registry with me/app:1."""
+    with serve_registry() as server:
+        layout = LayoutBuilder()
+        add_image(server, layout, layout.image([layer("x")]))
+        yield server.host
+
+
 @pytest.mark.parametrize("output", ["new/", "there", "there/"])
 @pytest.mark.parametrize("verb", sorted(LAYOUTS))
-def test_a_folder_becomes_a_layout(verb: str, output: str, here: Path) -> None:
-    ran = run(*verb.split(), *WITH_OUTPUT[verb], "-o", output)
+def test_a_folder_becomes_a_layout(verb: str, output: str, here: Path, registry: str) -> None:
+    ran = run(*verb.split(), *(word.format(registry=registry) for word in WITH_OUTPUT[verb]), "-o", output)
     assert ran.code == 0, ran.stderr
     assert (here / output / "oci-layout").is_file()
 

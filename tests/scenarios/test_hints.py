@@ -62,8 +62,9 @@ _IMAGES = [
 ]
 _IMAGE_FILES = [
     "none.tar",
-    "debian:12",
-    "docker://debian:12",
+    "debian",
+    "docker://Debian:12",
+    "docker-daemon:debian:12",
     "oci:none",
     "dir:none",
     "{image}#none",
@@ -84,6 +85,7 @@ MISTAKES = {
     "plan": [words for words in _IMAGES if "{motd}" not in words],
     "inspect": _IMAGE_FILES,
     "diff": [words.replace(" ", " {image} ", 1) if " " in words else f"{words} {{image}}" for words in _IMAGE_FILES],
+    "pull": ["Debian -o x.tar", "oci:none -o x.tar", "app:a:b -o x.tar", "me:pw@host/app -o x.tar", "app -o x.bz2"],
     "merge": [*(f"{words} -o x.tar" for words in _IMAGE_FILES), *(f"{{image}} {words}" for words in _OUTPUTS), "-o x"],
     "export": [*(f"{words} -o x.tar" for words in _IMAGE_FILES), *(f"{{image}} {words}" for words in _OUTPUTS)],
     "layout prune": ["none", "{empty}", "{image} --keep x", "none --keep-last x", "{empty} --keep none"],

@@ -13,12 +13,14 @@ import pytest
 from tests.support.cli_parameters import leaf_commands
 from tests.support.embedded_store import KEY, ROOT, fetch_example
 from tests.support.fake_nix_store import run
+from tests.support.image_files import LayoutBuilder, layer
 from tests.support.json_schemas import check_document, load_schema
 from tests.support.paths import EXAMPLES, PACKAGE, REPOSITORY
+from tests.support.registry import add_image, serve_registry
 
 from lamina.cli.group import group
 
-# What each verb is run with, in this order; {here} is the folder of the test.
+# What each verb is run with, in this order; {here} is the folder of the test, {registry} the host of a registry.
 RUNS = {
     "stream": [ROOT, "--store", "store", "-t", "hello:1"],
     "build": [ROOT, "--store", "store", "-t", "hello:1", "-o", "layout/", "--layer-compression", "gzip"],
@@ -26,6 +28,7 @@ RUNS = {
     "script": [ROOT, "--store", "store", "-o", "script"],
     "inspect": ["image.tar"],
     "diff": ["image.tar", "layout#hello:1"],
+    "pull": ["{registry}/me/app:1", "-o", "pulled/"],
     "merge": ["image.tar", "-o", "merged.tar"],
     "export": ["image.tar", "-o", "root.tar"],
     "layout prune": ["layout", "--keep-last", "1"],
@@ -68,10 +71,14 @@ def test_the_document_of_every_verb_follows_its_schema(tmp_path: Path, monkeypat
     assert run("build", ROOT, "--store", "store", "-o", "image.tar").code == 0
     for tag in "12":
         assert run("build", ROOT, "--store", "store", "--tag", tag, "-o", "layout/").code == 0
-    for verb, words in RUNS.items():
-        document = run_verb(verb, *(word.replace("{here}", str(tmp_path)) for word in words))
-        check_document(verb, document)
-        assert next(iter(document)) == "version"
+    with serve_registry() as registry:
+        image = LayoutBuilder()
+        add_image(registry, image, image.image([layer("x")]))
+        for verb, words in RUNS.items():
+            places = {"here": str(tmp_path), "registry": registry.host}
+            document = run_verb(verb, *(word.format(**places) for word in words))
+            check_document(verb, document)
+            assert next(iter(document)) == "version"
 
 
 def test_every_verb_has_a_run_and_a_schema() -> None:

@@ -62,6 +62,7 @@ def stream_layered_image(
     layer_compression: str = "none",
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
@@ -124,6 +125,8 @@ def stream_layered_image(
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -184,6 +187,7 @@ def build_layered_image(
     layer_compression: str = "none",
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
@@ -247,6 +251,8 @@ def build_layered_image(
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -298,6 +304,7 @@ def plan_layered_image(
     layer_compression: str = "none",
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
@@ -358,6 +365,8 @@ def plan_layered_image(
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.

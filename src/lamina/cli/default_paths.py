@@ -12,6 +12,13 @@ def get_default_layer_cache() -> str:
     return str(user_cache_path("lamina", appauthor=False) / FILE_NAME)
 
 
+def get_default_blob_cache() -> str:
+    """Return the folder of the blobs of base images in registries, in the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return str(user_cache_path("lamina", appauthor=False) / "blobs")
+
+
 def get_default_embedded_store() -> str:
     """Return the folder of the embedded store, in the user's data folder."""
     from platformdirs import user_data_path

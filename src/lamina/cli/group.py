@@ -26,6 +26,7 @@ VERBS = {
     "plan": "Show which store path goes to which layer; build nothing.",
     "inspect": "Show what an image file or an OCI layout holds.",
     "diff": "Show what an update from one image to another changes and moves.",
+    "pull": "Fetch an image from a registry into a file or an OCI layout.",
     "merge": "Write several images into one archive.",
     "export": "Write the root file system of an image as a tar.",
     "layout": "Remove images and unused blobs from an OCI layout.",

@@ -136,7 +136,11 @@ class ImageOptions(NamedTuple):
     def _merge(self, table: "SpecTable | None") -> "ImageArguments":
         """Return the arguments of an image; ``table`` is that of the spec file."""
         from lamina.cli.container_config import build_container_config
-        from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
+        from lamina.cli.default_paths import (
+            get_default_blob_cache,
+            get_default_channel_lists,
+            get_default_embedded_store,
+        )
 
         in_file = table.parse(left_out=self.given.keys() - _ADDED) if table else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
@@ -147,6 +151,7 @@ class ImageOptions(NamedTuple):
             arguments["layer_cache"] = _choose_layer_cache()
         arguments.setdefault("embedded_store", get_default_embedded_store())
         arguments.setdefault("channel_lists", get_default_channel_lists())
+        arguments.setdefault("blob_cache", get_default_blob_cache())
         arguments["config"] = build_container_config(in_file.get("config", {}), self.container)
         for name in _ADDED & self.given.keys():
             arguments[name] = (*in_file.get(name, ()), *self.given[name])

@@ -95,8 +95,13 @@ def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
         format_size(image.size),
     )
     print_summary(facts, report, details=(_describe_written(image), f"{image.seconds:.1f} s"))
-    if image.update and (image.update.sent.count or image.update.gone.count):
-        print_summary((f"update of {image.repo_tag}", *_list_update(image.update)), report)
+    print_update(image.repo_tag, image.update, report)
+
+
+def print_update(name: str, update: UpdateTotals | None, report: ReportOptions) -> None:
+    """Print what an update of the image ``name`` moves, if that is known and not nothing."""
+    if update and (update.sent.count or update.gone.count):
+        print_summary((f"update of {name}", *_list_update(update)), report)
 
 
 def _list_update(update: UpdateTotals) -> Iterator[str]:

@@ -127,7 +127,12 @@ class UpdatedIndex:
 
 
 def update_index(
-    existing: bytes | None, manifest: Descriptor, reference: ImageReference, architecture: str
+    existing: bytes | None,
+    manifest: Descriptor,
+    reference: ImageReference,
+    platform: Platform,
+    *,
+    keeps_platforms: bool = False,
 ) -> UpdatedIndex:
     """Add an image to an index, and replace the entry that has the same name.
 
@@ -139,26 +144,39 @@ def update_index(
         existing: the index as JSON, or None to create one.
         manifest: the descriptor of the image's manifest.
         reference: the name of the image.
-        architecture: a GOARCH, optionally followed by ``/VARIANT``.
+        platform: the platform of the image; it is left out of the entry if its architecture is unknown.
+        keeps_platforms: whether entries of the same name for other platforms stay.
 
     Raises:
         FormatError: ``existing`` is not an index.
 
     """
     index = _parse_index(existing)
-    platform = Platform.parse(architecture)
-    variant = {"variant": platform.variant} if platform.variant else {}
+    dumped = _dump_platform(platform)
     entry = manifest.dump() | {
-        "platform": {"architecture": platform.architecture, "os": LINUX, **variant},
+        **({"platform": dumped} if dumped else {}),
         "annotations": {FULL_NAME: full_name(reference), REF_NAME: reference.tag},
     }
     listed = index["manifests"] or ()
-    others = [item for item in listed if not _is_named(item, reference)]
-    renamed = [_without_tag(item, reference.tag) for item in others]
+    named = [item for item in listed if _is_named(item, reference)]
+    siblings = [item for item in named if keeps_platforms and item.get("platform", dumped) != dumped]
+    others = [item for item in listed if item not in named or item in siblings]
+    renamed = [None if item in siblings else _without_tag(item, reference.tag) for item in others]
     kept = [new or item for new, item in zip(renamed, others, strict=True)]
     document = json.dumps({**index, "manifests": [*kept, entry]}, indent=2).encode()
-    replaced = _find_replaced([item for item in listed if _is_named(item, reference)], entry["platform"])
-    return UpdatedIndex(document, tuple(item["annotations"][REF_NAME] for item in renamed if item), replaced)
+    return UpdatedIndex(
+        document,
+        tuple(item["annotations"][REF_NAME] for item in renamed if item),
+        _find_replaced(named, dumped),
+    )
+
+
+def _dump_platform(platform: Platform) -> dict[str, str]:
+    """Return the platform of an entry (OCI image-spec, "Image Index"), which is empty if it is not known."""
+    if not platform.architecture:
+        return {}
+    variant = {"variant": platform.variant} if platform.variant else {}
+    return {"architecture": platform.architecture, "os": platform.os or LINUX, **variant}
 
 
 def _parse_index(existing: bytes | None) -> dict[str, Any]:

@@ -521,6 +521,24 @@ class ImageArguments(StoreArguments, total=False):
         switch(None, "Neither use nor change the layer cache.", name="--no-layer-cache"),
         switch(None, "The old name of --no-layer-cache.", is_hidden=True, name="--no-ledger"),
     ]
+    blob_cache: Annotated[
+        StrPath | None,
+        Argument(
+            parsers.parse_path,
+            None,
+            "The folder that keeps the layers of base images in registries, so that each is fetched once. By default "
+            "a temporary one.",
+            rebase=relative_paths.rebase_path,
+            section="registry",
+            phase="plan",
+        ),
+        Flag(
+            "Keep the layers of images from registries in this folder, and look for them there first."
+            "  [default: a folder in your cache folder]",
+            "DIR",
+            completion="folder",
+        ),
+    ]
     verify: Annotated[
         bool,
         Argument(

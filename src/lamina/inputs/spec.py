@@ -86,6 +86,7 @@ class Spec(StoreSpec):
     layer_compression: LayerCompression
     jobs: int | None
     layer_cache: str | None
+    blob_cache: str | None
     verify: bool
     insecure: bool
     search_path: str

@@ -36,8 +36,8 @@ def test_an_option_that_nothing_has_is_answered_with_near_ones(
         (["plan", "hello", "--perm", "/x:600"], "lamina stream, build and script take it"),
         (["plan", "hello", "--jobs", "2"], "lamina stream, build, store fetch and store push take it"),
         (["script", "hello", "--layer-compression", "zstd"], "lamina stream and build take it"),
-        (["stream", "hello", "--compressor", "gz"], "lamina build, merge and export take it"),
-        (["cache", "info", "--progress", "plain"], "lamina stream, build, merge, export, "),
+        (["stream", "hello", "--compressor", "gz"], "lamina build, pull, merge and export take it"),
+        (["cache", "info", "--progress", "plain"], "lamina stream, build, pull, merge, export, "),
         (["store", "ls", "--repair"], "lamina store verify takes it"),
     ],
 )

@@ -9,6 +9,7 @@ from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError
 from lamina.formats import oci
 from lamina.formats.oci import FULL_NAME, REF_NAME, Descriptor, update_index
+from lamina.formats.platform import Platform
 
 MANIFEST = Descriptor(oci.MANIFEST_TYPE, Digest(bytes(32)), 7)
 
@@ -20,7 +21,7 @@ def entry(full: Any = None, ref: Any = None) -> dict[str, Any]:
 
 def add(*others: Any, name: str = "app:1", architecture: str = "amd64", **fields: Any) -> oci.UpdatedIndex:
     existing = json.dumps({"schemaVersion": 2, "manifests": list(others), **fields}).encode()
-    return update_index(existing, MANIFEST, ImageReference.parse(name), architecture)
+    return update_index(existing, MANIFEST, ImageReference.parse(name), Platform.parse(architecture))
 
 
 def test_a_manifest_lists_config_and_layers_in_order() -> None:
@@ -33,7 +34,7 @@ def test_a_manifest_lists_config_and_layers_in_order() -> None:
 
 
 def test_a_new_index_has_one_entry_with_platform_and_names() -> None:
-    updated = update_index(None, MANIFEST, ImageReference.parse("me/app:1"), "arm/v7")
+    updated = update_index(None, MANIFEST, ImageReference.parse("me/app:1"), Platform.parse("arm/v7"))
     document = json.loads(updated.document)
     assert document["mediaType"] == oci.INDEX_TYPE
     assert document["manifests"] == [
@@ -60,6 +61,23 @@ def test_entries_of_other_names_are_kept_as_they_are(kept: object) -> None:
     assert updated.renamed == ()
 
 
+def test_the_same_name_may_stay_for_other_platforms() -> None:
+    first = update_index(None, MANIFEST, ImageReference.parse("app:1"), Platform.parse("amd64"))
+    name, arm = ImageReference.parse("app:1"), Platform.parse("arm64")
+    second = update_index(first.document, MANIFEST, name, arm, keeps_platforms=True)
+    third = update_index(second.document, MANIFEST, name, arm, keeps_platforms=True)
+    assert second.document == third.document
+    entries = json.loads(third.document)["manifests"]
+    assert [entry["platform"]["architecture"] for entry in entries] == ["amd64", "arm64"]
+    assert {entry["annotations"][REF_NAME] for entry in entries} == {"1"}
+    assert (second.replaced, third.replaced) == (None, MANIFEST.digest)
+
+
+def test_an_unknown_platform_is_left_out() -> None:
+    updated = update_index(None, MANIFEST, ImageReference.parse("app:1"), Platform("", ""))
+    assert "platform" not in json.loads(updated.document)["manifests"][0]
+
+
 def test_another_image_loses_its_tag_to_the_new_one() -> None:
     updated = add(entry("docker.io/library/other:1", "1"), entry("no name", "1"))
     names = [item["annotations"][REF_NAME] for item in json.loads(updated.document)["manifests"]]
@@ -70,7 +88,7 @@ def test_another_image_loses_its_tag_to_the_new_one() -> None:
 @pytest.mark.parametrize("text", [b"[]", b"{", b'{"manifests": 5}', b"null"])
 def test_a_file_that_is_no_index_is_refused(text: bytes) -> None:
     with pytest.raises(FormatError, match=r"index\.json: got .*as in an OCI layout"):
-        update_index(text, MANIFEST, ImageReference.parse("app:1"), "amd64")
+        update_index(text, MANIFEST, ImageReference.parse("app:1"), Platform.parse("amd64"))
 
 
 @pytest.mark.parametrize(

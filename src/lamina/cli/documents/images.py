@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.core.names import Digest, StorePath
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
+    from lamina.images.pull import PullResult
     from lamina.images.readers.source_image import InspectedImage, SourceImage
     from lamina.layering import LayerPlan
 
@@ -108,6 +109,20 @@ class InspectDocument(SourceImageDocument, Document):
 
     images: Annotated[list[SourceImageDocument], "All images, the first one included."]
     others: Annotated[list[SourceImageDocument], DEPRECATED + "images: without the first one."]
+
+
+class PullDocument(ImageDocument, Document):
+    """An image that was fetched from a registry."""
+
+    reference: Annotated[str, "The image in the registry, with the digest of its manifest."]
+    file: _File
+    blobs_fetched: Annotated[int, "How many layers came from the registry; the others were here already."]
+    bytes_fetched: Annotated[int, "The sum in bytes of the sizes of these layers' blobs."]
+    update: Annotated[
+        UpdateDocument | None,
+        "What differs from the image that had the same name in the OCI layout; null if there was none.",
+    ]
+    seconds: Annotated[float, "How long it took, in seconds."]
 
 
 class MergeDocument(Document):
@@ -217,6 +232,25 @@ def _dump_source_image(image: InspectedImage) -> SourceImageDocument:
         "architecture": image.config.get("architecture"),
         "created": image.config.get("created"),
         "config": image.config.get("config"),
+    }
+
+
+def dump_pulled(result: PullResult) -> PullDocument:
+    """Return the document of ``lamina pull``."""
+    image = result.image
+    return {
+        "id": image.id,
+        "repo_tags": [str(result.name)],
+        "platform": image.platform,
+        "size": sum(layer.size for layer in image.layers),
+        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
+        "reference": str(result.reference),
+        "file": result.file,
+        "blobs_fetched": result.blobs_fetched,
+        "bytes_fetched": result.bytes_fetched,
+        "update": _dump_update(result.update) if result.update else None,
+        "seconds": round(result.seconds, 3),
+        "warnings": list(result.warnings),
     }
 
 

@@ -7,10 +7,11 @@ Invariant: every document has the size and the digest of its descriptor. What it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, IntegrityError, PlanError, RegistryError
 from lamina.formats.docker import list_layer_comments, parse_store_paths_comment
@@ -74,7 +75,10 @@ def name_image(reference: RegistryReference, image_id: Digest) -> ImageReference
 
 
 def read_registry_images(
-    connection: RegistryConnection, reference: RegistryReference, platform: Platform | None = None
+    connection: RegistryConnection,
+    reference: RegistryReference,
+    platform: Platform | None = None,
+    choose_platform: Callable[[], Platform | None] = ignore,
 ) -> tuple[RegistryImage, ...]:
     """Return the images of a reference: one, or one for each platform of an index, in its order.
 
@@ -82,6 +86,7 @@ def read_registry_images(
         connection: the repository of ``reference``.
         reference: the reference.
         platform: return only the best match for this platform.
+        choose_platform: returns the platform if ``platform`` is None and the reference is that of an index.
 
     Raises:
         RegistryError: the registry has no such image, or failed.
@@ -97,7 +102,7 @@ def read_registry_images(
         raise RegistryError(reference, "no such image", "one in the registry", hint=hint)
     reader = _RegistryReader(connection, reference)
     if stored.descriptor.media_type in INDEXES:
-        return reader.read_index(stored, platform)
+        return reader.read_index(stored, platform or choose_platform())
     if stored.descriptor.media_type not in MANIFESTS:
         raise FormatError(reference, f"a manifest of media type {short_repr(stored.descriptor.media_type)}", _EXPECTED)
     image = reader.read_image(stored, NO_PLATFORM)

@@ -36,6 +36,7 @@ from lamina.formats.oci import (
     parse_layers,
     update_index,
 )
+from lamina.formats.platform import Platform
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
 from lamina.images.layout_lock import lock_blobs
@@ -99,7 +100,7 @@ class OciLayout:
 
         """
         settings = draft.settings
-        with _open_layout(self._folder, verify=self._context.verify) as blobs:
+        with open_layout(self._folder, verify=self._context.verify) as blobs:
             sources = draft.layers
             items = list_items(sources)
             self._progress.begin(draft.describe_work(items))
@@ -110,7 +111,7 @@ class OciLayout:
             document, _, reference = settings.dump_config(history)
             config = Descriptor(CONFIG_TYPE, blobs.add(document), len(document))
             manifest = self._write_manifest(blobs, config, written)
-            tagged = blobs.tag(reference, manifest, settings.config.architecture)
+            tagged = blobs.tag(reference, manifest, Platform.parse(settings.config.architecture))
             stored = tuple(item.blob for item in written)
             replaced = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
         for name in tagged.renamed:
@@ -130,7 +131,7 @@ class OciLayout:
             update=None if replaced is None else add_up_update(replaced, stored),
         )
 
-    def _write_manifest(self, blobs: _LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
+    def _write_manifest(self, blobs: LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
         media_type = LAYER_TYPE + self._compression.media_suffix
         layers = [Descriptor(media_type, item.blob.digest, item.blob.size) for item in written]
         document = dump_manifest(config, layers)
@@ -138,7 +139,7 @@ class OciLayout:
 
 
 @contextlib.contextmanager
-def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
+def open_layout(path: Path, *, verify: bool) -> Iterator[LayoutBlobs]:
     """Open the layout at ``path``, or create it, for the block, in which no other process removes a blob.
 
     Unfinished blobs are removed when the block ends.
@@ -164,7 +165,7 @@ def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
         raise output_error(str(path), error) from error
     _mark_layout(path)
     with lock_blobs(path, shared=True), _create_workspace(path) as workspace:
-        yield _LayoutBlobs(path, workspace.path, verify=verify)
+        yield LayoutBlobs(path, workspace.path, verify=verify)
 
 
 def _create_workspace(path: Path) -> TempDir:
@@ -189,7 +190,7 @@ def _is_layout_file(name: str) -> bool:
     return name == "blobs" or is_part(name)
 
 
-class _LayoutBlobs:
+class LayoutBlobs:
     """The blobs of a layout as a `BlobStore`.
 
     New blobs are written in ``workspace``, a folder on the same file system. With ``verify``, a blob counts as present
@@ -246,10 +247,18 @@ class _LayoutBlobs:
                 out.write(memoryview(document))
         return blob.digest
 
-    def tag(self, reference: ImageReference, manifest: Descriptor, architecture: str) -> UpdatedIndex:
+    def tag(
+        self, reference: ImageReference, manifest: Descriptor, platform: Platform, *, keeps_platforms: bool = False
+    ) -> UpdatedIndex:
         """Point the name ``reference`` at ``manifest`` in the index, and return what that changed.
 
         skopeo and podman find an image that lost its bare tag by its ``NAME:TAG``.
+
+        Args:
+            reference: the name.
+            manifest: the descriptor of the image's manifest.
+            platform: the platform of the image.
+            keeps_platforms: whether images of the same name for other platforms stay in the index.
 
         Raises:
             FormatError: the index is invalid.
@@ -259,7 +268,9 @@ class _LayoutBlobs:
         index = self._path / INDEX
         with FileLock(self._path / LAYOUT, str(self._path)):
             with error_context(self._path, FormatError):
-                updated = update_index(_read_file(index), manifest, reference, architecture)
+                updated = update_index(
+                    _read_file(index), manifest, reference, platform, keeps_platforms=keeps_platforms
+                )
             with atomic_write(index) as out:
                 out.write(memoryview(updated.document))
         return updated

@@ -1,0 +1,89 @@
+"""``lamina pull``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.command import option, verb
+from lamina.cli.default_paths import get_default_blob_cache
+from lamina.cli.documents.images import dump_pulled
+from lamina.cli.options import (
+    ReportOptions,
+    argument_option,
+    argument_options,
+    list_flags,
+    progress_options,
+)
+from lamina.cli.output import open_output, print_stdout
+from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, print_update, warn
+from lamina.core.labels import shorten_digest
+from lamina.inputs.parsers import parse_platform
+from lamina.messages.sizes import format_size
+
+if TYPE_CHECKING:
+    from lamina.images.pull import PullResult
+
+
+@verb("pull", "lamina pull debian:12 -o debian.tar", "lamina pull ghcr.io/me/app:1 --platform arm64 -o images/")
+@click.argument("reference", metavar="REF", help="The image: [HOST/]REPOSITORY[:TAG][@sha256:DIGEST].")
+@option(
+    "-o",
+    "--output",
+    section="output",
+    completion="file",
+    required=True,
+    metavar="FILE|DIR/",
+    help="The archive to write, or the folder of an OCI layout; - is stdout.",
+)
+@argument_option("compressor")
+@option(
+    "--platform",
+    parse=parse_platform,
+    metavar="[OS/]ARCH[/VARIANT]",
+    help="Take the image for this platform, such as linux/arm64 or arm/v7.  [default: linux on this machine]",
+)
+@argument_options("given", *list_flags("max_unpacked_size", "blob_cache", "insecure"))
+@progress_options
+def command(
+    reference: str,
+    output: str,
+    compressor: str | None,
+    platform: str | None,
+    given: Mapping[str, Any],
+    report: ReportOptions,
+) -> None:
+    """Fetch an image from a registry, whole or not at all, and write it to FILE or into an OCI layout.
+
+    FILE is a docker-archive. A folder, or a name that ends in /, is an OCI layout: it gets the blobs and the manifest
+    as they are in the registry, and only those that it lacks are fetched. Of several platforms, that of this machine is
+    taken unless --platform names another one. Every blob is checked by its digest. Prints FILE.
+    """
+    arguments = {"blob_cache": get_default_blob_cache(), **given}
+    with open_progress(report) as progress, open_output(output) as target:
+        pulled = lamina.pull_image(
+            reference, output=target, platform=platform, compressor=compressor, progress=progress, **arguments
+        )
+    warn(pulled.warnings, report)
+    print_summary((*_list_facts(pulled),), report, details=(*_list_details(pulled),))
+    print_update(str(pulled.name), pulled.update, report)
+    if report.as_json:
+        print_json(dump_pulled(pulled), to_stderr=output == "-")
+    elif output != "-":
+        print_stdout(output)
+
+
+def _list_facts(pulled: PullResult) -> Iterator[str]:
+    yield str(pulled.name)
+    yield shorten_digest(pulled.image.manifest.descriptor.digest)
+    yield pulled.image.platform or "no platform"
+    yield format_count(len(pulled.image.layers), "layer")
+
+
+def _list_details(pulled: PullResult) -> Iterator[str]:
+    count = len({layer.digest for layer in pulled.image.layers})
+    yield f"{pulled.blobs_fetched} of {format_count(count, 'blob')} fetched, {format_size(pulled.bytes_fetched)}"
+    yield f"{pulled.seconds:.1f} s"

@@ -1,0 +1,133 @@
+"""Keep blobs of images from registries in a folder, so that each is fetched once.
+
+Invariant: a blob that is taken from the cache has just been hashed. One that is damaged is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lamina.core.nodes import Extent
+from lamina.errors import Error, output_error
+from lamina.system.transfer import BlobInfo, hash_pieces
+
+MAX_SIZE = 10 << 30
+"""The size in bytes to which a cache is pruned after blobs were added to it."""
+_NAME = re.compile("[0-9a-f]{64}")
+_BLOBS = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class CachedBlob:
+    """A file of a blob cache.
+
+    Attributes:
+        file: the file.
+        size: its size in bytes.
+        used: when it was last used, in seconds since 1970.
+    """
+
+    file: Path
+    size: int
+    used: float
+
+    @property
+    def used_at(self) -> datetime:
+        """When it was last used."""
+        return datetime.fromtimestamp(self.used, UTC)
+
+
+class BlobCache:
+    """The blobs in ``folder``, which is created when the first blob is added.
+
+    Several processes may use it at the same time, and its files may be deleted at any time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def take(self, blob: BlobInfo, target: Path) -> bool:
+        """Replace the file ``target`` by a blob, and return whether the cache has it.
+
+        The new file is a second name of the cached one if that is possible inside the cache's folder, else a copy.
+        Raises `OutputError` if it cannot be written.
+        """
+        file = self._locate(blob)
+        if not self._check(blob, file):
+            return False
+        try:
+            if target.is_relative_to(self.folder):
+                target.unlink(missing_ok=True)
+                os.link(file, target)
+            else:
+                shutil.copyfile(file, target)
+        except FileNotFoundError:  # another process deleted it
+            return False
+        except OSError as error:
+            raise output_error(target, error) from error
+        return True
+
+    def add(self, blob: BlobInfo, file: Path) -> None:
+        """Add the blob in ``file``, which must be in the cache's folder and is not changed afterwards.
+
+        A cache that cannot be written is left as it is, because the blob is not needed from there.
+        """
+        with contextlib.suppress(OSError):
+            target = self._locate(blob)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.link(file, target)
+
+    def list_blobs(self) -> list[CachedBlob]:
+        """Return the blobs, least recently used first. Raises `OSError` if the folder cannot be read."""
+        return sorted(_list_blobs(self.folder / _BLOBS), key=lambda blob: blob.used)
+
+    def evict(self, max_size: int, oldest: float = 0.0) -> list[CachedBlob]:
+        """Delete the least recently used blobs until all have at most ``max_size`` bytes, and return those.
+
+        Blobs that were not used since ``oldest``, in seconds since 1970, are deleted too. Raises `OSError`.
+        """
+        blobs = self.list_blobs()
+        total = sum(blob.size for blob in blobs)
+        deleted = []
+        for blob in blobs:
+            if total <= max_size and blob.used >= oldest:
+                break
+            blob.file.unlink(missing_ok=True)
+            total -= blob.size
+            deleted.append(blob)
+        return deleted
+
+    def _locate(self, blob: BlobInfo) -> Path:
+        return self.folder / _BLOBS / blob.digest.hex
+
+    def _check(self, blob: BlobInfo, file: Path) -> bool:
+        """Return whether ``file`` is the blob; delete it if it is something else, and record its use otherwise."""
+        try:
+            status = os.stat(file)
+            extent = Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns)
+            is_intact = status.st_size == blob.size and hash_pieces([extent]) == blob
+            if is_intact:
+                os.utime(file)
+            else:
+                file.unlink()
+        except (OSError, Error):
+            return False
+        return is_intact
+
+
+def _list_blobs(folder: Path) -> Iterator[CachedBlob]:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                yield CachedBlob(Path(entry.path), status.st_size, status.st_mtime)

@@ -1,0 +1,130 @@
+"""Fetch the blobs of an image in a registry into an OCI layout.
+
+Invariant: a blob gets its name in the layout only after its bytes were compared with its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lamina.core.labels import shorten_digest, summarize_layer_paths
+from lamina.core.progress import COPIED, FETCHED, FileSubject, Progress, ProgressItem, Work
+from lamina.errors import RegistryError, output_error
+from lamina.images.blob_cache import BlobCache
+from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
+from lamina.images.readers.registry_image import RegistryImage, RegistryLayer
+from lamina.images.writers.oci_layout import LayoutBlobs
+from lamina.registry.blobs import read_blob
+from lamina.registry.connection import RegistryConnection
+from lamina.system.progress_reporter import ProgressReporter
+from lamina.system.threads import ThreadPool
+from lamina.system.transfer import BlobInfo
+
+# skopeo fetches six blobs at a time, docker three.
+_THREADS = 6
+_FOREIGN_HINT = "this layer may not be distributed, and lamina does not fetch such layers from elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedBlobs:
+    """What came from the registry.
+
+    Attributes:
+        count: the number of blobs.
+        size: the sum of their sizes in bytes.
+    """
+
+    count: int
+    size: int
+
+
+def fetch_layers(
+    connection: RegistryConnection,
+    image: RegistryImage,
+    blobs: LayoutBlobs,
+    cache: BlobCache | None = None,
+    progress: Progress | None = None,
+) -> FetchedBlobs:
+    """Fetch the layers that a layout lacks, several at a time, and add the config and the manifest.
+
+    Args:
+        connection: the repository of ``image``.
+        image: the image.
+        blobs: the blobs of the layout.
+        cache: the place where layers are looked for first.
+        progress: receives the progress; each distinct layer is an item.
+
+    Returns:
+        What came from the registry.
+
+    Raises:
+        RegistryError: the registry lacks a layer, or failed.
+        AuthError: the registry refuses the credentials.
+        IntegrityError: a layer does not match its digest.
+        OutputError: the layout cannot be written.
+
+    """
+    fetcher = _Fetcher(connection, blobs, cache, ProgressReporter(progress))
+    fetched = fetcher.fetch(str(image.reference), list({layer.digest: layer for layer in image.layers}.values()))
+    blobs.add(image.config_json)
+    blobs.add(image.manifest.document)
+    return fetched
+
+
+class _Fetcher:
+    def __init__(
+        self, connection: RegistryConnection, blobs: LayoutBlobs, cache: BlobCache | None, progress: ProgressReporter
+    ) -> None:
+        self._connection = connection
+        self._blobs = blobs
+        self._cache = cache
+        self._progress = progress
+
+    def fetch(self, title: str, layers: Sequence[RegistryLayer]) -> FetchedBlobs:
+        items = tuple(ProgressItem(number, layer.size, _name(layer)) for number, layer in enumerate(layers, 1))
+        self._progress.begin(Work(title, items))
+        present = self._blobs.find([BlobInfo(layer.digest, layer.size) for layer in layers])
+        with ThreadPool(_THREADS, "lamina-pull") as pool:
+            futures = []
+            for layer, item in zip(layers, items, strict=True):
+                outcome = present.get(BlobInfo(layer.digest, layer.size))
+                if outcome:
+                    self._progress.finish(item, outcome, layer.size)
+                else:
+                    futures.append((layer, pool.submit(partial(self._store, layer, item))))
+            sizes = [layer.size for layer, future in futures if future.result()]
+        self._progress.documents()
+        self._progress.done()
+        return FetchedBlobs(len(sizes), sum(sizes))
+
+    def _store(self, layer: RegistryLayer, item: ProgressItem) -> bool:
+        """Store a layer that the layout lacks; return whether it came from the registry."""
+        blob, part = BlobInfo(layer.digest, layer.size), self._blobs.create()
+        self._progress.start(item)
+        is_cached = bool(self._cache and self._cache.take(blob, part))
+        if not is_cached:
+            self._download(layer, item, part)
+        finish = partial(self._progress.finish, item, size=layer.size)
+        self._blobs.commit(part, blob, COPIED if is_cached else FETCHED, finish)
+        return not is_cached
+
+    def _download(self, layer: RegistryLayer, item: ProgressItem, part: Path) -> None:
+        pieces = read_blob(self._connection, layer.digest, layer.size)
+        try:
+            with part.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                    self._progress.advance(item, len(piece))
+        except OSError as error:
+            raise output_error(part, error) from error
+        except RegistryError as error:
+            if layer.descriptor.media_type in FOREIGN_LAYERS:
+                error.add_hint(_FOREIGN_HINT)
+            raise
+
+
+def _name(layer: RegistryLayer) -> FileSubject:
+    return FileSubject(summarize_layer_paths(layer.paths) if layer.paths else shorten_digest(layer.digest))

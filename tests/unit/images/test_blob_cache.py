@@ -1,0 +1,77 @@
+"""A folder that keeps blobs by their digests."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from lamina.core.names import Digest
+from lamina.errors import OutputError
+from lamina.images.blob_cache import BlobCache
+from lamina.system.transfer import BlobInfo
+
+
+def info(data: bytes) -> BlobInfo:
+    return BlobInfo(Digest(sha256(data).digest()), len(data))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> BlobCache:
+    return BlobCache(tmp_path / "blobs")
+
+
+def add(cache: BlobCache, data: bytes, used: float = 0.0) -> Path:
+    cache.folder.mkdir(exist_ok=True)
+    part = cache.folder / "part"
+    part.write_bytes(data)
+    cache.add(info(data), part)
+    part.unlink()
+    file = cache.folder / "sha256" / info(data).digest.hex
+    if used:
+        os.utime(file, (used, used))
+    return file
+
+
+def test_a_blob_is_copied_from_the_cache_or_linked_inside_of_it(cache: BlobCache, tmp_path: Path) -> None:
+    file = add(cache, b"abc", used=100)
+    assert cache.take(info(b"abc"), tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"abc"
+    assert not (tmp_path / "copy").samefile(file)
+    assert cache.take(info(b"abc"), cache.folder / "link")
+    assert (cache.folder / "link").samefile(file)
+    assert file.stat().st_mtime > 100  # it was used now
+
+
+def test_a_missing_blob_is_not_taken(cache: BlobCache, tmp_path: Path) -> None:
+    assert not cache.take(info(b"abc"), tmp_path / "copy")
+    assert cache.list_blobs() == []
+
+
+@pytest.mark.parametrize("damaged", [b"abd", b"ab", b""])
+def test_a_damaged_blob_is_deleted(cache: BlobCache, tmp_path: Path, damaged: bytes) -> None:
+    file = add(cache, b"abc")
+    file.write_bytes(damaged)
+    assert not cache.take(info(b"abc"), tmp_path / "copy")
+    assert not file.exists()
+
+
+def test_a_blob_that_is_there_is_not_added_again(cache: BlobCache) -> None:
+    assert add(cache, b"abc").stat().st_ino == add(cache, b"abc").stat().st_ino
+
+
+def test_a_target_that_cannot_be_written_is_an_error(cache: BlobCache, tmp_path: Path) -> None:
+    add(cache, b"abc")
+    with pytest.raises(OutputError):
+        cache.take(info(b"abc"), tmp_path)
+
+
+def test_the_least_recently_used_blobs_are_evicted(cache: BlobCache) -> None:
+    old, _, new = add(cache, b"1" * 10, 300), add(cache, b"2" * 10, 100), add(cache, b"3" * 10, 200)
+    (cache.folder / "sha256" / "notes").write_text("of the user")
+    assert [blob.used for blob in cache.evict(20)] == [100]
+    assert [blob.file for blob in cache.list_blobs()] == [new, old]
+    assert [blob.used for blob in cache.evict(20, oldest=250)] == [200]
+    assert (cache.folder / "sha256" / "notes").exists()
