@@ -19,12 +19,14 @@ from lamina.api.layer_cache import LayerCacheCheck as LayerCacheCheck
 from lamina.api.layouts import prune_layout as prune_layout
 from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
+from lamina.api.registry import push_image as push_image
 from lamina.api.results import ListResult as ListResult
 from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
 from lamina.api.signatures import fetch_paths as fetch_paths
 from lamina.api.signatures import open_store as open_store
 from lamina.api.signatures import plan_layered_image as plan_layered_image
+from lamina.api.signatures import push_layered_image as push_layered_image
 from lamina.api.signatures import push_paths as push_paths
 from lamina.api.signatures import stream_layered_image as stream_layered_image
 from lamina.api.signatures import verify_store as verify_store
@@ -97,6 +99,7 @@ from lamina.images.readers.source_image import SourceImage as SourceImage
 from lamina.images.readers.source_image import SourceLayer as SourceLayer
 from lamina.images.writers.docker_archive import DockerArchive as DockerArchive
 from lamina.images.writers.oci_layout import OciLayout as OciLayout
+from lamina.images.writers.registry import RegistryPushResult as RegistryPushResult
 from lamina.inputs.arguments import ImageArguments as ImageArguments
 from lamina.inputs.arguments import StoreArguments as StoreArguments
 from lamina.inputs.arguments import StrPath as StrPath

@@ -49,7 +49,7 @@ def list_verbs(option: str) -> set[str]:
 
 def test_every_verb_with_a_destination_is_in_a_table() -> None:
     assert list_verbs("--output") == set(WITH_OUTPUT)
-    assert list_verbs("--to") == set(WITH_DESTINATION)
+    assert list_verbs("--to") - {"push"} == set(WITH_DESTINATION), "a registry has no folders"
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,17 @@ _IMAGE_FILES = [
     "{empty}",
     "key.toml",
 ]
+NOWHERE = "127.0.0.1:1/x:1"
+_WRONG_TARGETS = [
+    "oci:x/y",
+    "docker-daemon:x:1",
+    "{empty}",
+    "./x",
+    "HOST:1/Name",
+    "a:b@c",
+    "user:secret@host/x",
+    "x@sha256:00",
+]
 _OUTPUTS = ["-o none/x.tar", "-o x.tar.bz2", "-o /proc/x"]
 MISTAKES = {
     "stream": [*_IMAGES, "--conf none.json", "hello --conf none.json"],
@@ -83,6 +94,13 @@ MISTAKES = {
         "hello --store {root} -o {empty}/",
     ],
     "plan": [words for words in _IMAGES if "{motd}" not in words],
+    "push": [
+        *(f"{words} --to {NOWHERE}" for words in (*_IMAGES, *_IMAGE_FILES) if "debian:" not in words),
+        *(f"hello --store {{root}} --to {name}" for name in _WRONG_TARGETS),
+        f"hello --store {{root}} --to {NOWHERE} --platform linux/arm64",
+        f"hello --store {{root}} --to {NOWHERE} --cache-from oci:x/y",
+        f"{{image}} --to {NOWHERE} --env A=B",
+    ],
     "inspect": _IMAGE_FILES,
     "diff": [words.replace(" ", " {image} ", 1) if " " in words else f"{words} {{image}}" for words in _IMAGE_FILES],
     "pull": ["Debian -o x.tar", "oci:none -o x.tar", "app:a:b -o x.tar", "me:pw@host/app -o x.tar", "app -o x.bz2"],

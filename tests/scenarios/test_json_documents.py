@@ -24,6 +24,7 @@ from lamina.cli.group import group
 RUNS = {
     "stream": [ROOT, "--store", "store", "-t", "hello:1"],
     "build": [ROOT, "--store", "store", "-t", "hello:1", "-o", "layout/", "--layer-compression", "gzip"],
+    "push": [ROOT, "--store", "store", "--to", "{registry}/hello:1"],
     "plan": [ROOT, "--store", "store", "--max-layers", "3"],
     "script": [ROOT, "--store", "store", "-o", "script"],
     "inspect": ["image.tar"],

@@ -20,7 +20,11 @@ from lamina.api.decisions import describe_image, describe_plan
 from lamina.api.outputs import open_counted_output, open_output
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
-from lamina.compression.compressors import choose_compressor
+from lamina.compression.compressors import (
+    NO_LAYER_COMPRESSION,
+    REGISTRY_LAYER_COMPRESSION,
+    choose_compressor,
+)
 from lamina.core.names import StorePath
 from lamina.core.progress import FETCHED, Progress, check_progress
 from lamina.errors import InvalidArgument
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
     from lamina.images.readers.select import ImageFile
     from lamina.images.readers.source_image import InspectedImage, SourceImage
+    from lamina.images.writers.registry import RegistryPushResult
+    from lamina.inputs.registry_names import References
 
 _IMAGE_HINT = "name one with --image"
 _PLATFORM_HINT = "say which with --platform"
@@ -150,9 +156,47 @@ class Stream:
 
         began = time.monotonic()
         with self._build_context() as context:
-            layout = OciLayout(Path(output), self._spec.layer_compression, progress, context, self._warnings.append)
+            compression = self._spec.layer_compression or NO_LAYER_COMPRESSION
+            layout = OciLayout(Path(output), compression, progress, context, self._warnings.append)
             written = self._write_draft(layout)
         return replace(written, file=os.fsdecode(output), seconds=self._measure(began), warnings=self.warnings)
+
+    def push(
+        self,
+        to: References,
+        *,
+        cache_from: References | None = (),
+        progress: Progress | None = None,
+    ) -> RegistryPushResult:
+        """Push the image to registries; only the blobs that they lack are made and sent.
+
+        The layers are compressed with gzip unless the image has another ``layer_compression``.
+
+        Args:
+            to: where to, as in `push_layered_image`.
+            cache_from: images whose layers may be used, as in `push_layered_image`.
+            progress: receives the progress of the work.
+
+        Returns:
+            The image, with the digests of its layers and of its manifest, and what pushing it took.
+
+        Raises:
+            InvalidArgument: a reference is wrong.
+            RegistryError: a registry failed.
+            AuthError: a registry refuses the credentials, or wants some.
+            IntegrityError: a file changed while it was read.
+            OutputError: there is no room for temporary files.
+
+        """
+        from lamina.api.registry import open_push
+        from lamina.images.writers.registry import RegistryWriter
+
+        began = time.monotonic()
+        with self._build_context() as context, open_push(to, cache_from, insecure=self._spec.insecure) as destination:
+            compression = self._spec.layer_compression or REGISTRY_LAYER_COMPRESSION
+            writer = RegistryWriter(destination, compression, progress, context, self._warnings.append)
+            pushed = writer.write(self.draft)
+        return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
         began = time.monotonic()
@@ -164,7 +208,8 @@ class Stream:
             # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers
             # are started.
             hashing = context if out.is_zero_copy else replace(context, jobs=1)
-            written = self._write_draft(DockerArchive(out, progress, hashing, spec.layer_compression))
+            compression = spec.layer_compression or NO_LAYER_COMPRESSION
+            written = self._write_draft(DockerArchive(out, progress, hashing, compression))
         file = str(output) if isinstance(output, Path) else None
         seconds = self._measure(began)
         return replace(written, bytes_written=counter.size, file=file, seconds=seconds, warnings=self.warnings)
@@ -180,7 +225,7 @@ class Stream:
     def _build_context(self) -> Iterator[BuildContext]:
         self._check_open()
         spec = self._spec
-        with _open_layer_cache(spec.layer_cache, self._warnings) as layer_cache:
+        with open_layer_cache(spec.layer_cache, self._warnings) as layer_cache:
             yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
 
     def script(self, output: StrPath, *, progress: Progress | None = None) -> None:
@@ -247,7 +292,7 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     began = time.monotonic()
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    with ExitStack() as resources, _open_layer_cache(spec.layer_cache, warnings) as layer_cache:
+    with ExitStack() as resources, open_layer_cache(spec.layer_cache, warnings) as layer_cache:
         # When the image is written, another attempt to open it would wait for the same lock again.
         spec = replace(spec, layer_cache=spec.layer_cache if layer_cache.is_available else None)
         store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
@@ -339,13 +384,13 @@ def verify_layer_cache(
         if not (identify_file(file) or file.exists()):
             return LayerCacheCheck(exists=False)
     warnings: list[str] = []
-    with _open_layer_cache(str(file), warnings) as opened, open_store(stores, None, warnings) as source:
+    with open_layer_cache(str(file), warnings) as opened, open_store(stores, None, warnings) as source:
         checked = verify_layers(opened, source, progress)
     return replace(checked, warnings=tuple(warnings))
 
 
 @contextlib.contextmanager
-def _open_layer_cache(file: str | None, warnings: list[str]) -> Iterator[LayerCache]:
+def open_layer_cache(file: str | None, warnings: list[str]) -> Iterator[LayerCache]:
     """Open the layer cache in ``file`` for the block, or none for None; add each warning about it once."""
 
     def warn(text: str) -> None:
@@ -397,7 +442,7 @@ def inspect(
     source, limit = select.parse_source(path), parse_size("max_unpacked_size", max_unpacked_size)
     wanted = Platform.parse(platform) if platform else None
     if isinstance(source, select.ImageFile):
-        return ListResult(_read_file(source, wanted, limit, progress))
+        return ListResult(read_file(source, wanted, limit, progress))
     from lamina.images.readers.registry_image import read_registry_images
     from lamina.registry.open import open_repository
 
@@ -405,7 +450,7 @@ def inspect(
         return ListResult(read_registry_images(connection, source, wanted))
 
 
-def _read_file(
+def read_file(
     source: ImageFile, platform: Platform | None, max_unpacked: int | None, progress: Progress | None
 ) -> tuple[SourceImage, ...]:
     """Return the images in a file, or those that the user selected."""

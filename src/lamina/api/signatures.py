@@ -11,6 +11,7 @@ HOMES = {
     "stream_layered_image": "lamina.api.images",
     "build_layered_image": "lamina.api.images",
     "plan_layered_image": "lamina.api.images",
+    "push_layered_image": "lamina.api.registry",
     "open_store": "lamina.api.sources",
     "fetch_paths": "lamina.api.store",
     "verify_store": "lamina.api.store_admin",

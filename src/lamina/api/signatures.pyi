@@ -12,7 +12,9 @@ from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress
 from lamina.images.image import BuildResult
+from lamina.images.writers.registry import RegistryPushResult
 from lamina.inputs.arguments import StrPath
+from lamina.inputs.registry_names import References
 from lamina.layering import LayeringFunction, Pipeline
 from lamina.rootfs.entries import DeclaredEntry
 from lamina.rootfs.users import User
@@ -59,7 +61,7 @@ def stream_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
-    layer_compression: str = "none",
+    layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -121,7 +123,8 @@ def stream_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
-        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
+            default ``gzip`` in a registry, and ``none`` elsewhere.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
@@ -184,7 +187,7 @@ def build_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
-    layer_compression: str = "none",
+    layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -247,7 +250,8 @@ def build_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
-        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
+            default ``gzip`` in a registry, and ``none`` elsewhere.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
@@ -301,7 +305,7 @@ def plan_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
-    layer_compression: str = "none",
+    layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -361,7 +365,8 @@ def plan_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
-        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
+            default ``gzip`` in a registry, and ``none`` elsewhere.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
@@ -376,6 +381,134 @@ def plan_layered_image(
         The plan: the layers of store paths in image order, the layers of the base image, and warnings.
 
     Raises:
+        Error: what `stream_layered_image` raises.
+    """
+
+def push_layered_image(
+    *,
+    to: References,
+    cache_from: References | None = (),
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] | None = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    layer_compression: str | None = None,
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> RegistryPushResult:
+    """Push the image of store paths and their closure to registries; only the blobs that they lack are made and sent.
+
+    A layer is neither read nor made if the layer cache knows its blob and the registry has it. Without an entry in the
+    layer cache, what an image of ``cache_from`` states about a layer of the same store paths is used: it is as
+    trustworthy as that image, and ``verify`` compares it with the packed layer. Tags move last.
+
+    Args:
+        to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
+        cache_from: references to images whose layers are used where they are those of this image. By default the images
+            that ``to`` names now. None for no image.
+        progress: receives the progress of the work.
+        name: the image's name in messages. By default that of the first reference.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+            By default ``gzip``.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the length of a larger file.
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The image, with the digests of its layers and of its manifest, and what pushing it took.
+
+    Raises:
+        RegistryError: a registry failed, or refused something.
+        AuthError: a registry refuses the credentials, or wants some.
         Error: what `stream_layered_image` raises.
     """
 

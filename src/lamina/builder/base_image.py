@@ -224,6 +224,8 @@ def _find_platform_mismatch(image: SourceImage, architecture: str) -> PlanError 
 
 
 def _make_layer(layer: SourceLayer, number: int) -> FinishedLayer:
+    from lamina.images.source_layers import find_compressed_blob
+
     message = f"Adding base layer {number} from {cut(layer.name)}"
     return FinishedLayer(
         layer.tar,
@@ -232,4 +234,6 @@ def _make_layer(layer: SourceLayer, number: int) -> FinishedLayer:
         layer.diff_id,
         workspace=layer.workspace,
         name=f"base image, layer {number}",
+        is_checked=True,
+        stored_blob=find_compressed_blob(layer),
     )

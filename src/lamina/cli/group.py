@@ -24,6 +24,7 @@ VERBS = {
     "build": "Build an image and write it to a file or an OCI layout.",
     "script": "Write an executable script that streams an image.",
     "plan": "Show which store path goes to which layer; build nothing.",
+    "push": "Push an image to a registry; send only what is missing there.",
     "inspect": "Show what an image file or an OCI layout holds.",
     "diff": "Show what an update from one image to another changes and moves.",
     "pull": "Fetch an image from a registry into a file or an OCI layout.",
@@ -64,6 +65,7 @@ def _translate_broken_pipe() -> Iterator[None]:
     examples=(
         "lamina stream hello -t hello:1 | docker load",
         "lamina build /nix/store/…-hello-2.12.1 -o hello.tar.gz",
+        "lamina push hello --to ghcr.io/me/hello:1",
     ),
 )
 @click.version_option(lamina.__version__, "-V", "--version", message="lamina %(version)s")

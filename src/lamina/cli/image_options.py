@@ -148,7 +148,7 @@ class ImageOptions(NamedTuple):
         if epoch and "created" not in arguments:
             arguments["created"] = _parse_epoch(epoch)
         if "layer_cache" not in arguments:
-            arguments["layer_cache"] = _choose_layer_cache()
+            arguments["layer_cache"] = choose_layer_cache()
         arguments.setdefault("embedded_store", get_default_embedded_store())
         arguments.setdefault("channel_lists", get_default_channel_lists())
         arguments.setdefault("blob_cache", get_default_blob_cache())
@@ -167,7 +167,7 @@ def _parse_epoch(text: str) -> str:
         raise InvalidArgument("SOURCE_DATE_EPOCH", short_repr(text), "seconds since 1970") from error
 
 
-def _choose_layer_cache() -> str:
+def choose_layer_cache() -> str:
     """Return the default layer cache; remove that of an earlier version."""
     from pathlib import Path
 
@@ -231,14 +231,15 @@ def image_options(*phases: Phase) -> Decorator:
     )
 
 
-def find_image_option() -> str:
+def find_image_option(*allowed: str) -> str:
     """Return the first given option that describes an image, as the user writes it; empty if there is none.
 
-    ``a ROOT`` stands for the positional arguments.
+    ``a ROOT`` stands for the positional arguments. The options of the arguments ``allowed`` do not count.
     """
     context = click.get_current_context()
     related = {flag.parameter for flag in list_flags(*(name for name in _NAMES if name not in _UNRELATED))}
-    related |= {"spec", *ContainerOptions._fields}
+    related |= {"spec", "reference", *ContainerOptions._fields}
+    related -= {flag.parameter for flag in list_flags(*allowed)}
     for parameter in context.command.params:
         if parameter.name in related and context.params[parameter.name] not in (None, False, ()):
             return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.core.progress import Progress
     from lamina.images.blob_totals import UpdateTotals
     from lamina.images.image import BuildResult
+    from lamina.images.writers.registry import RegistryPushResult
 
 JSON_VERSION = 1
 # Between the facts of a summary.
@@ -96,6 +97,24 @@ def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
     )
     print_summary(facts, report, details=(_describe_written(image), f"{image.seconds:.1f} s"))
     print_update(image.repo_tag, image.update, report)
+
+
+def print_push_summary(pushed: RegistryPushResult, report: ReportOptions) -> None:
+    """Print the summary of an image that was pushed."""
+    from lamina.core.labels import shorten_digest
+
+    facts = (
+        pushed.repo_tag,
+        shorten_digest(pushed.manifest_digest),
+        pushed.platform,
+        format_count(len(pushed.layers), "layer"),
+        format_size(sum(layer.size for layer in pushed.layers)),
+    )
+    sent = f"{pushed.blobs_sent} of {len(pushed.blobs)} blobs sent"
+    sent += f", {format_size(pushed.bytes_sent)}" if pushed.blobs_sent else ""
+    mounted = (f"{pushed.blobs_mounted} mounted",) if pushed.blobs_mounted else ()
+    print_summary(facts, report, details=(sent, *mounted, f"{pushed.seconds:.1f} s"))
+    print_update(pushed.repo_tag, pushed.update, report)
 
 
 def print_update(name: str, update: UpdateTotals | None, report: ReportOptions) -> None:

@@ -294,3 +294,5 @@ class LayerCompression:
 
 
 NO_LAYER_COMPRESSION = LayerCompression("none", 0)
+REGISTRY_LAYER_COMPRESSION = LayerCompression("gzip", GZIP_LEVEL)
+"""The compression of layers in a registry, unless another is chosen: all engines read gzip."""

@@ -87,6 +87,13 @@ def parse_layers(manifest: bytes, subject: str) -> tuple[Descriptor, ...]:
     raise FormatError(subject, short_repr(document), "the manifest of an image, with layers")
 
 
+def read_media_type(manifest: bytes) -> str:
+    """Return the media type that a valid manifest states, or that of OCI: its manifests need not state it."""
+    document = parse_json(manifest, "manifest")
+    stated = document.get("mediaType") if isinstance(document, dict) else None
+    return stated if isinstance(stated, str) else MANIFEST_TYPE
+
+
 def _parse_layer(item: Mapping[str, Any], subject: str) -> Descriptor:
     """Return a layer's descriptor, with the annotations that are strings."""
     annotations = [

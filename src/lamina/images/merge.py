@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from lamina.core.labels import CUSTOMISATION_LAYER, summarize_layer_paths
 from lamina.core.names import Digest
 from lamina.core.progress import Progress, Work
 from lamina.errors import InvalidArgument
@@ -20,11 +19,12 @@ from lamina.formats.platform import Platform
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage, SourceLayer, deduplicate
+from lamina.images.source_layers import make_layer_source
 from lamina.images.writers.docker_archive import ArchivedImage, ArchiveWriter
 from lamina.layers.context import BuildContext
-from lamina.layers.layer import FinishedLayer, list_items
+from lamina.layers.layer import list_items
 from lamina.layers.stream_writer import LayerStream
-from lamina.messages.redaction import cut, short_repr
+from lamina.messages.redaction import short_repr
 from lamina.system.fd_writer import Output
 from lamina.system.progress_reporter import ProgressReporter
 
@@ -105,7 +105,7 @@ def write_merged(
             layers.setdefault(layer.diff_id, layer)
             comments.setdefault(layer.diff_id, comment)
     reported = ProgressReporter(progress)
-    sources = tuple(map(_make_source, count(1), layers.values(), comments.values()))
+    sources = tuple(map(make_layer_source, count(1), layers.values(), comments.values()))
     items = list_items(sources)
     reported.begin(Work(f"{len(images)} image{'s' if len(images) != 1 else ''}", items))
     archive = ArchiveWriter(out, _MTIME, reported)
@@ -118,11 +118,3 @@ def write_merged(
         for image in images
     )
     reported.done()
-
-
-def _make_source(number: int, layer: SourceLayer, comment: str) -> FinishedLayer:
-    message = f"Adding layer {number} from {cut(layer.name)}"
-    name = comment if comment == CUSTOMISATION_LAYER else cut(layer.name)
-    if layer.paths:
-        name = summarize_layer_paths(layer.paths, layer.path_sizes)
-    return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.workspace, name)

@@ -475,16 +475,18 @@ class ImageArguments(StoreArguments, total=False):
         ),
     ]
     layer_compression: Annotated[
-        str,
+        str | None,
         Argument(
             parsers.parse_layer_compression,
-            "none",
-            "The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.",
+            None,
+            "The compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By default "
+            "``gzip`` in a registry, and ``none`` elsewhere.",
             section="layers",
             phase="write",
         ),
         Flag(
-            "Compress each layer: none, gzip or zstd, with a level if you like: zstd:9.  [default: none]",
+            "Compress each layer: none, gzip or zstd, with a level if you like: zstd:9.  [default: gzip in a registry, "
+            "else none]",
             "WORD[:LEVEL]",
             completion=("none", "gzip", "zstd"),
         ),

@@ -293,11 +293,11 @@ def parse_compressor(name: str, value: str | None) -> str | None:
     return value
 
 
-def parse_layer_compression(name: str, value: str) -> LayerCompression:
-    """Parse the compression of layers."""
+def parse_layer_compression(name: str, value: str | None) -> LayerCompression | None:
+    """Parse the compression of layers, or None for that of the destination."""
     from lamina.compression.compressors import LayerCompression
 
-    if isinstance(value, LayerCompression):
+    if value is None or isinstance(value, LayerCompression):
         return value
     with _named(name):
         return LayerCompression.parse(value)

@@ -83,7 +83,7 @@ class Spec(StoreSpec):
     add_user: tuple[User, ...]
     tree: tuple[DeclaredEntry, ...]
     compressor: str | None
-    layer_compression: LayerCompression
+    layer_compression: LayerCompression | None
     jobs: int | None
     layer_cache: str | None
     blob_cache: str | None

@@ -23,6 +23,7 @@ OnMtimeChange = Callable[[Extent, int], object]
 
 # Non-blocking, because the file may have become a pipe without a writer, and opening that would wait forever.
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+_PIECE_SIZE = 1 << 17
 # The errors of open(2) if something else has replaced the file since the walk.
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
@@ -64,6 +65,17 @@ def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
             return data
 
         yield read
+
+
+def iter_extent(extent: Extent, start: int = 0) -> Iterator[bytes]:
+    """Yield the bytes of ``extent`` from ``start`` on, in pieces. Raises what `read_head` raises."""
+    with open_reader(extent) as read:
+        while start < extent.length:
+            piece = read(start, _PIECE_SIZE)
+            if not piece:
+                raise truncated_error(extent, extent.length - start)
+            yield piece
+            start += len(piece)
 
 
 def _read_whole(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:

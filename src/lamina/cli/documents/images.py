@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.images.image import BuildResult
     from lamina.images.pull import PullResult
     from lamina.images.readers.source_image import InspectedImage, SourceImage
+    from lamina.images.writers.registry import RegistryPushResult
     from lamina.layering import LayerPlan
 
 _File = Annotated[str | None, "The file or folder that was written; null if it went to stdout."]
@@ -93,6 +94,22 @@ class BuildDocument(BuiltImageDocument):
     """The images that were written; the keys of the first one stand at the top level too, with all warnings."""
 
     images: Annotated[list[BuiltImageDocument], "All images, the first one included."]
+
+
+class PushDocument(ImageDocument, Document):
+    """An image that was pushed to registries."""
+
+    digest: Annotated[str, "The digest of the manifest."]
+    references: Annotated[list[str], "The names that it was pushed to, each as HOST/NAME:TAG@DIGEST."]
+    blobs_sent: Annotated[int, "How many layers' blobs were sent."]
+    blobs_mounted: Annotated[int, "How many layers' blobs the registry took from another of its repositories."]
+    blobs_reused: Annotated[int, "How many layers' blobs were there before."]
+    bytes_sent: Annotated[int, "The size in bytes of the layers' blobs that were sent."]
+    update: Annotated[
+        UpdateDocument | None,
+        "What an update from the image that the first reference named before moves; null if there was none.",
+    ]
+    seconds: Annotated[float, "How long it took to prepare and to push the image, in seconds."]
 
 
 class SourceImageDocument(ImageDocument):
@@ -199,6 +216,29 @@ def dump_built_image(image: BuildResult, warnings: Iterable[str], table: str | N
         "update": _dump_update(image.update) if image.update else None,
         "seconds": round(image.seconds, 3),
         "warnings": list(warnings),
+    }
+
+
+def dump_push(pushed: RegistryPushResult) -> PushDocument:
+    """Return the document of ``lamina push``."""
+    return {
+        "id": pushed.id,
+        "repo_tags": [pushed.repo_tag],
+        "platform": pushed.platform,
+        "size": sum(blob.size for blob in pushed.blobs),
+        "layers": [
+            dump_layer(layer.diff_id, blob.digest, blob.size, layer.paths)
+            for layer, blob in zip(pushed.layers, pushed.blobs, strict=True)
+        ],
+        "digest": str(pushed.manifest_digest),
+        "references": list(pushed.references),
+        "blobs_sent": pushed.blobs_sent,
+        "blobs_mounted": pushed.blobs_mounted,
+        "blobs_reused": pushed.blobs_reused,
+        "bytes_sent": pushed.bytes_sent,
+        "update": _dump_update(pushed.update) if pushed.update else None,
+        "seconds": round(pushed.seconds, 3),
+        "warnings": list(pushed.warnings),
     }
 
 

@@ -16,6 +16,7 @@ from lamina.errors import FormatError, IntegrityError
 from lamina.formats.image_names import canonical_name
 from lamina.formats.oci import INDEX, Descriptor, blob_path
 from lamina.images.readers.blobs import Blobs
+from lamina.images.readers.documents import JsonDocument
 from lamina.images.readers.oci_manifests import (
     FOREIGN_LAYERS,
     IndexReader,
@@ -44,7 +45,11 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False, name: str | None
         IntegrityError: a blob does not match its descriptor.
 
     """
-    reader = IndexReader(lambda index: _read_document(blobs, index) if blobs.has(blob_path(index.digest)) else None)
+
+    def find_index(index: Descriptor) -> Any:
+        return _read_document(blobs, index).value if blobs.has(blob_path(index.digest)) else None
+
+    reader = IndexReader(find_index)
     images_by_digest: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
@@ -85,11 +90,11 @@ def _read_image(blobs: Blobs, reader: IndexReader, entry: ListedManifest) -> Sou
         reader.skipped.append(f"no {subject}")
         return None
     document = _read_document(blobs, entry.descriptor)
-    if other := find_mismatch(document, subject):
+    if other := find_mismatch(document.value, subject):
         reader.skipped.append(f"{subject}, which is not an image because it has {other}")
         return None
-    manifest = parse_image_manifest(document, subject)
-    config = _read_document(blobs, manifest.config)
+    manifest = parse_image_manifest(document.value, subject)
+    config = _read_document(blobs, manifest.config).value
     if not isinstance(config, dict) or "rootfs" not in config:
         reader.skipped.append(f"{subject}, which is not an image: got config {short_repr(config)}, without rootfs")
         return None
@@ -98,16 +103,17 @@ def _read_image(blobs: Blobs, reader: IndexReader, entry: ListedManifest) -> Sou
             raise FormatError(blob_path(layer.digest), "a non-distributable layer that is missing", "its bytes")
         _check_size(blobs, layer)
     names = [blob_path(layer.digest) for layer in manifest.layers]
-    return blobs.read_image(blob_path(manifest.config.digest), names, index_platform=entry.platform)
+    image = blobs.read_image(blob_path(manifest.config.digest), names, index_platform=entry.platform)
+    return replace(image, manifest_json=document.text)
 
 
-def _read_document(blobs: Blobs, descriptor: Descriptor) -> Any:
+def _read_document(blobs: Blobs, descriptor: Descriptor) -> JsonDocument:
     _check_size(blobs, descriptor)
     name = blob_path(descriptor.digest)
     document = blobs.read_document(name)
     if document.digest != descriptor.digest:
         raise IntegrityError(name, document.digest, "the digest in its name")
-    return document.value
+    return document
 
 
 def _check_size(blobs: Blobs, descriptor: Descriptor) -> None:

@@ -123,9 +123,11 @@ class SourceImage(InspectedImage):
 
     Attributes:
         layers: the layers, from the lowest up.
+        manifest_json: the manifest in an OCI layout; empty for an image of a docker-archive.
     """
 
     layers: tuple[SourceLayer, ...]
+    manifest_json: bytes = field(default=b"", kw_only=True, repr=False, compare=False)
 
 
 def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
@@ -138,14 +140,22 @@ def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
     repo_tags: dict[Digest, DistinctNames] = {}
     tags: dict[Digest, dict[str, None]] = {}
     index_platform: dict[Digest, Platform] = {}
+    manifests: dict[Digest, bytes] = {}
     for image in images:
         key = image.digest
         first_by_digest.setdefault(key, image)
         repo_tags.setdefault(key, DistinctNames()).add(image.repo_tags)
         tags.setdefault(key, {}).update(dict.fromkeys(image.tags))
+        manifests[key] = manifests.get(key) or image.manifest_json
         if key not in index_platform or image.index_platform != NO_PLATFORM:
             index_platform[key] = image.index_platform
     return tuple(
-        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key]), index_platform=index_platform[key])
+        replace(
+            image,
+            repo_tags=tuple(repo_tags[key]),
+            tags=tuple(tags[key]),
+            index_platform=index_platform[key],
+            manifest_json=manifests[key],
+        )
         for key, image in first_by_digest.items()
     )

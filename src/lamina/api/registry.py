@@ -1,0 +1,159 @@
+"""The public functions that push images to registries.
+
+Credentials are those that docker and podman have. Every error is a `lamina.Error`, and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Unpack
+
+from lamina.api.images import open_layer_cache, read_file, stream_layered_image
+from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
+from lamina.core.progress import Progress, check_progress
+from lamina.formats.platform import Platform
+from lamina.formats.registry_references import RegistryReference
+from lamina.images.readers import select
+from lamina.images.registry_destination import RegistryDestination, open_destination
+from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
+from lamina.inputs.arguments import ImageArguments, StrPath
+from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_cache, parse_layer_compression, parse_size
+from lamina.inputs.registry_names import References, parse_references, parse_targets
+from lamina.layers.context import BuildContext
+from lamina.registry.connection import RegistryConnection
+from lamina.registry.open import open_repository
+from lamina.system.cpus import cpu_count
+
+
+def push_layered_image(
+    *,
+    to: References,
+    cache_from: References | None = (),
+    progress: Progress | None = None,
+    **arguments: Unpack[ImageArguments],
+) -> RegistryPushResult:
+    """Push the image of store paths and their closure to registries; only the blobs that they lack are made and sent.
+
+    A layer is neither read nor made if the layer cache knows its blob and the registry has it. Without an entry in the
+    layer cache, what an image of ``cache_from`` states about a layer of the same store paths is used: it is as
+    trustworthy as that image, and ``verify`` compares it with the packed layer. Tags move last.
+
+    Args:
+        to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
+        cache_from: references to images whose layers are used where they are those of this image. By default the images
+            that ``to`` names now. None for no image.
+        progress: receives the progress of the work.
+        name: the image's name in messages. By default that of the first reference.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
+            By default ``gzip``.
+        **arguments: those of `ImageArguments`.
+
+    Returns:
+        The image, with the digests of its layers and of its manifest, and what pushing it took.
+
+    Raises:
+        RegistryError: a registry failed, or refused something.
+        AuthError: a registry refuses the credentials, or wants some.
+        Error: what `stream_layered_image` raises.
+
+    """
+    check_progress(progress)
+    targets, caches = parse_targets("to", to), _parse_caches(cache_from)
+    with stream_layered_image(**name_image(targets, arguments)) as stream:
+        return stream.push(targets, cache_from=caches, progress=progress)
+
+
+def name_image(to: References, arguments: ImageArguments) -> ImageArguments:
+    """Return ``arguments`` with the name and tag of the first reference of ``to``, unless they have a name."""
+    first = parse_targets("to", to)[0]
+    return arguments if arguments.get("name") else {"tag": first.tag, **arguments, "name": first.name}
+
+
+def push_image(
+    image: StrPath,
+    *,
+    to: References,
+    cache_from: References | None = (),
+    platform: str | None = None,
+    max_unpacked_size: int | str | None = None,
+    layer_compression: str | None = None,
+    layer_cache: StrPath | None = None,
+    jobs: int | None = None,
+    insecure: bool = False,
+    progress: Progress | None = None,
+) -> RegistryPushResult:
+    """Push an image from a file or an OCI layout to registries; only the blobs that they lack are sent.
+
+    The image keeps its ID. Compressed layers are sent as they are, and so is the manifest of a layout all of whose
+    layers are compressed; other layers are compressed.
+
+    Args:
+        image: a file or folder; ``FILE#NAME`` names one of several images in it.
+        to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
+        cache_from: references to images whose blobs may be mounted. By default the images that ``to`` names now. None
+            for no image.
+        platform: push the image for this platform, such as ``linux/arm64``; needed if the file has several.
+        max_unpacked_size: as in `inspect`.
+        layer_compression: the compression of layers that are not compressed: ``none``, ``gzip`` or ``zstd``,
+            optionally with ``:LEVEL``. By default ``gzip``.
+        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        jobs: the number of processors to use. By default all that this process may use.
+        insecure: whether a registry on another machine may be used over plain HTTP.
+        progress: receives the progress of the push.
+
+    Returns:
+        The image, with the digests of its layers and of its manifest, and what pushing it took.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: the file has several images, or none of that name.
+        RegistryError: a registry failed, or refused something.
+        AuthError: a registry refuses the credentials, or wants some.
+        Error: what `inspect` raises.
+
+    """
+    began = time.monotonic()
+    check_progress(progress)
+    targets, caches = parse_targets("to", to), _parse_caches(cache_from)
+    compression = parse_layer_compression("layer_compression", layer_compression) or REGISTRY_LAYER_COMPRESSION
+    cache_file = parse_layer_cache("layer_cache", layer_cache)
+    processors = parse_jobs("jobs", jobs) or cpu_count()
+    limit = parse_size("max_unpacked_size", max_unpacked_size)
+    source = select.ImageFile(*select.split_name(image))
+    wanted = Platform.parse(platform) if platform else None
+    images = read_file(source, wanted, limit, None)
+    hint = f"name one as {source.path}#NAME:TAG" if source.name is None else select.PLATFORM_HINT
+    chosen = select.select_single(images, source.path, hint)
+    warnings: list[str] = []
+    with (
+        open_layer_cache(cache_file, warnings) as opened,
+        _open_destination(targets, caches, insecure=parse_boolean("insecure", insecure)) as destination,
+    ):
+        context = BuildContext(opened, processors)
+        pushed = RegistryWriter(destination, compression, progress, context, warnings.append).write_image(chosen)
+    return replace(pushed, seconds=time.monotonic() - began, warnings=tuple(warnings))
+
+
+@contextlib.contextmanager
+def open_push(to: References, cache_from: References | None, *, insecure: bool) -> Iterator[RegistryDestination]:
+    """Open the repositories of a push for the block, given the arguments of `push_layered_image`."""
+    with _open_destination(parse_targets("to", to), _parse_caches(cache_from), insecure=insecure) as destination:
+        yield destination
+
+
+def _parse_caches(cache_from: References | None) -> tuple[RegistryReference, ...] | None:
+    return None if cache_from is None else parse_references("cache_from", cache_from)
+
+
+@contextlib.contextmanager
+def _open_destination(
+    targets: tuple[RegistryReference, ...], caches: tuple[RegistryReference, ...] | None, *, insecure: bool
+) -> Iterator[RegistryDestination]:
+    def connect(reference: RegistryReference, is_writer: bool) -> RegistryConnection:
+        return open_repository(reference, insecure=insecure, is_writer=is_writer)
+
+    with open_destination(targets, caches, connect) as destination:
+        yield destination

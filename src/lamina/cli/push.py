@@ -1,0 +1,158 @@
+"""``lamina push``."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import lamina
+from lamina.cli.command import option, verb
+from lamina.cli.documents.images import dump_push
+from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options
+from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.output import print_stdout
+from lamina.cli.reporting import (
+    explain,
+    open_progress,
+    print_json,
+    print_push_summary,
+    show_script_output,
+    warn,
+)
+from lamina.errors import InvalidArgument
+from lamina.inputs.parsers import parse_platform
+from lamina.inputs.registry_names import parse_references, parse_targets
+
+if TYPE_CHECKING:
+    from lamina.formats.registry_references import RegistryReference
+    from lamina.images.writers.registry import RegistryPushResult
+
+# The arguments that a push of an image file uses too.
+_FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "insecure")
+_TRANSPORT = re.compile("(docker|docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
+_IMAGE_FILE = re.compile(r".*\.(tar|tgz|tzst|tar\.[a-z0-9]+)", re.IGNORECASE)
+
+
+@verb(
+    "push",
+    "lamina push hello --to ghcr.io/me/hello:1 --cmd /bin/hello",
+    "lamina push hello.tar.gz --to localhost:5000/hello:1",
+    "lamina push --spec lamina.toml#hello --to localhost:5000/hello",
+)
+@option(
+    "--to",
+    section="registry",
+    required=True,
+    multiple=True,
+    parse=parse_targets,
+    metavar="REF",
+    help="Push to this name: HOST[:PORT]/REPOSITORY[:TAG]. Without a host it is on Docker Hub; the default tag is "
+    "latest.",
+)
+@option(
+    "--cache-from",
+    section="registry",
+    multiple=True,
+    parse=parse_references,
+    metavar="REF",
+    help="Use the layers of this image where they are those of the new one, so that a machine without a layer cache "
+    "need not read them.  [default: the image that REF in --to names now]",
+)
+@option("--no-cache-from", section="registry", is_flag=True, help="Use nothing that an image in a registry states.")
+@option(
+    "--platform",
+    section="image",
+    parse=parse_platform,
+    metavar="[OS/]ARCH[/VARIANT]",
+    help="Push the image for this platform of an image file that has several.",
+)
+@image_options("plan", "draft", "write")
+@report_options
+def command(
+    to: tuple[RegistryReference, ...],
+    cache_from: tuple[RegistryReference, ...],
+    platform: str | None,
+    image: ImageOptions,
+    report: ReportOptions,
+    *,
+    no_cache_from: bool,
+) -> None:
+    """Push the image of ROOT..., or an image file or OCI layout, to registries.
+
+    Only blobs that a registry lacks are made and sent; layers are compressed with gzip. A ROOT that is an image file or
+    an OCI layout is pushed as it is. The login of docker and podman is used. Tags move last. Prints REF@sha256:DIGEST
+    for each --to.
+    """
+    if cache_from and no_cache_from:
+        raise InvalidArgument("--no-cache-from", "it and --cache-from", "one of them")
+    caches = None if no_cache_from else cache_from
+    file = _find_image_file(image)
+    if file:
+        pushed = _push_file(file, to, caches, platform, image, report)
+    else:
+        if platform is not None:
+            raise InvalidArgument("--platform", "ROOTs", "an image file", hint="--architecture is for a new image")
+        pushed = _push_roots(to, caches, image, report)
+    if report.as_json:
+        print_json(dump_push(pushed))
+        return
+    print_push_summary(pushed, report)
+    for reference in pushed.references:
+        print_stdout(reference)
+
+
+def _push_roots(
+    to: tuple[RegistryReference, ...],
+    cache_from: tuple[RegistryReference, ...] | None,
+    image: ImageOptions,
+    report: ReportOptions,
+) -> RegistryPushResult:
+    from lamina.api.registry import name_image
+
+    arguments = name_image(to, image.make_arguments())
+    with lamina.stream_layered_image(**arguments) as stream:
+        explain(stream.decisions, report)
+        show_script_output(stream.script_output, report)
+        reported = warn(stream.warnings, report)
+        with open_progress(report) as progress:
+            pushed = stream.push(to, cache_from=cache_from, progress=progress)
+    warn(pushed.warnings[reported:], report)
+    return pushed
+
+
+def _push_file(
+    file: str,
+    to: tuple[RegistryReference, ...],
+    cache_from: tuple[RegistryReference, ...] | None,
+    platform: str | None,
+    image: ImageOptions,
+    report: ReportOptions,
+) -> RegistryPushResult:
+    if found := find_image_option("contents", *_FOR_FILES):
+        hint = "build an image of ROOTs with it; an image file keeps its config and its ID"
+        raise InvalidArgument(found, "an image file", "ROOTs: store paths or package names", hint=hint)
+    arguments = image.select(*_FOR_FILES)
+    if "layer_cache" not in arguments:
+        arguments["layer_cache"] = choose_layer_cache()
+    with open_progress(report) as progress:
+        pushed = lamina.push_image(
+            file, to=to, cache_from=cache_from, platform=platform, progress=progress, **arguments
+        )
+    warn(pushed.warnings, report)
+    return pushed
+
+
+def _find_image_file(image: ImageOptions) -> str:
+    """Return the only ROOT if it is an image file or an OCI layout, else an empty text."""
+    roots = image.given.get("contents", ())
+    if len(roots) != 1 or image.spec_file:
+        return ""
+    text = os.fspath(roots[0])
+    file, mark, _ = text.rpartition("#")
+    if not mark or os.path.exists(text):
+        file = text
+    is_file = os.path.isfile(file) and not file.endswith(".nix")
+    is_layout = os.path.exists(os.path.join(file, "oci-layout"))
+    is_named = not os.path.lexists(file) and (_IMAGE_FILE.fullmatch(file) or _TRANSPORT.match(file))
+    return text if is_file or is_layout or is_named else ""

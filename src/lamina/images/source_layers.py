@@ -1,0 +1,58 @@
+"""Use the layers of an image that was read in another image, or in another place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from lamina.compression.streams import MAGIC_SIZE, detect_compression
+from lamina.core.labels import CUSTOMISATION_LAYER, summarize_layer_paths
+from lamina.formats.oci import LAYER_TYPE, Descriptor
+from lamina.images.readers.source_image import SourceLayer
+from lamina.layers.layer import FinishedLayer, StoredBlob
+from lamina.messages.redaction import cut
+from lamina.system.extents import iter_extent, read_head
+from lamina.system.transfer import BlobInfo
+
+# The suffixes of OCI's media types for layers; it has none for other compressions.
+_SUFFIXES: Mapping[str, str] = {"gzip": "+gzip", "zstd": "+zstd"}
+
+
+def make_layer_source(
+    number: int, layer: SourceLayer, comment: str, stored_blob: StoredBlob | None = None
+) -> FinishedLayer:
+    """Return layer ``number`` of an image, which is written as it is.
+
+    Args:
+        number: its position, counted from 1.
+        layer: the layer.
+        comment: the comment on it in the history of its image.
+        stored_blob: the blob that a registry gets.
+
+    """
+    name = comment if comment == CUSTOMISATION_LAYER else cut(layer.name)
+    if layer.paths:
+        name = summarize_layer_paths(layer.paths, layer.path_sizes)
+    return FinishedLayer(
+        layer.tar,
+        f"Adding layer {number} from {cut(layer.name)}",
+        layer.name,
+        layer.diff_id,
+        layer.paths,
+        layer.workspace,
+        name,
+        is_checked=True,
+        stored_blob=stored_blob,
+    )
+
+
+def find_compressed_blob(layer: SourceLayer) -> StoredBlob | None:
+    """Return the blob of a layer that is compressed with gzip or zstd, else None."""
+    suffix = _SUFFIXES.get(detect_compression(read_head(layer.blob, MAGIC_SIZE)))
+    return store_blob(layer, Descriptor(LAYER_TYPE + suffix, layer.digest, layer.size)) if suffix else None
+
+
+def store_blob(layer: SourceLayer, descriptor: Descriptor) -> StoredBlob:
+    """Return the blob of a layer under ``descriptor``."""
+    plain = BlobInfo(layer.diff_id, layer.tar.length)
+    return StoredBlob(descriptor, plain, partial(iter_extent, layer.blob))

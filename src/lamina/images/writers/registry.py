@@ -1,0 +1,238 @@
+"""Push images to registries (OCI distribution-spec 1.1, "Push").
+
+Only blobs that a repository lacks are made and sent. The manifest is stored under its tags last, so a reader of a tag
+sees the old image or the new one, whose blobs are all there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from lamina.compression.compressors import LayerCompression
+from lamina.core.callbacks import ignore
+from lamina.core.names import Digest, ImageReference
+from lamina.core.progress import Progress, ProgressItem, Work
+from lamina.formats.docker import HistoryItem, list_layer_comments
+from lamina.formats.oci import CONFIG_TYPE, Descriptor, dump_manifest, parse_layers, read_media_type
+from lamina.images.blob_totals import UpdateTotals, add_up_update
+from lamina.images.image import Draft, Image
+from lamina.images.layer_descriptors import describe_layer
+from lamina.images.readers.source_image import SourceImage
+from lamina.images.registry_destination import RegistryDestination
+from lamina.images.source_layers import find_compressed_blob, make_layer_source, store_blob
+from lamina.images.writers.registry_blobs import RegistryBlobs
+from lamina.layers.blob_writer import BlobWriter
+from lamina.layers.context import BuildContext
+from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
+from lamina.registry.manifests import put_manifest
+from lamina.system.progress_reporter import ProgressReporter
+from lamina.system.transfer import BlobInfo
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RegistryPushResult(Image):
+    """An image that was pushed, and what that took.
+
+    Attributes:
+        platform: such as ``linux/amd64``.
+        blobs: digest and size in bytes of each layer as the registry has it; in the order of the layers.
+        references: the names that it was pushed to, each as ``HOST/NAME:TAG@sha256:HEX``, the digest being that of the
+            manifest.
+        manifest_digest: the digest of the manifest.
+        blobs_sent: the number of layers whose blobs were sent.
+        blobs_mounted: the number of layers whose blobs the registry took from another of its repositories.
+        bytes_sent: the size in bytes of the layers' blobs that were sent, once for each repository.
+        seconds: how long it took to prepare and push the image.
+        update: what an update from the image that the first name named before moves; None if there was none.
+        warnings: messages about the arguments, the stores and the registries.
+
+    """
+
+    platform: str
+    blobs: tuple[BlobInfo, ...]
+    references: tuple[str, ...]
+    manifest_digest: Digest
+    blobs_sent: int = field(compare=False)
+    blobs_mounted: int = field(compare=False)
+    bytes_sent: int = field(compare=False)
+    seconds: float = field(default=0.0, compare=False)
+    update: UpdateTotals | None = field(default=None, compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def blobs_reused(self) -> int:
+        """The number of layers whose blobs the repositories had already."""
+        return len(self.blobs) - self.blobs_sent - self.blobs_mounted
+
+
+@dataclass(frozen=True, slots=True)
+class _PushedLayer:
+    """A layer whose blob is on its way, or in all repositories already."""
+
+    layer: Layer
+    descriptor: Descriptor
+    source: LayerSource
+
+
+class RegistryWriter:
+    """Writes images to ``destination``.
+
+    Args:
+        destination: the repositories and their tags.
+        compression: how each layer is compressed that is not a blob yet.
+        progress: receives the progress of the work.
+        context: the layer cache and the number of processors.
+        warn: is called with the text of each warning.
+    """
+
+    def __init__(
+        self,
+        destination: RegistryDestination,
+        compression: LayerCompression,
+        progress: Progress | None = None,
+        context: BuildContext | None = None,
+        warn: Callable[[str], object] = ignore,
+    ) -> None:
+        self._destination = destination
+        self._compression = compression
+        self._progress = ProgressReporter(progress)
+        self._context = context or BuildContext()
+        for image in destination.caches:
+            image.state_layers(self._context.layer_cache, compression)
+        for warning in destination.warnings:
+            warn(warning)
+
+    def write(self, draft: Draft) -> RegistryPushResult:
+        """Push one image.
+
+        Args:
+            draft: the image.
+
+        Returns:
+            The image, with the digests of its layers, and what pushing it took.
+
+        Raises:
+            RegistryError: a registry failed, or refused something.
+            AuthError: a registry refuses the credentials, or wants some.
+            IntegrityError: a file changed while it was read, or a layer differs from what was known about it.
+            OutputError: there is no room for the temporary files.
+
+        Errors of the store are passed on.
+
+        """
+        settings = draft.settings
+        sources = draft.layers
+        items = list_items(sources)
+        self._progress.begin(draft.describe_work(items))
+        with RegistryBlobs(self._destination) as blobs:
+            pushed = self._push_layers(sources, items, blobs)
+            history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in pushed]
+            config, *_ = settings.dump_config(history)
+            return self._publish(pushed, settings.config.platform, blobs, config)
+
+    def write_image(self, image: SourceImage) -> RegistryPushResult:
+        """Push an image that was read from a file or a layout, and keep its ID.
+
+        Blobs that are compressed are sent as they are, and so is the manifest if all of them are, or if no layer is to
+        be compressed. The other layers are compressed.
+
+        Args:
+            image: the image.
+
+        Returns:
+            What `write` returns.
+
+        Raises:
+            Error: what `write` raises.
+
+        """
+        is_kept = bool(image.manifest_json) and (
+            self._compression.is_none or all(layer.digest != layer.diff_id for layer in image.layers)
+        )
+        if is_kept:
+            stored: list[StoredBlob | None] = list(
+                map(store_blob, image.layers, parse_layers(image.manifest_json, "manifest"))
+            )
+        else:
+            stored = list(map(find_compressed_blob, image.layers))
+        comments = list_layer_comments(image.config, len(image.layers))
+        sources = tuple(map(make_layer_source, count(1), image.layers, comments, stored))
+        items = list_items(sources)
+        self._progress.begin(Work(str(self._destination.references[0]), items))
+        with RegistryBlobs(self._destination) as blobs:
+            pushed = self._push_layers(sources, items, blobs)
+            manifest = image.manifest_json if is_kept else b""
+            return self._publish(pushed, image.platform, blobs, image.config_json, manifest)
+
+    def _push_layers(
+        self, sources: Sequence[LayerSource], items: Sequence[ProgressItem], blobs: RegistryBlobs
+    ) -> list[_PushedLayer]:
+        """Bring the blobs of all layers to all repositories."""
+        pairs = list(zip(items, sources, strict=True))
+        packed = [(item, source) for item, source in pairs if source.stored_blob is None]
+        to_pack, packed_items = [source for _, source in packed], [item for item, _ in packed]
+        pushed: dict[int, _PushedLayer] = {}
+        with BlobWriter(to_pack, self._context, self._compression, blobs, self._progress, packed_items) as blob_writer:
+            try:
+                for item, source in pairs:
+                    if stored := source.stored_blob:
+                        blobs.send(stored, item, self._progress)
+                        layer = Layer(stored.plain.digest, stored.plain.size, source.paths)
+                        pushed[item.number] = _PushedLayer(layer, stored.descriptor, source)
+                for item, written in zip(packed_items, blob_writer, strict=True):
+                    descriptor = describe_layer(written, self._compression)
+                    pushed[item.number] = _PushedLayer(written.layer, descriptor, written.source)
+                blobs.finish()
+            except BaseException:
+                blobs.stop()
+                raise
+        return [pushed[item.number] for item in items]
+
+    def _publish(
+        self,
+        pushed: Sequence[_PushedLayer],
+        platform: str,
+        blobs: RegistryBlobs,
+        config: bytes,
+        manifest: bytes = b"",
+    ) -> RegistryPushResult:
+        """Store the config, and then the manifest under all tags that do not name it yet.
+
+        ``manifest`` is made of the config and the layers if it is empty.
+        """
+        self._progress.documents()
+        bytes_sent = blobs.bytes_sent
+        described = Descriptor(CONFIG_TYPE, blobs.add(config).digest, len(config))
+        manifest = manifest or dump_manifest(described, [item.descriptor for item in pushed])
+        media_type, digest = read_media_type(manifest), Digest(hashlib.sha256(manifest).digest())
+        for repository in self._destination.repositories:
+            for reference in repository.references:
+                earlier = repository.earlier.get(reference.tag)
+                if earlier is None or earlier.digest != digest:
+                    put_manifest(repository.connection, reference.tag, manifest, media_type)
+        self._progress.done()
+        stored = tuple(BlobInfo(item.descriptor.digest, item.descriptor.size) for item in pushed)
+        first = self._destination.references[0]
+        return RegistryPushResult(
+            described.digest,
+            ImageReference(first.name, first.tag),
+            tuple(item.layer for item in pushed),
+            platform,
+            stored,
+            tuple(f"{reference}@{digest}" for reference in self._destination.references),
+            digest,
+            sum(blob in blobs.sent for blob in stored),
+            sum(blob in blobs.mounted for blob in stored),
+            bytes_sent,
+            update=self._add_up_update(platform, stored),
+        )
+
+    def _add_up_update(self, platform: str, stored: Sequence[BlobInfo]) -> UpdateTotals | None:
+        """Return what an update moves from the image that the first name named before; None if there was none."""
+        first = self._destination.references[0]
+        earlier = self._destination.repositories[0].earlier.get(first.tag)
+        replaced = earlier.list_blobs(platform) if earlier else None
+        return None if replaced is None else add_up_update(replaced, stored)

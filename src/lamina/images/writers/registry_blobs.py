@@ -1,0 +1,273 @@
+"""The blobs of the repositories that an image is pushed to, as a `BlobStore`.
+
+A blob that a repository has is not sent. One that another repository of the same registry has is mounted. Any other is
+written to a temporary file first, because its digest and its length come before its bytes in an upload; the file is
+read again if the upload is repeated. Uploads run side by side, and while the next layers are packed.
+
+Invariant: the temporary files that wait to be sent have at most `MAX_UNSENT` bytes, not counting those that are being
+written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Condition
+from types import TracebackType
+from typing import Self
+
+from lamina.core.callbacks import ignore
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
+from lamina.core.progress import MOUNTED, REUSED, SENT, Progress, ProgressItem
+from lamina.errors import RegistryError, output_error
+from lamina.images.registry_destination import RegistryDestination, TargetRepository
+from lamina.layers.blob_writer import OnStored
+from lamina.layers.layer import StoredBlob
+from lamina.layers.temporary_blobs import PartFiles, create_blob_folder
+from lamina.registry.blobs import find_blob
+from lamina.registry.uploads import BlobContent, UploadSession, mount_blob, upload_blob
+from lamina.system.extents import iter_extent
+from lamina.system.threads import ThreadPool
+from lamina.system.transfer import BlobInfo
+
+MAX_UNSENT = 512 << 20
+"""How many bytes of packed layers may wait to be sent before packing waits."""
+_MAX_UPLOADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """Where a blob is: the repositories that have it, and those that lack it, with the session of a failed mount."""
+
+    present: tuple[TargetRepository, ...]
+    missing: tuple[tuple[TargetRepository, UploadSession | None], ...]
+    is_mounted: bool = False
+
+    @property
+    def outcome(self) -> str:
+        return MOUNTED if self.is_mounted else REUSED
+
+
+class RegistryBlobs:
+    """Finds, mounts and sends blobs; a context manager that ends its threads and removes its files.
+
+    Attributes:
+        sent: the blobs that were sent to a repository.
+        mounted: the blobs that were mounted, and not sent.
+        bytes_sent: their bytes, counted once for each repository that they were sent to.
+    """
+
+    def __init__(self, destination: RegistryDestination) -> None:
+        self._destination = destination
+        self._repositories = destination.repositories
+        self._folder = create_blob_folder()
+        self._parts = PartFiles(self._folder.path, 0o600)
+        self._pool = ThreadPool(_MAX_UPLOADS, "lamina-push")
+        self._changed = Condition()  # guards everything below
+        self._located: dict[Digest, _Located] = {}
+        self._uploads: dict[Digest, Future[None]] = {}
+        self._unsent = 0
+        self._failure: BaseException | None = None
+        self._is_stopped = False
+        self.sent: set[BlobInfo] = set()
+        self.mounted: set[BlobInfo] = set()
+        self.bytes_sent: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.stop()
+        try:
+            self._pool.__exit__(kind, error, trace)
+        finally:
+            self._folder.close()
+
+    # --- the blob store
+
+    def find(self, blobs: Collection[BlobInfo]) -> Mapping[BlobInfo, str]:
+        """Return the blobs that all repositories have, after mounting those that can be mounted."""
+        located = zip(blobs, self._pool.map(self._locate, blobs), strict=True)
+        return {blob: found.outcome for blob, found in located if not found.missing}
+
+    def create(self) -> Path:
+        """Create an empty file. Raises `OutputError`."""
+        return self._parts.create()
+
+    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+        """Send ``part`` as soon as a thread is free, and delete it; wait while too much has not been sent yet.
+
+        Raises what an earlier upload raised.
+        """
+        content = _describe_part(part, blob)
+        if self._start(content, on_stored, lambda: self._remove(part, blob.size)):
+            with self._changed:
+                self._unsent += blob.size
+                self._changed.wait_for(lambda: self._unsent <= MAX_UNSENT or self._is_ending)
+        else:  # another layer has the same bytes
+            part.unlink()
+            on_stored(REUSED)
+        self._raise_failure()
+
+    # --- for the writer
+
+    def send(self, stored: StoredBlob, item: ProgressItem, progress: Progress) -> None:
+        """Send a blob of another image as it is, if it is missing, as soon as a thread is free."""
+
+        def read(start: int) -> Iterator[bytes]:
+            progress.start(item)
+            for piece in stored.open(start):
+                progress.advance(item, len(piece))
+                yield piece
+
+        def on_stored(outcome: str) -> None:
+            progress.finish(item, outcome, stored.plain.size)
+
+        content = BlobContent(stored.descriptor.digest, stored.descriptor.size, read)
+        if not self._start(content, on_stored, ignore, stored.repository):
+            on_stored(REUSED)
+
+    def stop(self) -> None:
+        """End the uploads as soon as possible, because they are not needed any more."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Wait until all blobs are stored. Raises the error of the first upload that failed."""
+        for upload in list(self._uploads.values()):
+            upload.result()
+        self._raise_failure()
+
+    def add(self, document: bytes) -> BlobInfo:
+        """Store ``document``, wait until it is stored, and return its digest and size."""
+        blob = BlobInfo(Digest(hashlib.sha256(document).digest()), len(document))
+        content = BlobContent(blob.digest, blob.size, lambda start: (document[start:],))
+        self._store(content)
+        return blob
+
+    # --- the work of the threads
+
+    def _start(
+        self, content: BlobContent, on_stored: OnStored, release: Callable[[], object], repository: str = ""
+    ) -> bool:
+        """Send ``content`` in a thread; return False if that has been started before."""
+        with self._changed:
+            if content.digest in self._uploads:
+                return False
+            task = partial(self._run, content, on_stored, release, repository)
+            self._uploads[content.digest] = self._pool.submit(task)
+            return True
+
+    def _run(self, content: BlobContent, on_stored: OnStored, release: Callable[[], object], repository: str) -> None:
+        try:
+            if not self._is_ending:
+                on_stored(self._store(content, repository))
+        except BaseException as error:  # noqa: BLE001 - `finish` and `commit` raise it
+            with self._changed:
+                self._failure = self._failure or error
+                self._changed.notify_all()
+        finally:
+            release()
+
+    def _remove(self, part: Path, size: int) -> None:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        with self._changed:
+            self._unsent -= size
+            self._changed.notify_all()
+
+    def _store(self, content: BlobContent, repository: str = "") -> str:
+        """Bring the blob to all repositories, and return the word for how."""
+        blob = BlobInfo(content.digest, content.size)
+        located = self._located.get(content.digest) or self._locate(blob, repository)
+        outcome = located.outcome
+        present = list(located.present)
+        for target, session in located.missing:
+            if session is None and (source := _find_neighbour(target, present)):
+                mounted = mount_blob(target.connection, content.digest, source)
+                if mounted is None:
+                    outcome = MOUNTED if outcome == REUSED else outcome
+                    continue
+            else:
+                mounted = session
+            upload_blob(target.connection, replace(content, open=partial(self._read, content)), mounted)
+            outcome = SENT
+            present.append(target)
+            with self._changed:
+                self.bytes_sent += content.size
+        with self._changed:
+            {SENT: self.sent, MOUNTED: self.mounted}.get(outcome, set()).add(blob)
+            self._located[content.digest] = _Located(tuple(self._repositories), ())
+        return outcome
+
+    def _locate(self, blob: BlobInfo, repository: str = "") -> _Located:
+        """Ask all repositories for a blob, and mount it where a repository of the same registry has it."""
+        present = [target for target in self._repositories if find_blob(target.connection, blob.digest)]
+        absent = [target for target in self._repositories if target not in present]
+        missing: list[tuple[TargetRepository, UploadSession | None]] = []
+        is_mounted = False
+        for target in absent:
+            session = None
+            source = self._find_source(target, blob.digest, present, repository)
+            if source:
+                session = mount_blob(target.connection, blob.digest, source)
+            if source and session is None:
+                present.append(target)
+                is_mounted = True
+            else:
+                missing.append((target, session))
+        located = _Located(tuple(present), tuple(missing), is_mounted)
+        with self._changed:
+            self._located[blob.digest] = located
+            if is_mounted and not missing:
+                self.mounted.add(blob)
+        return located
+
+    def _find_source(
+        self, target: TargetRepository, digest: Digest, present: Sequence[TargetRepository], repository: str
+    ) -> str:
+        """Return another repository of the same registry that has the blob; an empty text if none is known."""
+        registry, _, name = repository.partition("/")
+        stated = [name] if registry == target.registry else []
+        listed = self._destination.find_sources(target.registry, digest)
+        others = (other for other in (*stated, *listed) if other != target.name)
+        return _find_neighbour(target, present) or next(others, "")
+
+    def _read(self, content: BlobContent, start: int) -> Iterable[bytes]:
+        """Yield the bytes of ``content``. An upload that is not needed any more is ended by an error."""
+        for piece in content.open(start):
+            if self._is_ending:
+                raise RegistryError("upload", "the end of the push", "to send the blob")
+            yield piece
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._is_stopped or self._failure is not None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _find_neighbour(target: TargetRepository, present: Sequence[TargetRepository]) -> str:
+    """Return the name of one of ``present`` in the same registry as ``target``; an empty text if there is none."""
+    return next((other.name for other in present if other.registry == target.registry), "")
+
+
+def _describe_part(part: Path, blob: BlobInfo) -> BlobContent:
+    try:
+        extent = Extent.whole(os.fsencode(part), blob.size, part.stat().st_mtime_ns)
+    except OSError as error:
+        raise output_error(part, error) from error
+    return BlobContent(blob.digest, blob.size, partial(iter_extent, extent))

@@ -1,0 +1,216 @@
+"""A push makes and sends only what a registry lacks, and moves tags last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.fake_nix_store import FakeStore, example
+from tests.support.progress import RecordedProgress
+from tests.support.registry import QUICK, MemoryRegistry, answer_with, digest_of, serve_registry
+
+import lamina
+from lamina.compression.decoders import decode_pieces
+from lamina.errors import AuthError, IntegrityError, RegistryError
+from lamina.images.writers.registry import RegistryPushResult
+from lamina.transports.retry import use_policy
+
+REPOSITORY = "me/app"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    store, _ = example(tmp_path / "root")
+    store.add("large-1", {"data": b"0123456789abcdef" * 20_000})
+    return store
+
+
+@pytest.fixture
+def server() -> Iterator[MemoryRegistry]:
+    with serve_registry() as server, use_policy(QUICK):
+        yield server
+
+
+def push(server: MemoryRegistry, store: FakeStore, *names: str, **arguments: Any) -> RegistryPushResult:
+    given = {"contents": ["hello", "large"], "architecture": "amd64", "store": str(store.root)} | arguments
+    return lamina.push_layered_image(to=[f"{server.host}/{name}" for name in names or (f"{REPOSITORY}:1",)], **given)
+
+
+def manifest(server: MemoryRegistry, name: str = REPOSITORY, tag: str = "1") -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(server.manifests[name][tag][1])
+    return parsed
+
+
+def count(server: MemoryRegistry, method: str, part: str = "") -> int:
+    return sum(request.method == method and part in request.path for request in server.seen)
+
+
+def bytes_received(server: MemoryRegistry) -> int:
+    return sum(request.size for request in server.seen)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd:1"])
+def test_the_registry_has_the_image(server: MemoryRegistry, store: FakeStore, compression: str) -> None:
+    pushed = push(server, store, layer_compression=compression, jobs=2)
+    with lamina.stream_layered_image(
+        contents=["hello", "large"], architecture="amd64", store=str(store.root), name="x"
+    ) as stream:
+        built = stream.write_to(_Sink())
+    assert pushed.layers == built.layers
+    assert pushed.id == built.id
+    found = manifest(server)
+    blobs = server.blobs[REPOSITORY]
+    assert found["config"]["digest"] == pushed.id
+    assert pushed.references == (f"{server.host}/{REPOSITORY}:1@{pushed.manifest_digest}",)
+    assert str(pushed.manifest_digest) in server.manifests[REPOSITORY]
+    for described, layer in zip(found["layers"], pushed.layers, strict=True):
+        data = blobs[described["digest"]]
+        assert len(data) == described["size"]
+        plain = b"".join(decode_pieces([data], compression.partition(":")[0]))
+        assert digest_of(plain) == layer.diff_id
+        suffix = "" if compression == "none" else f"+{compression.partition(':')[0]}"
+        assert described["mediaType"] == f"application/vnd.oci.image.layer.v1.tar{suffix}"
+    assert (pushed.blobs_sent, pushed.blobs_mounted, pushed.update) == (len(pushed.layers), 0, None)
+    assert pushed.bytes_sent == sum(blob.size for blob in pushed.blobs)
+
+
+class _Sink:
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def test_nothing_is_read_or_sent_again(server: MemoryRegistry, store: FakeStore, tmp_path: Path) -> None:
+    first = push(server, store, layer_cache=tmp_path / "cache")
+    for path in (store.root / "nix/store").rglob("data"):
+        path.chmod(0o644)
+        path.write_bytes(b"never read")
+    server.seen.clear()
+    progress = RecordedProgress()
+    again = push(server, store, layer_cache=tmp_path / "cache", progress=progress)
+    assert again.manifest_digest == first.manifest_digest
+    assert (again.blobs_sent, again.bytes_sent) == (0, 0)
+    assert bytes_received(server) == 0
+    assert len(server.seen) == len(first.layers) + 3, "the API, the tag, and each blob once"
+    assert count(server, "HEAD") == len(first.layers) + 1
+    assert {call[2] for call in progress.calls if call[0] == "finish"} == {"reused"}
+    assert again.update
+    assert (again.update.sent.count, again.update.gone.count, again.update.kept.count) == (0, 0, len(first.layers))
+
+
+def test_a_machine_without_a_layer_cache_uses_what_the_last_image_states(
+    server: MemoryRegistry, store: FakeStore
+) -> None:
+    first = push(server, store)
+    store.add("small-1", {"small": b"small"})
+    for path in (store.root / "nix/store").rglob("data"):
+        if path.parent.name.endswith("large-1"):
+            path.chmod(0o644)
+            path.write_bytes(b"never read")
+    server.seen.clear()
+    pushed = push(server, store, contents=["hello", "large", "small"])
+    new = [blob for blob in pushed.blobs if blob not in first.blobs]
+    assert len(new) == 2, "the new path, and the customisation layer with its link"
+    assert pushed.blobs_sent == 2
+    documents = [request.size for request in server.seen if request.method == "PUT"]
+    assert len(documents) == 4, "two layers, the config and the manifest"
+    assert bytes_received(server) < 20_000
+    assert pushed.update
+    assert (pushed.update.sent.count, pushed.update.kept.count, pushed.update.gone.count) == (
+        2,
+        len(first.blobs) - 1,
+        1,
+    )
+
+
+def test_what_an_image_states_may_be_left_unused(server: MemoryRegistry, store: FakeStore) -> None:
+    first = push(server, store)
+    progress = RecordedProgress()
+    again = push(server, store, cache_from=None, progress=progress)
+    assert again.manifest_digest == first.manifest_digest
+    assert {call[0] for call in progress.calls} >= {"start", "advance"}
+    assert again.blobs_sent == 0
+
+
+def test_a_statement_is_compared_with_the_packed_layer(server: MemoryRegistry, store: FakeStore) -> None:
+    push(server, store)
+    media_type, document = server.manifests[REPOSITORY]["1"]
+    wrong = json.loads(document)
+    described = next(layer for layer in wrong["layers"] if "annotations" in layer)
+    described["annotations"]["lamina.layer.diff-id"] = str(digest_of(b"wrong"))
+    server.add_manifest(REPOSITORY, "1", json.dumps(wrong).encode(), media_type)
+    believed = push(server, store)
+    assert str(digest_of(b"wrong")) in {str(layer.diff_id) for layer in believed.layers}
+    server.add_manifest(REPOSITORY, "1", json.dumps(wrong).encode(), media_type)
+    with pytest.raises(IntegrityError, match="the digest that an image in the registry states"):
+        push(server, store, verify=True)
+    right = push(server, store, cache_from=None)
+    assert str(digest_of(b"wrong")) not in {str(layer.diff_id) for layer in right.layers}
+
+
+def test_a_blob_is_sent_once_and_mounted_into_the_other_repositories(server: MemoryRegistry, store: FakeStore) -> None:
+    names = ("me/app:1", "me/app:latest", "me/other:1")
+    pushed = push(server, store, *names)
+    assert len(pushed.references) == 3
+    assert {tag for tag in server.manifests["me/app"] if ":" not in tag} == {"1", "latest"}
+    assert server.blobs["me/other"] == server.blobs["me/app"]
+    assert count(server, "PUT", "/me/other/blobs/") == 0
+    assert count(server, "POST", "/me/other/blobs/") == len(pushed.layers) + 1
+    assert manifest(server) == manifest(server, "me/other")
+
+
+def test_a_blob_of_a_cached_image_is_mounted_and_never_made(server: MemoryRegistry, store: FakeStore) -> None:
+    first = push(server, store)
+    server.seen.clear()
+    progress = RecordedProgress()
+    pushed = push(
+        server, store, "you/app:2", cache_from=f"{server.host}/{REPOSITORY}:1", progress=progress, layer_cache=None
+    )
+    assert pushed.manifest_digest == first.manifest_digest
+    assert pushed.blobs_mounted == len(pushed.layers)
+    assert bytes_received(server) < 20_000
+    outcomes = [call[2] for call in progress.calls if call[0] == "finish"]
+    assert set(outcomes) == {"mounted"}
+
+
+def test_a_registry_that_mounts_nothing_gets_the_bytes(server: MemoryRegistry, store: FakeStore) -> None:
+    push(server, store)
+    server.can_mount = False
+    pushed = push(server, store, "you/app:2", "he/app:3", cache_from=f"{server.host}/{REPOSITORY}:1")
+    assert pushed.blobs_mounted == 0
+    assert pushed.blobs_sent == len(pushed.layers)
+    assert server.blobs["you/app"] == server.blobs["he/app"] == server.blobs[REPOSITORY]
+
+
+def test_an_image_that_cannot_be_read_is_a_warning(server: MemoryRegistry, store: FakeStore) -> None:
+    pushed = push(server, store, cache_from=[f"{server.host}/no/such:1", "127.0.0.1:1/no/registry:1"])
+    (first, second) = pushed.warnings
+    assert first == f"{server.host}/no/such:1: got no such image, so nothing is taken from it"
+    assert second.startswith("127.0.0.1:1/no/registry:1: nothing is taken from it: ")
+
+
+def test_two_registries_get_the_same_image(server: MemoryRegistry, store: FakeStore) -> None:
+    with serve_registry() as other:
+        references = [f"{server.host}/me/app:1", f"{other.host}/you/app:1"]
+        pushed = lamina.push_layered_image(
+            to=references, contents=["hello"], architecture="amd64", store=str(store.root)
+        )
+        assert server.manifests["me/app"]["1"] == other.manifests["you/app"]["1"]
+        assert pushed.bytes_sent == 2 * sum(blob.size for blob in pushed.blobs)
+
+
+def test_a_registry_that_fails_keeps_its_tag(server: MemoryRegistry, store: FakeStore, tmp_path: Path) -> None:
+    first = push(server, store)
+    store.add("small-1", {"small": b"small"})
+    server.fail("PUT", "/blobs/uploads/", answer_with(403), times=1000)
+    with pytest.raises(AuthError):
+        push(server, store, contents=["hello", "small"])
+    server.faults.clear()
+    server.fail("PUT", "/blobs/uploads/", answer_with(500), times=1000)
+    with pytest.raises(RegistryError):
+        push(server, store, contents=["hello", "small"])
+    assert digest_of(server.manifests[REPOSITORY]["1"][1]) == first.manifest_digest
+    server.faults.clear()
+    assert push(server, store, contents=["hello", "small"]).manifest_digest != first.manifest_digest
