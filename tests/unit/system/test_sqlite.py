@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,10 +62,13 @@ def shuffled(data: bytes, seed: int) -> bytes:
     return b"".join(pages)
 
 
+_LETTER = re.compile(b"[%s]" % bytes(byte for byte in range(256) if chr(byte).isalpha()))
+
+
 def text_is_blob(data: bytes, seed: int) -> bytes:
     """Replace letters everywhere by bytes that are invalid in UTF-8."""
     chance = random.Random(seed)
-    letters = [position for position, byte in enumerate(data) if chr(byte).isalpha()]
+    letters = [found.start() for found in _LETTER.finditer(data)]
     changed = bytearray(data)
     for position in chance.sample(letters, min(5, len(letters))):
         changed[position] = chance.randrange(128, 256)
