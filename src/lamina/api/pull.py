@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +99,7 @@ def _choose_image(
     return read_registry_images(connection, reference, platform, _detect_platform)[0]
 
 
-def _detect_platform() -> Platform:
+def _detect_platform(_: Sequence[Platform]) -> Platform:
     """Return the platform of this machine; raise `PlanError` if images have no name for it."""
     import platform
 

@@ -89,6 +89,7 @@ def stream_layered_image(
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
@@ -216,6 +217,7 @@ def build_layered_image(
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
@@ -331,6 +333,7 @@ def plan_layered_image(
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
@@ -460,6 +463,7 @@ def push_layered_image(
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.

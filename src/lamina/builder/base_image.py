@@ -7,7 +7,7 @@ taken over unchanged and uncompressed, each with its diff ID. Layers for another
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +19,9 @@ from lamina.errors import FormatError, InvalidArgument, PlanError, error_context
 from lamina.formats.container_config import check_type, inherit, merge_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.platform import Platform
+from lamina.formats.registry_references import RegistryReference
 from lamina.formats.tar_reader import EntryKind
-from lamina.layers.layer import FinishedLayer
+from lamina.layers.layer import FinishedLayer, LayerSource
 from lamina.messages.redaction import cut, short_repr
 from lamina.rootfs.accounts import BaseFile
 from lamina.rootfs.registration import Registration
@@ -29,22 +30,40 @@ from lamina.system.transfer import transfer
 
 if TYPE_CHECKING:  # the readers are imported only if there is a base image
     from lamina.images.readers.flatten import Rootfs
-    from lamina.images.readers.source_image import SourceImage, SourceLayer
+    from lamina.images.readers.source_image import InspectedImage, SourceLayer
 
-_ARCHITECTURE_HINT = "say which with --architecture"
-_MISMATCH_HINT = "take a base image for that architecture, or name another architecture with --architecture"
+ARCHITECTURE_HINT = "say which with --architecture"
+MISMATCH_HINT = "take a base image for that architecture, or name another architecture with --architecture"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How base images in registries are read.
+
+    Attributes:
+        insecure: whether plain HTTP is allowed if a registry does not speak TLS.
+        blob_cache: the folder that keeps their layers; None to keep none.
+        max_unpacked: the maximum number of bytes that an image may unpack to; None for the default.
+    """
+
+    insecure: bool = False
+    blob_cache: str | None = None
+    max_unpacked: int | None = None
 
 
 @dataclass(frozen=True)
 class BaseImage:
     """A base image, or a placeholder for none, which has no layers and an empty root.
 
-    ``notes`` are warnings about the choice of the image.
+    ``notes`` are warnings about the choice of the image. ``read_layers`` returns the layers with their tars; if
+    ``is_remote``, they are fetched from a registry then.
     """
 
-    image: SourceImage | None = None
-    layers: tuple[FinishedLayer, ...] = field(default=())
+    image: InspectedImage | None = None
+    layers: tuple[LayerSource, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    read_layers: Callable[[], Sequence[SourceLayer]] = field(default=tuple, repr=False)
+    is_remote: bool = False
 
     @classmethod
     def open(
@@ -53,29 +72,35 @@ class BaseImage:
         architecture: str | None = None,
         *,
         default_architecture: Callable[[], str | None] = ignore,
-        max_unpacked: int | None = None,
+        access: RegistryAccess | None = None,
         is_strict: bool = True,
     ) -> BaseImage:
-        """Open the image in a file or layout.
+        """Open the image in a file, a layout or a registry.
 
         Args:
-            file: ``FILE`` or ``FILE#NAME``; without a name, the first image is used, as in nixpkgs.
+            file: ``FILE`` or ``FILE#NAME``; without a name, the first image is used, as in nixpkgs. Or a reference.
             architecture: selects one of several platforms.
             default_architecture: returns the architecture if ``architecture`` is None and there are several platforms.
-            max_unpacked: the maximum number of bytes that the image may unpack to; None for the default.
+            access: how an image in a registry is read, and how many bytes an image may unpack to.
             is_strict: whether a mismatch of the only image with ``architecture`` is an error rather than a note.
 
         Raises:
             NotFound: no image has the name.
             PlanError: no image is for the architecture, or none was named and there are several platforms.
-            Error: any error of `open_images`.
+            Error: any error of `open_images` and `open_registry_base`.
 
         """
         from lamina.images.readers import select
         from lamina.images.readers.open import open_images
 
-        path, name = select.split_name(file)
-        images = open_images(path, max_unpacked, name=name)
+        source, access = select.parse_source(file), access or RegistryAccess()
+        if isinstance(source, RegistryReference):
+            from lamina.builder.registry_base import open_registry_base
+
+            found, parts, contents = open_registry_base(source, access, architecture, default_architecture)
+            return cls(found, parts, (), contents.read, is_remote=True)
+        path, name = source.path, source.name
+        images = open_images(path, access.max_unpacked, name=name)
         hint = f"name one as {path}#NAME:TAG"
         candidates = select.select_by_name(images, name, path, hint) if name is not None else images
         has_several_platforms = len({image.effective_platform for image in candidates}) > 1
@@ -85,15 +110,15 @@ class BaseImage:
             mismatch = _find_platform_mismatch(candidates[0], platform)
             notes = (str(mismatch),) if mismatch else ()
         elif platform:
-            candidates = select.select_by_platform(candidates, Platform.parse(platform), path, _MISMATCH_HINT)
+            candidates = select.select_by_platform(candidates, Platform.parse(platform), path, MISMATCH_HINT)
         elif has_several_platforms:
             got = select.list_platforms(candidates)
-            raise PlanError(path, f"images for {got}", "to be told which", hint=_ARCHITECTURE_HINT)
+            raise PlanError(path, f"images for {got}", "to be told which", hint=ARCHITECTURE_HINT)
         chosen = candidates[0]
         if candidates[1:]:
             notes = (*notes, f"base image: {path}: got {select.list_names(candidates)}, took the first; {hint}")
         layers = tuple(_make_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
-        return cls(chosen, layers, notes)
+        return cls(chosen, layers, notes, lambda: chosen.layers)
 
     @property
     def architecture(self) -> str:
@@ -185,7 +210,7 @@ class BaseImage:
         from lamina.images.readers.flatten import flatten
 
         with error_context("base image", FormatError):
-            return flatten(self.image.layers if self.image else ())
+            return flatten(self.read_layers())
 
     def merge_config(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
         """Return ``config`` merged over the base image's ``Env`` and ``keys``.
@@ -198,7 +223,7 @@ class BaseImage:
         return merge_environment(inherit(config or {}, base, keys), base)
 
     @staticmethod
-    def _read_config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:
+    def _read_config(image: InspectedImage, keys: Collection[str]) -> Mapping[str, Any]:
         """Return the image's container config, and check the types of ``keys`` in it."""
         config = image.config.get("config")
         if config is None:
@@ -213,13 +238,13 @@ class BaseImage:
         return config
 
 
-def _find_platform_mismatch(image: SourceImage, architecture: str) -> PlanError | None:
+def _find_platform_mismatch(image: InspectedImage, architecture: str) -> PlanError | None:
     """Return the error if the image is for another platform than ``architecture``, else None."""
     asked = Platform.parse(architecture)
     if image.effective_platform.match_rank(asked) is not None:
         return None
     return PlanError(
-        "base image", f"layers for {image.platform}", f"layers for {asked}, that of the image", hint=_MISMATCH_HINT
+        "base image", f"layers for {image.platform}", f"layers for {asked}, that of the image", hint=MISMATCH_HINT
     )
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from lamina import layering
 from lamina.builder import nix_database
 from lamina.builder.architecture import choose_architecture, detect_architecture
-from lamina.builder.base_image import BaseImage
-from lamina.builder.root import add_declared_entries, customise
+from lamina.builder.base_image import BaseImage, RegistryAccess
+from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
@@ -132,9 +132,22 @@ def _make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base:
     references = _scan_tree(root.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
     closure, reference_warnings = _extend_closure(closure, store, references, is_packed=is_packed)
     database_warnings = nix_database.update_database(root.tree, closure, base) if spec.include_nix_db else ()
-    tree, overlay_warnings = overlay_tree(root.tree, base, root.content_links) if base.image else (root.tree, ())
+    tree, overlay_warnings = _overlay_root(root, base)
     warnings = (*closure_warnings, *root.warnings, *reference_warnings, *database_warnings, *overlay_warnings)
     return PreparedRoot(RootLayer(tree, root.workspace), closure, warnings, root.script_output, root.sandbox)
+
+
+def _overlay_root(root: CustomisedRoot, base: BaseImage) -> tuple[Tree, tuple[str, ...]]:
+    """Return the tree of ``root`` over ``base``, and warnings.
+
+    Without entries, the tree of a base image in a registry is empty: it does not even have the root, whose mode and
+    owner are those of the base, so that the layers of the base need not be fetched.
+    """
+    if base.image is None:
+        return root.tree, ()
+    if base.is_remote and not any(node.path for node, _ in root.tree):
+        return root.tree.without(b""), ()
+    return overlay_tree(root.tree, base, root.content_links)
 
 
 def plan(spec: Spec, store: Store) -> PlanResult:
@@ -187,7 +200,7 @@ def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignor
         spec.from_image,
         spec.architecture,
         default_architecture=default_architecture,
-        max_unpacked=spec.max_unpacked_size,
+        access=RegistryAccess(spec.insecure, spec.blob_cache, spec.max_unpacked_size),
     )
 
 

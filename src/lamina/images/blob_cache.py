@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -115,7 +116,8 @@ class BlobCache:
             extent = Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns)
             is_intact = status.st_size == blob.size and hash_pieces([extent]) == blob
             if is_intact:
-                os.utime(file)
+                # The modification time stays, because readers of other names of the file compare it.
+                os.utime(file, ns=(time.time_ns(), status.st_mtime_ns))
             else:
                 file.unlink()
         except (OSError, Error):
@@ -130,4 +132,4 @@ def _list_blobs(folder: Path) -> Iterator[CachedBlob]:
         for entry in entries:
             if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
-                yield CachedBlob(Path(entry.path), status.st_size, status.st_mtime)
+                yield CachedBlob(Path(entry.path), status.st_size, status.st_atime)

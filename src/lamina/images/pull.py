@@ -136,6 +136,6 @@ def pull_into_archive(
     with workspace:
         folder = workspace.path / "layout"
         pulled = pull_into_layout(connection, image, folder, cache, progress)
-        images = open_images(folder, max_unpacked)
+        images = open_images(folder, max_unpacked, subject=image.reference)
         write_merged(images, out, progress, BuildContext(jobs=cpu_count()))
     return pulled

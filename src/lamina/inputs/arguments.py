@@ -156,13 +156,15 @@ class ImageArguments(StoreArguments, total=False):
         Argument(
             parsers.parse_path,
             None,
-            "The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.",
-            rebase=relative_paths.rebase_path,
+            "The base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it. Or a "
+            "reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.",
+            rebase=relative_paths.rebase_image,
             phase="plan",
         ),
         Flag(
-            "Start from this image: a docker-archive or an OCI layout. NAME chooses one of several images in it.",
-            "FILE[#NAME]",
+            "Start from this image: a docker-archive, an OCI layout or an image in a registry, such as debian:12. NAME "
+            "chooses one of several images in a file.",
+            "FILE[#NAME]|REF",
             completion="file",
         ),
     ]

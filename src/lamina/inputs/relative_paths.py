@@ -6,8 +6,11 @@ folder. Values are not checked yet: a value of a wrong type is returned unchange
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
+
+from lamina.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +19,18 @@ if TYPE_CHECKING:
 def rebase_path(value: Any, folder: Path) -> Any:
     """Rebase the name of a file or folder; return URLs unchanged."""
     return _join(folder, value) if isinstance(value, str) and value and "://" not in value else value
+
+
+def rebase_image(value: Any, folder: Path) -> Any:
+    """Rebase the file or layout of an image; return a reference to an image in a registry unchanged."""
+    from lamina.images.readers.references import find_layout, find_reference
+
+    if isinstance(value, str) and "\0" not in value and not os.path.lexists(folder / value):
+        if layout := find_layout(value):
+            return ":".join(filter(None, ("oci", _join(folder, layout[0]), layout[1])))
+        with contextlib.suppress(InvalidArgument):  # the error is raised when the image is opened
+            return value if find_reference(value) else rebase_path(value, folder)
+    return rebase_path(value, folder)
 
 
 def _join(folder: Path, path: str) -> str:

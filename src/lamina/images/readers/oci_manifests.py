@@ -44,9 +44,10 @@ MANIFESTS = frozenset((MANIFEST_TYPE, f"{_DOCKER}distribution.manifest.v2+json")
 """The media types of manifests."""
 _CONFIGS = {CONFIG_TYPE, f"{_DOCKER}container.image.v1+json"}
 _DOCKER_LAYER = f"{_DOCKER}image.rootfs."
+_FOREIGN_TYPE = f"{_OCI}layer.nondistributable.v1.tar"
 FOREIGN_LAYERS = frozenset(
     (
-        *(f"{_OCI}layer.nondistributable.v1.tar{ending}" for ending in ("", "+gzip", "+zstd")),
+        *(f"{_FOREIGN_TYPE}{ending}" for ending in ("", "+gzip", "+zstd")),
         *(f"{_DOCKER_LAYER}foreign.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
     )
 )
@@ -181,6 +182,15 @@ def parse_image_manifest(manifest: Mapping[str, Any], subject: str) -> ImageMani
                 subject, f"a layer of media type {short_repr(layer.media_type)}", "the media type of a tar"
             )
     return ImageManifest(config, layers)
+
+
+def to_oci_layer_type(media_type: str) -> str:
+    """Return OCI's media type for a layer that has docker's; any other is returned unchanged."""
+    kind, dot, compression = media_type.removeprefix(_DOCKER_LAYER).partition(".tar.")
+    base = {"diff": LAYER_TYPE, "foreign.diff": _FOREIGN_TYPE}.get(kind.removesuffix(".tar"))
+    if base is None or not media_type.startswith(_DOCKER_LAYER):
+        return media_type
+    return f"{base}+{compression}" if dot else base
 
 
 def _find_other_algorithm(descriptor: Any) -> str:

@@ -36,7 +36,12 @@ _DIRECTORY_VERSION, _DIRECTORY_MARK = "version", b"Directory Transport Version"
 
 
 def open_images(
-    path: Path, max_unpacked: int | None = None, progress: Progress | None = None, *, name: str | None = None
+    path: Path,
+    max_unpacked: int | None = None,
+    progress: Progress | None = None,
+    *,
+    name: str | None = None,
+    subject: object = None,
 ) -> tuple[SourceImage, ...]:
     """Return the images in the file or folder at ``path``.
 
@@ -53,6 +58,7 @@ def open_images(
         progress: receives the progress: the unpacking of a compressed file, then the layers of each image.
         name: a name that the caller selects by afterwards, or None. Images of other names in an OCI layout need not be
             read then, and are left out.
+        subject: what messages call the file; ``path`` by default.
 
     Raises:
         NotFound: the path does not exist, or is a folder without an image.
@@ -67,9 +73,9 @@ def open_images(
         blobs = Blobs(_open_members(path, unpacker, progress), unpacker, progress)
         return _read_images(blobs, name)
     except Unavailable as error:  # functions that read extents raise errors meant for stores
-        raise error.convert(InputError).add_context(path) from error
+        raise error.convert(InputError).add_context(subject or path) from error
     except (FormatError, InputError, IntegrityError) as error:
-        error.add_context(path)
+        error.add_context(subject or path)
         raise
 
 

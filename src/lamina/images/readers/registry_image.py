@@ -78,7 +78,8 @@ def read_registry_images(
     connection: RegistryConnection,
     reference: RegistryReference,
     platform: Platform | None = None,
-    choose_platform: Callable[[], Platform | None] = ignore,
+    choose_platform: Callable[[Sequence[Platform]], Platform | None] = ignore,
+    platform_hint: str = PLATFORM_HINT,
 ) -> tuple[RegistryImage, ...]:
     """Return the images of a reference: one, or one for each platform of an index, in its order.
 
@@ -86,7 +87,9 @@ def read_registry_images(
         connection: the repository of ``reference``.
         reference: the reference.
         platform: return only the best match for this platform.
-        choose_platform: returns the platform if ``platform`` is None and the reference is that of an index.
+        choose_platform: takes the platforms that an index lists, and returns one of them, or None for all; it is called
+            if ``platform`` is None and the reference is that of an index.
+        platform_hint: the hint of the error if no image is for the platform.
 
     Raises:
         RegistryError: the registry has no such image, or failed.
@@ -100,30 +103,37 @@ def read_registry_images(
     if stored is None:
         hint = "check the name and the tag; some registries say this of images that need a login"
         raise RegistryError(reference, "no such image", "one in the registry", hint=hint)
-    reader = _RegistryReader(connection, reference)
+    reader = _RegistryReader(connection, reference, platform_hint)
     if stored.descriptor.media_type in INDEXES:
-        return reader.read_index(stored, platform or choose_platform())
+        return reader.read_index(stored, platform, choose_platform)
     if stored.descriptor.media_type not in MANIFESTS:
         raise FormatError(reference, f"a manifest of media type {short_repr(stored.descriptor.media_type)}", _EXPECTED)
     image = reader.read_image(stored, NO_PLATFORM)
     if image is None:
         raise FormatError(reference, reader.index.describe_skipped(), _EXPECTED)
-    return select_by_platform([image], platform, reference, PLATFORM_HINT) if platform else (image,)
+    return select_by_platform([image], platform, reference, platform_hint) if platform else (image,)
 
 
 class _RegistryReader:
     """Reads the documents of images over one connection; safe for many threads but for `read_index`."""
 
-    def __init__(self, connection: RegistryConnection, reference: RegistryReference) -> None:
+    def __init__(self, connection: RegistryConnection, reference: RegistryReference, platform_hint: str) -> None:
         self.index = IndexReader(self._find_index)
         self._connection = connection
         self._reference = reference
+        self._platform_hint = platform_hint
         self._parser = DocumentParser()
 
-    def read_index(self, stored: StoredManifest, platform: Platform | None) -> tuple[RegistryImage, ...]:
+    def read_index(
+        self,
+        stored: StoredManifest,
+        platform: Platform | None,
+        choose_platform: Callable[[Sequence[Platform]], Platform | None],
+    ) -> tuple[RegistryImage, ...]:
         document = self._parse(str(self._reference), stored.document)
         listed = {entry.descriptor.digest: entry for entry in self.index.read_entries(document, str(self._reference))}
         entries = list(listed.values())
+        platform = platform or choose_platform(list(dict.fromkeys(entry.platform for entry in entries)))
         if platform and all(entry.platform.architecture for entry in entries):
             entries = self._select(entries, platform)
         if len(entries) > _MAX_IMAGES:
@@ -132,14 +142,14 @@ class _RegistryReader:
             images = tuple(filter(None, pool.map(self._read_entry, entries)))
         if not images:
             raise FormatError(self._reference, self.index.describe_skipped(), _EXPECTED)
-        return select_by_platform(images, platform, self._reference, PLATFORM_HINT) if platform else images
+        return select_by_platform(images, platform, self._reference, self._platform_hint) if platform else images
 
     def _select(self, entries: Sequence[ListedManifest], platform: Platform) -> list[ListedManifest]:
         """Return the best match for ``platform``, so that no other manifest has to be read."""
         ranked = [(rank, entry) for entry in entries if (rank := entry.platform.match_rank(platform)) is not None]
         if not ranked:
             offered = ", ".join(dict.fromkeys(str(entry.platform) for entry in entries)) or "no platform"
-            raise PlanError(self._reference, f"images for {offered}", f"one for {platform}", hint=PLATFORM_HINT)
+            raise PlanError(self._reference, f"images for {offered}", f"one for {platform}", hint=self._platform_hint)
         return [min(ranked, key=lambda pair: pair[0])[1]]
 
     def _read_entry(self, entry: ListedManifest) -> RegistryImage | None:

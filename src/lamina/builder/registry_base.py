@@ -1,0 +1,236 @@
+"""A base image in a registry, of which only the manifest and the config are read at first.
+
+Its layers are fetched together when the first of them is needed: to write them to a file, or to find out what the base
+has at a path of the new image's root. A push to a registry needs neither their bytes nor their tars.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+
+from lamina.builder.base_image import ARCHITECTURE_HINT, MISMATCH_HINT, RegistryAccess
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
+from lamina.core.progress import COPIED
+from lamina.errors import OutputError, PlanError
+from lamina.formats.docker import store_paths_comment
+from lamina.formats.oci import blob_path
+from lamina.formats.platform import Platform
+from lamina.formats.registry_references import RegistryReference
+from lamina.images.blob_cache import MAX_SIZE, BlobCache
+from lamina.images.fetch import fetch_layers
+from lamina.images.readers.oci_manifests import to_oci_layer_type
+from lamina.images.readers.open import open_images
+from lamina.images.readers.registry_image import RegistryImage, RegistryLayer, name_image, read_registry_images
+from lamina.images.readers.source_image import SourceLayer
+from lamina.images.writers.oci_layout import open_layout
+from lamina.layers.layer import LayerSource, StoredBlob
+from lamina.layers.packed import PackedLayer
+from lamina.registry.blobs import read_blob
+from lamina.registry.open import open_repository
+from lamina.system.extents import iter_extent
+from lamina.system.tempdir import TempDir
+from lamina.system.transfer import BlobInfo
+
+
+def open_registry_base(
+    reference: RegistryReference,
+    access: RegistryAccess,
+    architecture: str | None,
+    default_architecture: Callable[[], str | None],
+) -> tuple[RegistryImage, tuple[RegistryBaseLayer, ...], BaseLayers]:
+    """Read the manifest and the config of a base image; return the image, its layers, and what fetches them.
+
+    Args:
+        reference: the image.
+        access: how it is read.
+        architecture: selects one of several platforms.
+        default_architecture: returns the architecture if ``architecture`` is None and there are several platforms.
+
+    Raises:
+        PlanError: no image is for the architecture, or none was named and there are several platforms.
+        Error: those of `read_registry_images`.
+
+    """
+
+    def choose_platform(offered: Sequence[Platform]) -> Platform | None:
+        if len(offered) < 2:
+            return None
+        if chosen := default_architecture():
+            return Platform.parse(chosen)
+        got = f"images for {', '.join(map(str, offered))}"
+        raise PlanError(reference, got, "to be told which", hint=ARCHITECTURE_HINT)
+
+    wanted = Platform.parse(architecture) if architecture else None
+    with open_repository(reference, insecure=access.insecure) as connection:
+        image = read_registry_images(connection, reference, wanted, choose_platform, MISMATCH_HINT)[0]
+    contents = BaseLayers(image, access)
+    return image, tuple(RegistryBaseLayer(layer, n, contents) for n, layer in enumerate(image.layers, 1)), contents
+
+
+class BaseLayers:
+    """The layers of a base image, which are fetched when they are first read; safe for many threads."""
+
+    def __init__(self, image: RegistryImage, access: RegistryAccess) -> None:
+        self._image = image
+        self._access = access
+        self._lock = Lock()
+        self._workspace: TempDir | None = None
+        self._fetched: tuple[SourceLayer, ...] = ()
+
+    def read(self) -> tuple[SourceLayer, ...]:
+        """Return the layers, from the lowest up, whose bytes have been checked.
+
+        Raises:
+            RegistryError: the registry lacks a layer, or failed.
+            AuthError: the registry refuses the credentials.
+            IntegrityError: a layer does not match its digests.
+            FormatError: a layer is no tar.
+            OutputError: the layers cannot be stored.
+
+        """
+        with self._lock:
+            if self._workspace is None:
+                self._fetch()
+            return self._fetched
+
+    @property
+    def repository(self) -> str:
+        """The repository that has them, ``HOST[:PORT]/NAME``."""
+        return self._image.reference.name
+
+    def find(self, number: int) -> SourceLayer | None:
+        """Return layer ``number``, counted from 1, if the layers have been fetched."""
+        return self._fetched[number - 1] if self._fetched else None
+
+    def open_blob(self, number: int, start: int) -> Iterator[bytes]:
+        """Yield the blob of layer ``number`` from byte ``start`` on, which is read from a file if it was fetched."""
+        if fetched := self.find(number):
+            yield from iter_extent(fetched.blob, start)
+            return
+        layer, skipped = self._image.layers[number - 1], 0
+        with open_repository(self._image.reference, insecure=self._access.insecure) as connection:
+            for piece in read_blob(connection, layer.digest, layer.size):
+                rest = piece[max(0, start - skipped) :]
+                skipped += len(piece)
+                if rest:
+                    yield rest
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        for layer in self._fetched:
+            if layer.workspace:
+                layer.workspace.close()
+        if self._workspace:
+            self._workspace.close()
+
+    def _fetch(self) -> None:
+        cache = BlobCache(Path(self._access.blob_cache)) if self._access.blob_cache else None
+        workspace = _create_workspace(cache)
+        folder, image = workspace.path / "layout", self._image
+        with (
+            open_repository(image.reference, insecure=self._access.insecure) as connection,
+            open_layout(folder, verify=False) as blobs,
+        ):
+            fetch_layers(connection, image, blobs, cache)
+            blobs.tag(name_image(image.reference, image.digest), image.manifest.descriptor, image.effective_platform)
+        if cache:
+            for layer in image.layers:
+                cache.add(BlobInfo(layer.digest, layer.size), folder / blob_path(layer.digest))
+            with contextlib.suppress(OSError):
+                cache.evict(MAX_SIZE)
+        (opened,) = open_images(folder, self._access.max_unpacked, subject=image.reference)
+        self._fetched, self._workspace = opened.layers, workspace
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryBaseLayer(LayerSource):
+    """A layer of a base image in a registry.
+
+    Attributes:
+        layer: the layer as the manifest and the config describe it.
+        number: its place, counted from 1.
+        contents: fetches it.
+    """
+
+    layer: RegistryLayer
+    number: int
+    contents: BaseLayers = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the layer for people."""
+        return f"base image, layer {self.number}"
+
+    @property
+    def comment(self) -> str:
+        """The comment on it in the image's history; it is the same if the base image is an OCI layout."""
+        return store_paths_comment([blob_path(self.layer.digest)])
+
+    @property
+    def expected_diff_id(self) -> Digest:
+        """The diff ID in the config of the base image."""
+        return self.layer.diff_id
+
+    @property
+    def outcome(self) -> str:
+        """The word for how its bytes are made: they are copied."""
+        return COPIED
+
+    @property
+    def weight(self) -> int:
+        """The size of the blob in bytes; that of the tar once it was fetched."""
+        fetched = self.contents.find(self.number)
+        return fetched.tar.length if fetched else self.layer.size
+
+    @property
+    def stored_blob(self) -> StoredBlob:
+        """The blob in the registry."""
+        fetched = self.contents.find(self.number)
+        plain = BlobInfo(self.layer.diff_id, fetched.tar.length if fetched else self.layer.size)
+        # Not every program takes docker's media types in a manifest of OCI.
+        descriptor = replace(self.layer.descriptor, media_type=to_oci_layer_type(self.layer.descriptor.media_type))
+        return StoredBlob(descriptor, plain, self._open, self.contents.repository)
+
+    @property
+    def hashed(self) -> BlobInfo | None:
+        """The digest and size of its tar if it was fetched, because it was checked then."""
+        fetched = self.contents.find(self.number)
+        return BlobInfo(fetched.diff_id, fetched.tar.length) if fetched else None
+
+    def _open(self, start: int) -> Iterable[bytes]:
+        return self.contents.open_blob(self.number, start)
+
+    def headline(self, number: int) -> str:
+        """Return the progress message to print before the layer is written."""
+        return f"Adding base layer {self.number} from {blob_path(self.layer.digest)}"
+
+    def find_tar(self) -> Extent:
+        """Return the tar, which is fetched now if it was not before."""
+        return self.contents.read()[self.number - 1].tar
+
+    def pack(self) -> PackedLayer:
+        """Return the tar as it is in the file, which is fetched now if it was not before."""
+        tar = self.find_tar()
+        return PackedLayer(tar.length, iter((tar,)))
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        self.contents.close()
+
+
+def _create_workspace(cache: BlobCache | None) -> TempDir:
+    """Create a temporary folder, inside the blob cache if that can be written, so that blobs can be linked."""
+    if cache:
+        with contextlib.suppress(OSError):
+            cache.folder.mkdir(parents=True, exist_ok=True)
+            return TempDir(parent=cache.folder)
+    try:
+        return TempDir()
+    except OSError as error:
+        hint = "choose another with TMPDIR"
+        raise OutputError("temporary folder", error, "a folder for the layers", hint=hint) from error
