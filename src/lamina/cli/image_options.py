@@ -234,12 +234,13 @@ def image_options(*phases: Phase) -> Decorator:
 def find_image_option(*allowed: str) -> str:
     """Return the first given option that describes an image, as the user writes it; empty if there is none.
 
-    ``a ROOT`` stands for the positional arguments. The options of the arguments ``allowed`` do not count.
+    ``a ROOT`` stands for the positional arguments. The parameters ``allowed`` do not count, nor do the options of
+    arguments with these names.
     """
     context = click.get_current_context()
     related = {flag.parameter for flag in list_flags(*(name for name in _NAMES if name not in _UNRELATED))}
     related |= {"spec", "reference", *ContainerOptions._fields}
-    related -= {flag.parameter for flag in list_flags(*allowed)}
+    related -= {*allowed, *(flag.parameter for flag in list_flags(*ARGUMENTS.keys() & {*allowed}))}
     for parameter in context.command.params:
         if parameter.name in related and context.params[parameter.name] not in (None, False, ()):
             return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]

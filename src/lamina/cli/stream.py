@@ -55,7 +55,7 @@ def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions) -> lami
         if repo_tag is not None:
             raise InvalidArgument("--repo_tag", "it without --conf", "-t, or --name and --tag")
         return lamina.stream_layered_image(**image.make_arguments())
-    clash = find_image_option()
+    clash = find_image_option("reference")
     if clash:
         raise InvalidArgument("conf", f"{clash} as well", "--conf alone, because it describes the whole image")
     return lamina.stream_conf(conf, repo_tag=repo_tag or image.reference, **image.select("store", "jobs"))
