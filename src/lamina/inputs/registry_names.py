@@ -44,8 +44,7 @@ def parse_references(name: str, value: References) -> tuple[RegistryReference, .
 
 def _parse_reference(name: str, text: str) -> RegistryReference:
     transport, colon, rest = text.partition(":")
-    is_transport = transport in _WAYS and (transport not in ("oci", "dir") or "/" in rest or ":" in rest)
-    if colon and is_transport:
+    if colon and transport in _WAYS:
         hint = _WAYS[transport].format(rest.partition(":")[0].rstrip("/"))
         raise InvalidArgument(name, f"the transport {transport}:", _EXPECTED, hint=hint)
     if text.startswith((".", "/")) or os.path.isdir(text):

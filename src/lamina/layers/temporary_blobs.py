@@ -18,6 +18,9 @@ from lamina.layers.blob_writer import OnStored
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
 
+FOLDER_HINT = "choose another folder with TMPDIR"
+"""The hint of an error about the temporary folder of blobs."""
+
 
 class PartFiles:
     """Creates empty files in ``folder`` for blobs that are being written, with permissions ``mode``."""
@@ -42,7 +45,7 @@ def create_blob_folder() -> TempDir:
     try:
         return TempDir()
     except OSError as error:
-        raise OutputError("temporary folder", error, "a folder for compressed layers") from error
+        raise OutputError("temporary folder", error, "a folder for compressed layers", hint=FOLDER_HINT) from error
 
 
 class TemporaryBlobStore:

@@ -15,6 +15,7 @@ from lamina.compression.compressors import LayerCompression
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import Progress, ProgressItem, Work
+from lamina.errors import OutputError, default_hint
 from lamina.formats.docker import HistoryItem, list_layer_comments
 from lamina.formats.oci import CONFIG_TYPE, Descriptor, dump_manifest, parse_layers, read_media_type
 from lamina.images.blob_totals import UpdateTotals, add_up_update
@@ -27,6 +28,7 @@ from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
+from lamina.layers.temporary_blobs import FOLDER_HINT
 from lamina.registry.manifests import put_manifest
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
@@ -175,7 +177,10 @@ class RegistryWriter:
         packed = [(item, source) for item, source in pairs if source.stored_blob is None]
         to_pack, packed_items = [source for _, source in packed], [item for item, _ in packed]
         pushed: dict[int, _PushedLayer] = {}
-        with BlobWriter(to_pack, self._context, self._compression, blobs, self._progress, packed_items) as blob_writer:
+        with (
+            default_hint(FOLDER_HINT, OutputError),  # the only files that a push writes are temporary
+            BlobWriter(to_pack, self._context, self._compression, blobs, self._progress, packed_items) as blob_writer,
+        ):
             try:
                 for item, source in pairs:
                     if stored := source.stored_blob:
