@@ -100,7 +100,7 @@ class PushDocument(ImageDocument, Document):
     """An image that was pushed to registries."""
 
     digest: Annotated[str, "The digest of the manifest."]
-    references: Annotated[list[str], "The names that it was pushed to, each as HOST/NAME:TAG@DIGEST."]
+    references: Annotated[list[str], "The names that it was pushed to, each with its digest."]
     blobs_sent: Annotated[int, "How many layers' blobs were sent."]
     blobs_mounted: Annotated[int, "How many layers' blobs the registry took from another of its repositories."]
     blobs_reused: Annotated[int, "How many layers' blobs were there before."]
