@@ -1,6 +1,10 @@
 # The public names of lamina and their homes, one a line, for type checkers and for `lamina.__getattr__`.
 
 from lamina import layering as layering
+from lamina.api.blob_cache import BlobCacheResult as BlobCacheResult
+from lamina.api.blob_cache import BlobPruneResult as BlobPruneResult
+from lamina.api.blob_cache import describe_blob_cache as describe_blob_cache
+from lamina.api.blob_cache import prune_blob_cache as prune_blob_cache
 from lamina.api.cache_folder import CleanResult as CleanResult
 from lamina.api.cache_folder import LayerCacheResult as LayerCacheResult
 from lamina.api.cache_folder import PruneResult as PruneResult

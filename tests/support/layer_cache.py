@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,3 +122,12 @@ def count_known(file: Path, truth: list[Fact], warnings: int = 0, now: float | N
 def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Return the modification times and contents of the files in ``folder``."""
     return {entry.name: (entry.stat().st_mtime_ns, entry.read_bytes()) for entry in folder.iterdir()}
+
+
+def add_blob(folder: Path, size: int, used: float = 0.0) -> Path:
+    """Add a file of ``size`` bytes to the blob cache ``folder``, which was last used at ``used``, and return it."""
+    file = folder / "sha256" / f"{size:064x}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(bytes(size))
+    os.utime(file, (used, used))
+    return file

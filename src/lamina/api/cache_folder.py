@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lamina.api.blob_cache import prune_blob_cache
 from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
@@ -174,12 +175,15 @@ def prune_layer_cache(
         return PruneResult(deleted, kept, os.path.getsize(path), files)
 
 
-def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -> CleanResult:
-    """Delete a layer cache, the files that earlier versions left beside it, and the lists of channels.
+def clean_cache(
+    *, layer_cache: StrPath, channel_lists: StrPath | None = None, blob_cache: StrPath | None = None
+) -> CleanResult:
+    """Delete a layer cache, the files that earlier versions left beside it, the lists of channels, and blobs.
 
     Args:
         layer_cache: the file.
         channel_lists: the folder of the lists; None to delete none.
+        blob_cache: the folder of blobs from registries; None to delete none.
 
     Returns:
         The files that were deleted.
@@ -197,7 +201,10 @@ def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -
             with lock_layer_cache(path, shared=False):
                 files = delete_layer_cache(path)
         others = list_leftovers(path.parent) + (list_cached_lists(Path(folder)) if folder else [])
-        return CleanResult(files + delete_files(others))
+        files += delete_files(others)
+    if blob_cache is not None:
+        files += prune_blob_cache(blob_cache=blob_cache, max_size=0).files
+    return CleanResult(files)
 
 
 def parse_cache_file(value: StrPath) -> Path:

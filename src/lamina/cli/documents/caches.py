@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 from lamina.cli.documents import DEPRECATED, Document
 
 if TYPE_CHECKING:
+    from lamina.api.blob_cache import BlobCacheResult, BlobPruneResult
     from lamina.api.cache_folder import CleanResult, LayerCacheResult, PruneResult
     from lamina.api.layer_cache import DamagedLayer, LayerCacheCheck
     from lamina.layer_cache.files import DeletedFile
@@ -82,6 +83,25 @@ class VerifyDocument(Document):
     store: Annotated[OldStoreCheckDocument | None, DEPRECATED + "store_check."]
 
 
+class BlobCacheDocument(TypedDict):
+    """What the blob cache holds."""
+
+    folder: Annotated[str, "The folder of the blob cache."]
+    exists: Annotated[bool, "Whether there is a blob cache."]
+    blob_count: Annotated[int, "How many blobs there are."]
+    size: Annotated[int, "The sum in bytes of the sizes of all blobs."]
+    oldest: Annotated[str | None, "When the least recently used blob was used, in ISO 8601; null if there is none."]
+
+
+class PrunedBlobsDocument(TypedDict):
+    """What was deleted from the blob cache."""
+
+    folder: Annotated[str, "The folder of the blob cache."]
+    files: Annotated[list[DeletedFileDocument], "The blobs that were deleted."]
+    kept: Annotated[int, "How many blobs are left."]
+    size: Annotated[int, "The sum in bytes of the sizes of the blobs that are left."]
+
+
 class CacheInfoDocument(Document):
     """What the layer cache holds."""
 
@@ -93,6 +113,7 @@ class CacheInfoDocument(Document):
     compressed: Annotated[int, "How many entries are compressed layers whose digest is known."]
     listings: Annotated[int, "How many entries are store paths whose files are known."]
     oldest: Annotated[str | None, "When the least recently used entry was used, in ISO 8601; null if there is none."]
+    blob_cache: Annotated[BlobCacheDocument | None, "The blob cache; null with another layer cache than the default."]
     layers: Annotated[int, DEPRECATED + "layer_count."]
 
 
@@ -104,6 +125,7 @@ class CachePruneDocument(Document):
     kept: Annotated[int, "How many entries are left."]
     size: Annotated[int, "The size of the file afterwards, in bytes."]
     files: Annotated[list[DeletedFileDocument], "Files that earlier versions left there and that were deleted."]
+    blob_cache: Annotated[PrunedBlobsDocument | None, "The blob cache; null with another layer cache than the default."]
 
 
 class CacheCleanDocument(Document):
@@ -167,7 +189,9 @@ def _dump_damaged_paths(paths: Iterable[DamagedPath]) -> list[DamagedPathDocumen
     return [{"hash": path.hash, "reason": path.reason} for path in paths]
 
 
-def dump_cache_info(layer_cache: str, result: LayerCacheResult) -> CacheInfoDocument:
+def dump_cache_info(
+    layer_cache: str, result: LayerCacheResult, folder: str | None, blobs: BlobCacheResult | None
+) -> CacheInfoDocument:
     """Return the document of ``lamina cache info``."""
     return {
         "layer_cache": layer_cache,
@@ -178,12 +202,25 @@ def dump_cache_info(layer_cache: str, result: LayerCacheResult) -> CacheInfoDocu
         "compressed": result.compressed,
         "listings": result.listings,
         "oldest": result.oldest.isoformat() if result.oldest else None,
+        "blob_cache": _dump_blob_cache(folder, blobs) if folder and blobs else None,
         "layers": result.layers,
         "warnings": [],
     }
 
 
-def dump_cache_prune(layer_cache: str, result: PruneResult) -> CachePruneDocument:
+def _dump_blob_cache(folder: str, result: BlobCacheResult) -> BlobCacheDocument:
+    return {
+        "folder": folder,
+        "exists": result.exists,
+        "blob_count": result.blobs,
+        "size": result.size,
+        "oldest": result.oldest.isoformat() if result.oldest else None,
+    }
+
+
+def dump_cache_prune(
+    layer_cache: str, result: PruneResult, folder: str | None, blobs: BlobPruneResult | None
+) -> CachePruneDocument:
     """Return the document of ``lamina cache prune``."""
     return {
         "layer_cache": layer_cache,
@@ -191,8 +228,13 @@ def dump_cache_prune(layer_cache: str, result: PruneResult) -> CachePruneDocumen
         "kept": result.kept,
         "size": result.size,
         "files": _dump_files(result.files),
+        "blob_cache": _dump_pruned_blobs(folder, blobs) if folder and blobs else None,
         "warnings": list(result.warnings),
     }
+
+
+def _dump_pruned_blobs(folder: str, result: BlobPruneResult) -> PrunedBlobsDocument:
+    return {"folder": folder, "files": _dump_files(result.files), "kept": result.kept, "size": result.size}
 
 
 def dump_cache_clean(result: CleanResult) -> CacheCleanDocument:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.fake_nix_store import run
-from tests.support.layer_cache import facts, put
+from tests.support.layer_cache import add_blob, facts, put
 
 from lamina.messages.sizes import format_size
 
@@ -33,6 +33,14 @@ def test_the_layer_cache_and_the_lists_are_deleted(file: Path) -> None:
         f"2 files deleted, {format_size(size + 4)}",
     ]
     assert run("cache", "clean").stdout == b"0 files deleted, 0 B\n"
+
+
+def test_the_blobs_are_deleted_too(file: Path) -> None:
+    blob, notes = add_blob(file.parent / "blobs", 10), file.parent / "blobs/sha256/notes"
+    notes.write_text("mine")
+    lines = run("cache", "clean").stdout.decode().splitlines()
+    assert f"       10 B  {blob}" in lines
+    assert (blob.exists(), notes.exists()) == (False, True)
 
 
 def test_json_has_the_same(file: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.fake_nix_store import run
-from tests.support.layer_cache import DAY, facts, put
+from tests.support.layer_cache import DAY, add_blob, facts, put
 
 
 @pytest.fixture
@@ -43,8 +43,29 @@ def test_json_has_the_same(file: Path) -> None:
         "compressed": 6,
         "listings": 3,
         "oldest": "1970-02-01T00:00:00+00:00",
+        "blob_cache": {
+            "folder": f"{file.parent}/blobs",
+            "exists": False,
+            "blob_count": 0,
+            "size": 0,
+            "oldest": None,
+        },
         "warnings": [],
     }
+
+
+def test_the_blob_cache_is_shown_too(file: Path) -> None:
+    add_blob(file.parent / "blobs", 10, used=31 * DAY)
+    ran = run("cache", "info")
+    assert ran.stdout.decode().splitlines()[-5:] == [
+        "",
+        f"{file.parent}/blobs",
+        "  size                 10 B",
+        "  layers               1",
+        "  least recently used  1970-02-01",
+    ]
+    other = run("cache", "info", "--layer-cache", file.with_name("none"), "--blob-cache", file.parent / "blobs")
+    assert other.stdout.decode().splitlines()[1:3] == ["", f"{file.parent}/blobs"]
 
 
 def test_a_missing_layer_cache_is_no_error(file: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.fake_nix_store import run
-from tests.support.layer_cache import DAY, count_known, facts, put
+from tests.support.layer_cache import DAY, add_blob, count_known, facts, put
 
 
 @pytest.fixture
@@ -37,8 +37,23 @@ def test_json_has_the_same(file: Path) -> None:
         "kept": 0,
         "size": file.stat().st_size,
         "files": [{"file": f"{file}.damaged", "path": f"{file}.damaged", "size": 4}],
+        "blob_cache": {"folder": f"{file.parent}/blobs", "files": [], "kept": 0, "size": 0},
         "warnings": [],
     }
+
+
+def test_the_least_recently_used_blobs_are_deleted(file: Path) -> None:
+    old, new = add_blob(file.parent / "blobs", 10, used=DAY), add_blob(file.parent / "blobs", 20, used=2 * DAY)
+    lines = run("cache", "prune", "--max-blob-size", "25").stdout.decode().splitlines()
+    assert lines[-2:] == [f"       10 B  {old}", "1 blob deleted, 1 kept (20 B)"]
+    assert (old.exists(), new.exists()) == (False, True)
+    assert run("cache", "prune", "--older-than", "1").stdout.decode().splitlines()[-1] == "1 blob deleted, 0 kept (0 B)"
+
+
+def test_the_blobs_stay_with_another_layer_cache(file: Path) -> None:
+    blob = add_blob(file.parent / "blobs", 10, used=DAY)
+    run("cache", "prune", "--layer-cache", file.with_name("other"), "--older-than", "1")
+    assert blob.exists()
 
 
 def test_a_layer_cache_below_the_default_size_is_kept(file: Path) -> None:
