@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Unpack
 
@@ -17,6 +18,7 @@ from lamina.core.progress import Progress, check_progress
 from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers import select
+from lamina.images.readers.registry_image import read_registry_images
 from lamina.images.registry_destination import RegistryDestination, open_destination
 from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
 from lamina.inputs.arguments import ImageArguments, StrPath
@@ -85,17 +87,17 @@ def push_image(
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> RegistryPushResult:
-    """Push an image from a file or an OCI layout to registries; only the blobs that they lack are sent.
+    """Push an image from a file, an OCI layout or a registry to registries; only the blobs that they lack are sent.
 
     The image keeps its ID. Compressed layers are sent as they are, and so is the manifest of a layout all of whose
-    layers are compressed; other layers are compressed.
+    layers are compressed; other layers are compressed. An image from a registry is copied without a change.
 
     Args:
-        image: a file or folder; ``FILE#NAME`` names one of several images in it.
+        image: a file or folder, or ``FILE#NAME`` for one of several images in it; or a reference.
         to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
         cache_from: references to images whose blobs may be mounted. By default the images that ``to`` names now. None
             for no image.
-        platform: push the image for this platform, such as ``linux/arm64``; needed if the file has several.
+        platform: push the image for this platform, such as ``linux/arm64``; needed if there are several.
         max_unpacked_size: as in `inspect`.
         layer_compression: the compression of layers that are not compressed: ``none``, ``gzip`` or ``zstd``,
             optionally with ``:LEVEL``. By default ``gzip``.
@@ -109,7 +111,7 @@ def push_image(
 
     Raises:
         InvalidArgument: an argument is wrong.
-        NotFound: the file has several images, or none of that name.
+        NotFound: there are several images, or none of that name.
         RegistryError: a registry failed, or refused something.
         AuthError: a registry refuses the credentials, or wants some.
         Error: what `inspect` raises.
@@ -122,18 +124,25 @@ def push_image(
     cache_file = parse_layer_cache("layer_cache", layer_cache)
     processors = parse_jobs("jobs", jobs) or cpu_count()
     limit = parse_size("max_unpacked_size", max_unpacked_size)
-    source = select.ImageFile(*select.split_name(image))
-    wanted = Platform.parse(platform) if platform else None
-    images = read_file(source, wanted, limit, None)
-    hint = f"name one as {source.path}#NAME:TAG" if source.name is None else select.PLATFORM_HINT
-    chosen = select.select_single(images, source.path, hint)
+    is_insecure = parse_boolean("insecure", insecure)
+    source, wanted = select.parse_source(image), Platform.parse(platform) if platform else None
     warnings: list[str] = []
-    with (
-        open_layer_cache(cache_file, warnings) as opened,
-        _open_destination(targets, caches, insecure=parse_boolean("insecure", insecure)) as destination,
-    ):
-        context = BuildContext(opened, processors)
-        pushed = RegistryWriter(destination, compression, progress, context, warnings.append).write_image(chosen)
+    with ExitStack() as stack:
+        layer_cache_file = stack.enter_context(open_layer_cache(cache_file, warnings))
+        context = BuildContext(layer_cache_file, processors)
+
+        def make_writer() -> RegistryWriter:
+            destination = stack.enter_context(_open_destination(targets, caches, insecure=is_insecure))
+            return RegistryWriter(destination, compression, progress, context, warnings.append)
+
+        if isinstance(source, select.ImageFile):
+            hint = f"name one as {source.path}#NAME:TAG" if source.name is None else select.PLATFORM_HINT
+            chosen = select.select_single(read_file(source, wanted, limit, None), source.path, hint)
+            pushed = make_writer().write_image(chosen)
+        else:
+            connection = stack.enter_context(open_repository(source, insecure=is_insecure))
+            found = read_registry_images(connection, source, wanted)
+            pushed = make_writer().copy_image(select.select_single(found, source, select.PLATFORM_HINT), connection)
     return replace(pushed, seconds=time.monotonic() - began, warnings=tuple(warnings))
 
 

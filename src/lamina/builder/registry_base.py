@@ -25,7 +25,13 @@ from lamina.images.blob_cache import MAX_SIZE, BlobCache
 from lamina.images.fetch import fetch_layers
 from lamina.images.readers.oci_manifests import to_oci_layer_type
 from lamina.images.readers.open import open_images
-from lamina.images.readers.registry_image import RegistryImage, RegistryLayer, name_image, read_registry_images
+from lamina.images.readers.registry_image import (
+    RegistryImage,
+    RegistryLayer,
+    name_image,
+    read_registry_images,
+    skip_bytes,
+)
 from lamina.images.readers.source_image import SourceLayer
 from lamina.images.writers.oci_layout import open_layout
 from lamina.layers.layer import LayerSource, StoredBlob
@@ -112,13 +118,9 @@ class BaseLayers:
         if fetched := self.find(number):
             yield from iter_extent(fetched.blob, start)
             return
-        layer, skipped = self._image.layers[number - 1], 0
+        layer = self._image.layers[number - 1]
         with open_repository(self._image.reference, insecure=self._access.insecure) as connection:
-            for piece in read_blob(connection, layer.digest, layer.size):
-                rest = piece[max(0, start - skipped) :]
-                skipped += len(piece)
-                if rest:
-                    yield rest
+            yield from skip_bytes(read_blob(connection, layer.digest, layer.size), start)
 
     def close(self) -> None:
         """Remove the temporary files."""

@@ -65,7 +65,7 @@ _IMAGE_FILE = re.compile(r".*\.(tar|tgz|tzst|tar\.[a-z0-9]+)", re.IGNORECASE)
     section="image",
     parse=parse_platform,
     metavar="[OS/]ARCH[/VARIANT]",
-    help="Push the image for this platform of an image file that has several.",
+    help="Push the image for this platform, of an image that exists and has several.",
 )
 @image_options("plan", "draft", "write")
 @report_options
@@ -78,11 +78,11 @@ def command(
     *,
     no_cache_from: bool,
 ) -> None:
-    """Push the image of ROOT..., or an image file or OCI layout, to registries.
+    """Push the image of ROOT..., or an image that exists, to registries.
 
-    Only blobs that a registry lacks are made and sent; layers are compressed with gzip. A ROOT that is an image file or
-    an OCI layout is pushed as it is. The login of docker and podman is used. Tags move last. Prints REF@sha256:DIGEST
-    for each --to.
+    Only blobs that a registry lacks are made and sent; layers are compressed with gzip. A ROOT that is an image file,
+    an OCI layout or a reference is pushed as it is. The login of docker and podman is used. Tags move last. Prints
+    REF@sha256:DIGEST for each --to.
     """
     if cache_from and no_cache_from:
         raise InvalidArgument("--no-cache-from", "it and --cache-from", "one of them")
@@ -92,7 +92,7 @@ def command(
         pushed = _push_file(file, to, caches, platform, image, report)
     else:
         if platform is not None:
-            raise InvalidArgument("--platform", "ROOTs", "an image file", hint="--architecture is for a new image")
+            raise InvalidArgument("--platform", "ROOTs", "an image", hint="--architecture is for a new image")
         pushed = _push_roots(to, caches, image, report)
     if report.as_json:
         print_json(dump_push(pushed))
@@ -130,8 +130,8 @@ def _push_file(
     report: ReportOptions,
 ) -> RegistryPushResult:
     if found := find_image_option("contents", *_FOR_FILES):
-        hint = "build an image of ROOTs with it; an image file keeps its config and its ID"
-        raise InvalidArgument(found, "an image file", "ROOTs: store paths or package names", hint=hint)
+        hint = "an image that exists keeps its config and its ID"
+        raise InvalidArgument(found, "an image that exists", "ROOTs: store paths or package names", hint=hint)
     arguments = image.select(*_FOR_FILES)
     if "layer_cache" not in arguments:
         arguments["layer_cache"] = choose_layer_cache()
@@ -144,7 +144,7 @@ def _push_file(
 
 
 def _find_image_file(image: ImageOptions) -> str:
-    """Return the only ROOT if it is an image file or an OCI layout, else an empty text."""
+    """Return the only ROOT if it is an image: a file, an OCI layout or a reference; else an empty text."""
     roots = image.given.get("contents", ())
     if len(roots) != 1 or image.spec_file:
         return ""
@@ -152,7 +152,17 @@ def _find_image_file(image: ImageOptions) -> str:
     file, mark, _ = text.rpartition("#")
     if not mark or os.path.exists(text):
         file = text
-    is_file = os.path.isfile(file) and not file.endswith(".nix")
-    is_layout = os.path.exists(os.path.join(file, "oci-layout"))
-    is_named = not os.path.lexists(file) and (_IMAGE_FILE.fullmatch(file) or _TRANSPORT.match(file))
-    return text if is_file or is_layout or is_named else ""
+    if os.path.lexists(file):
+        is_file = os.path.isfile(file) and not file.endswith(".nix")
+        return text if is_file or os.path.exists(os.path.join(file, "oci-layout")) else ""
+    is_named = _IMAGE_FILE.fullmatch(file) or _TRANSPORT.match(file) or _is_reference(file)
+    return text if is_named else ""
+
+
+def _is_reference(text: str) -> bool:
+    """Return whether ``text`` names an image in a registry: it has a host or a tag, as no store path and name has."""
+    if "/nix/store/" in text or not (":" in text or "/" in text):
+        return False
+    from lamina.images.readers.references import find_reference
+
+    return find_reference(text) is not None

@@ -7,7 +7,7 @@ Invariant: every document has the size and the digest of its descriptor. What it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +30,13 @@ from lamina.images.readers.oci_manifests import (
 )
 from lamina.images.readers.select import PLATFORM_HINT, select_by_platform
 from lamina.images.readers.source_image import NO_PLATFORM, InspectedImage, InspectedLayer
+from lamina.layers.layer import StoredBlob
 from lamina.messages.redaction import short_repr
 from lamina.registry.blobs import read_blob
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.manifests import StoredManifest, get_manifest
 from lamina.system.threads import ThreadPool
+from lamina.system.transfer import BlobInfo
 
 _MAX_IMAGES = 200
 _THREADS = 4
@@ -221,3 +223,23 @@ class _RegistryReader:
     def _parse(self, name: str, text: bytes) -> Any:
         self._parser.check_size(name, len(text))
         return self._parser.parse(name, text).value
+
+
+def describe_registry_blob(layer: RegistryLayer, connection: RegistryConnection, repository: str) -> StoredBlob:
+    """Return the blob of a layer, which ``connection`` reads from the repository ``HOST[:PORT]/NAME``.
+
+    The size of the uncompressed tar is not known, so it is that of the blob.
+    """
+
+    def read(start: int) -> Iterator[bytes]:
+        return skip_bytes(read_blob(connection, layer.digest, layer.size), start)
+
+    return StoredBlob(layer.descriptor, BlobInfo(layer.diff_id, layer.size), read, repository)
+
+
+def skip_bytes(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """Yield what ``pieces`` have after the first ``count`` bytes."""
+    for piece in pieces:
+        if count < len(piece):
+            yield piece[count:]
+        count = max(0, count - len(piece))

@@ -25,7 +25,6 @@ from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import (
     CONFIG_TYPE,
     INDEX,
-    LAYER_TYPE,
     LAYOUT,
     LAYOUT_JSON,
     MANIFEST_TYPE,
@@ -39,6 +38,7 @@ from lamina.formats.oci import (
 from lamina.formats.platform import Platform
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
+from lamina.images.layer_descriptors import describe_layer
 from lamina.images.layout_lock import lock_blobs
 from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
 from lamina.layers.context import BuildContext
@@ -132,9 +132,7 @@ class OciLayout:
         )
 
     def _write_manifest(self, blobs: LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
-        media_type = LAYER_TYPE + self._compression.media_suffix
-        layers = [Descriptor(media_type, item.blob.digest, item.blob.size) for item in written]
-        document = dump_manifest(config, layers)
+        document = dump_manifest(config, [describe_layer(item, self._compression) for item in written])
         return Descriptor(MANIFEST_TYPE, blobs.add(document), len(document))
 
 

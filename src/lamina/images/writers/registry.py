@@ -7,20 +7,23 @@ sees the old image or the new one, whose blobs are all there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from lamina.compression.compressors import LayerCompression
 from lamina.core.callbacks import ignore
-from lamina.core.names import Digest, ImageReference
-from lamina.core.progress import Progress, ProgressItem, Work
+from lamina.core.labels import summarize_layer_paths
+from lamina.core.names import Digest, ImageReference, StorePath
+from lamina.core.progress import REUSED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import OutputError, default_hint
 from lamina.formats.docker import HistoryItem, list_layer_comments
 from lamina.formats.oci import CONFIG_TYPE, Descriptor, dump_manifest, parse_layers, read_media_type
 from lamina.images.blob_totals import UpdateTotals, add_up_update
 from lamina.images.image import Draft, Image
 from lamina.images.layer_descriptors import describe_layer
+from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
+from lamina.images.readers.registry_image import RegistryImage, describe_registry_blob
 from lamina.images.readers.source_image import SourceImage
 from lamina.images.registry_destination import RegistryDestination
 from lamina.images.source_layers import find_compressed_blob, make_layer_source, store_blob
@@ -29,6 +32,8 @@ from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
 from lamina.layers.temporary_blobs import FOLDER_HINT
+from lamina.registry.blobs import find_blob
+from lamina.registry.connection import RegistryConnection
 from lamina.registry.manifests import put_manifest
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
@@ -71,12 +76,23 @@ class RegistryPushResult(Image):
 
 
 @dataclass(frozen=True, slots=True)
+class _StoredLayer:
+    """A layer whose blob another image has, and the store paths in it.
+
+    ``is_sent`` is False if the blob is not distributed, so that a manifest may name it although no registry has it.
+    """
+
+    blob: StoredBlob
+    paths: tuple[StorePath, ...]
+    is_sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class _PushedLayer:
-    """A layer whose blob is on its way, or in all repositories already."""
+    """A layer whose blob is in all repositories."""
 
     layer: Layer
     descriptor: Descriptor
-    source: LayerSource
 
 
 class RegistryWriter:
@@ -130,8 +146,9 @@ class RegistryWriter:
         items = list_items(sources)
         self._progress.begin(draft.describe_work(items))
         with RegistryBlobs(self._destination) as blobs:
-            pushed = self._push_layers(sources, items, blobs)
-            history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in pushed]
+            pushed = self._push_sources(sources, items, blobs)
+            pairs = zip(pushed, sources, strict=True)
+            history = [HistoryItem(item.layer.diff_id, source.comment) for item, source in pairs]
             config, *_ = settings.dump_config(history)
             return self._publish(pushed, settings.config.platform, blobs, config)
 
@@ -165,31 +182,82 @@ class RegistryWriter:
         items = list_items(sources)
         self._progress.begin(Work(str(self._destination.references[0]), items))
         with RegistryBlobs(self._destination) as blobs:
-            pushed = self._push_layers(sources, items, blobs)
+            pushed = self._push_sources(sources, items, blobs)
             manifest = image.manifest_json if is_kept else b""
             return self._publish(pushed, image.platform, blobs, image.config_json, manifest)
 
-    def _push_layers(
+    def copy_image(self, image: RegistryImage, connection: RegistryConnection) -> RegistryPushResult:
+        """Copy an image from another repository, which ``connection`` reads; nothing of it changes.
+
+        Args:
+            image: the image.
+            connection: the repository that has it.
+
+        Returns:
+            What `write` returns. The size of each layer is that of its blob.
+
+        Raises:
+            Error: what `write` raises.
+
+        """
+        repository = image.reference.name
+        stored = {}
+        for number, layer in enumerate(image.layers, 1):
+            is_foreign = layer.descriptor.media_type in FOREIGN_LAYERS
+            is_sent = not is_foreign or find_blob(connection, layer.digest)
+            blob = describe_registry_blob(layer, connection, repository)
+            stored[number] = _StoredLayer(blob, layer.paths, is_sent)
+        items = [
+            ProgressItem(number, layer.size, FileSubject(summarize_layer_paths(layer.paths)))
+            for number, layer in enumerate(image.layers, 1)
+        ]
+        self._progress.begin(Work(str(self._destination.references[0]), tuple(items)))
+        with RegistryBlobs(self._destination) as blobs:
+            pushed = self._push_layers(items, {}, stored, blobs)
+            return self._publish(pushed, image.platform, blobs, image.config_json, image.manifest.document)
+
+    def _push_sources(
         self, sources: Sequence[LayerSource], items: Sequence[ProgressItem], blobs: RegistryBlobs
     ) -> list[_PushedLayer]:
-        """Bring the blobs of all layers to all repositories."""
-        pairs = list(zip(items, sources, strict=True))
-        packed = [(item, source) for item, source in pairs if source.stored_blob is None]
-        to_pack, packed_items = [source for _, source in packed], [item for item, _ in packed]
+        """Bring the layers to all repositories: the blobs that other images have as they are, the others packed."""
+        packed: dict[int, LayerSource] = {}
+        stored: dict[int, _StoredLayer] = {}
+        for item, source in zip(items, sources, strict=True):
+            blob = source.stored_blob
+            if blob is None:
+                packed[item.number] = source
+            else:
+                stored[item.number] = _StoredLayer(blob, source.paths)
+        return self._push_layers(items, packed, stored, blobs)
+
+    def _push_layers(
+        self,
+        items: Sequence[ProgressItem],
+        packed: Mapping[int, LayerSource],
+        stored: Mapping[int, _StoredLayer],
+        blobs: RegistryBlobs,
+    ) -> list[_PushedLayer]:
+        """Bring the blobs of all layers, which are given by their numbers, to all repositories."""
         pushed: dict[int, _PushedLayer] = {}
+        to_pack = [item for item in items if item.number in packed]
         with (
-            default_hint(FOLDER_HINT, OutputError),  # the only files that a push writes are temporary
-            BlobWriter(to_pack, self._context, self._compression, blobs, self._progress, packed_items) as blob_writer,
+            default_hint(FOLDER_HINT, OutputError),
+            BlobWriter(
+                tuple(packed.values()), self._context, self._compression, blobs, self._progress, to_pack
+            ) as blob_writer,
         ):
             try:
-                for item, source in pairs:
-                    if stored := source.stored_blob:
-                        blobs.send(stored, item, self._progress)
-                        layer = Layer(stored.plain.digest, stored.plain.size, source.paths)
-                        pushed[item.number] = _PushedLayer(layer, stored.descriptor, source)
-                for item, written in zip(packed_items, blob_writer, strict=True):
-                    descriptor = describe_layer(written, self._compression)
-                    pushed[item.number] = _PushedLayer(written.layer, descriptor, written.source)
+                for item in items:
+                    if found := stored.get(item.number):
+                        plain = found.blob.plain
+                        if found.is_sent:
+                            blobs.send(found.blob, item, self._progress)
+                        else:
+                            self._progress.finish(item, REUSED, plain.size)
+                        layer = Layer(plain.digest, plain.size, found.paths)
+                        pushed[item.number] = _PushedLayer(layer, found.blob.descriptor)
+                for item, written in zip(to_pack, blob_writer, strict=True):
+                    pushed[item.number] = _PushedLayer(written.layer, describe_layer(written, self._compression))
                 blobs.finish()
             except BaseException:
                 blobs.stop()

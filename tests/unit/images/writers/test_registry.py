@@ -35,8 +35,13 @@ def server() -> Iterator[MemoryRegistry]:
 
 
 def push(server: MemoryRegistry, store: FakeStore, *names: str, **arguments: Any) -> RegistryPushResult:
-    given = {"contents": ["hello", "large"], "architecture": "amd64", "store": str(store.root)} | arguments
-    return lamina.push_layered_image(to=[f"{server.host}/{name}" for name in names or (f"{REPOSITORY}:1",)], **given)
+    references = [f"{server.host}/{name}" for name in names or (f"{REPOSITORY}:1",)]
+    return lamina.push_layered_image(to=references, **(describe(store) | arguments))
+
+
+def describe(store: FakeStore) -> dict[str, Any]:
+    """Return the arguments of the image of these tests."""
+    return {"contents": ["hello", "large"], "architecture": "amd64", "store": str(store.root), "name": "x"}
 
 
 def manifest(server: MemoryRegistry, name: str = REPOSITORY, tag: str = "1") -> dict[str, Any]:
@@ -214,3 +219,45 @@ def test_a_registry_that_fails_keeps_its_tag(server: MemoryRegistry, store: Fake
     assert digest_of(server.manifests[REPOSITORY]["1"][1]) == first.manifest_digest
     server.faults.clear()
     assert push(server, store, contents=["hello", "small"]).manifest_digest != first.manifest_digest
+
+
+def test_an_image_is_copied_from_one_registry_to_another_and_mounted_in_the_same(
+    server: MemoryRegistry, store: FakeStore
+) -> None:
+    pushed = push(server, store)
+    source = f"{server.host}/{REPOSITORY}:1"
+    server.seen.clear()
+    mounted = lamina.push_image(source, to=f"{server.host}/you/app:2")
+    assert mounted.manifest_digest == pushed.manifest_digest
+    assert (mounted.blobs_mounted, mounted.blobs_sent) == (len(pushed.layers), 0)
+    assert count(server, "GET", "/blobs/") == 1, "the config"
+    with serve_registry() as other:
+        copied = lamina.push_image(source, to=f"{other.host}/he/app:3")
+        assert other.manifests["he/app"]["3"] == server.manifests[REPOSITORY]["1"]
+        assert other.blobs["he/app"] == server.blobs[REPOSITORY]
+        assert copied.blobs_sent == len(pushed.layers)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_layout_says_the_same_of_its_layers_as_a_registry(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path, compression: str
+) -> None:
+    lamina.build_layered_image(output=f"{tmp_path}/layout/", layer_compression=compression, **describe(store))
+    pushed = lamina.push_image(tmp_path / "layout", to=f"{server.host}/{REPOSITORY}:1", layer_compression="none")
+    again = push(server, store, layer_compression=compression)
+    assert again.manifest_digest == pushed.manifest_digest
+    assert again.blobs_sent == 0
+
+
+def test_an_image_file_is_compressed_and_keeps_its_id(server: MemoryRegistry, store: FakeStore, tmp_path: Path) -> None:
+    built = lamina.build_layered_image(output=tmp_path / "x.tar", **describe(store))
+    cache = tmp_path / "cache"
+    pushed = lamina.push_image(tmp_path / "x.tar", to=f"{server.host}/{REPOSITORY}:1", layer_cache=cache)
+    assert (pushed.id, pushed.layers) == (built.id, built.layers)
+    assert {layer["mediaType"][-4:] for layer in manifest(server)["layers"]} == {"gzip"}
+    progress = RecordedProgress()
+    again = lamina.push_image(
+        tmp_path / "x.tar", to=f"{server.host}/{REPOSITORY}:1", layer_cache=cache, progress=progress
+    )
+    assert again.manifest_digest == pushed.manifest_digest
+    assert not [call for call in progress.calls if call[0] == "start"], "no layer was compressed again"
