@@ -26,6 +26,7 @@ from bench.measuring import (
     output_size,
 )
 from bench.memory import can_measure, measure_peak
+from bench.registry import REGISTRY, SKOPEO, serve_registry
 from bench.repeat import Layout, create_change
 from bench.results import MEGABYTE, Peak, Result, Row, Sizes, SkippedRow, Timed
 from bench.targets import START
@@ -194,6 +195,22 @@ def cache(bench: Bench) -> Results:
             yield _compare(row, ours, theirs, bench.settings.pairs)
 
 
+def push(bench: Bench) -> Results:
+    """Compare a push to an empty registry, and one that changes nothing, with skopeo."""
+    peer = "skopeo copy"
+    rows = [bench.row(f"{title} ÷ {peer}") for title in ("first push", "repeated push")]
+    peak = bench.row("peak memory, first push")
+    missing = missing_program(Side(((REGISTRY,), (SKOPEO,))))
+    if missing:
+        yield from (SkippedRow(row, missing) for row in (*rows, peak))
+        return
+    with serve_registry(bench.planned, bench.folder / "registry") as served:
+        yield _compare(rows[0], served.push(), served.copy(), bench.settings.slow_pairs)
+        yield Peak(peak, measure_peak(served.push())) if can_measure() else _skip_peak(peak)
+        served.clear()
+        yield _compare(rows[1], served.push_again(), served.copy_again(), bench.settings.pairs)
+
+
 def memory(bench: Bench) -> Results:
     """Measure the peak memory of all processes of lamina together."""
     layout = Layout(bench.folder / "measured")
@@ -203,7 +220,11 @@ def memory(bench: Bench) -> Results:
         sides |= {f"build {ending}": bench.build_side(ending) for ending in (".tar.gz", ".tar.zst")}
     for title, side in sides.items():
         row = bench.row(f"peak memory, {title}")
-        yield Peak(row, measure_peak(side)) if can_measure() else SkippedRow(row, "got no /proc/PID/smaps_rollup")
+        yield Peak(row, measure_peak(side)) if can_measure() else _skip_peak(row)
+
+
+def _skip_peak(row: Row) -> SkippedRow:
+    return SkippedRow(row, "got no /proc/PID/smaps_rollup")
 
 
 def plan(bench: Bench) -> Results:
@@ -227,5 +248,5 @@ def _remove(file: Path) -> Callable[[], None]:
 
 
 STEPS: Mapping[str, Callable[[Bench], Results]] = {
-    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, cache, memory, plan)
+    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, cache, push, memory, plan)
 }

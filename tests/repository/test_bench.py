@@ -42,6 +42,7 @@ from lamina.system.walk import walk
 ORIENTATION = {
     "cold stream ÷ tar | sha256sum",
     "plan ÷ python -c pass",
+    "repeated push ÷ skopeo copy",
     "repeated stream from a cache ÷ zstd -dc of all its NARs, two at a time",
 }
 
@@ -398,7 +399,9 @@ def test_large_files_are_measured_and_huge_ones_if_asked_for(tmp_path: Path) -> 
 def test_an_unknown_row_ends_the_run_with_a_list_of_the_known_ones(tmp_path: Path) -> None:
     ended = run(tmp_path, "--only", "cold,hot")
     assert ended.returncode == 2
-    assert "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,cache,memory,plan,start" in ended.stderr
+    assert (
+        "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,cache,push,memory,plan,start" in ended.stderr
+    )
 
 
 @pytest.mark.integration
