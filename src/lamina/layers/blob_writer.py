@@ -144,7 +144,7 @@ class BlobWriter:
 
     def _find_known(self, state: LayerState) -> tuple[BlobInfo, BlobInfo] | None:
         """Return digest and size of a layer's tar and of its blob; None if either is unknown."""
-        plain = state.known or state.source.hashed
+        plain = state.known or (None if self._context.verify else state.source.hashed)
         if plain is None or self._compression.is_none:
             return (plain, plain) if plain else None
         blob = self._context.layer_cache.get_compressed(plain.digest, self._compression.identity)

@@ -1,0 +1,101 @@
+"""``lamina push``: what it prints, and what it takes for an image."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.fake_nix_store import FakeStore, example, run
+from tests.support.registry import MemoryRegistry, serve_registry
+
+import lamina
+
+
+@pytest.fixture
+def server() -> Iterator[MemoryRegistry]:
+    with serve_registry() as server:
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return example(tmp_path / "root")[0]
+
+
+def test_stdout_has_a_name_for_each_reference_and_stderr_the_summary(store: FakeStore, server: MemoryRegistry) -> None:
+    names = [f"{server.host}/me/app:1", f"docker://{server.host}/me/app:2", f"{server.host}/you/app"]
+    ran = run("push", "hello", "--store", store.root, *(word for name in names for word in ("--to", name)))
+    digest = lamina.inspect(names[0])[0]
+    assert ran.code == 0, ran.stderr
+    manifest = next(target for target in server.manifests["me/app"] if target.startswith("sha256:"))
+    expected = [f"{server.host}/{name}@{manifest}" for name in ("me/app:1", "me/app:2", "you/app:latest")]
+    assert ran.stdout.decode().splitlines() == expected
+    *layers, summary = ran.stderr.splitlines()
+    count = len(digest.layers)
+    assert len(layers) == count
+    assert {line.split()[-1] for line in layers} == {"sent"}
+    assert summary.startswith(f"{server.host}/me/app:1  {manifest[:19]}  linux/amd64  {count} layers  ")
+    assert f"  {count} of {count} blobs sent, " in summary
+    again = run("push", "hello", "--store", store.root, "--to", names[0])
+    assert f"  0 of {count} blobs sent  " in again.stderr.splitlines()[-1]
+
+
+def test_an_update_is_summed_up(store: FakeStore, server: MemoryRegistry) -> None:
+    name = f"{server.host}/me/app:1"
+    assert run("push", "hello", "--store", store.root, "--to", name).code == 0
+    store.add("more-1", {"more": b"more"})
+    ran = run("push", "hello", "more", "--store", store.root, "--to", name)
+    assert ran.stderr.splitlines()[-1].startswith(f"update of {name}  ")
+    document = json.loads(run("push", "hello", "--store", store.root, "--to", name, "--json").stdout)
+    assert document["update"]["sent"]["blob_count"] >= 1
+    assert document["repo_tags"] == [name]
+    assert document["references"] == [f"{name}@{document['digest']}"]
+    assert document["blobs_reused"] == len(document["layers"])
+
+
+@pytest.mark.parametrize("image", ["x.tar", "x.tar#x:1", "layout/", "layout#x:1", "oci:layout", "oci:layout:1", "REF"])
+def test_an_image_that_exists_is_pushed_as_it_is(store: FakeStore, server: MemoryRegistry, image: str) -> None:
+    words = ("hello", "--store", store.root, "-t", "x:1")
+    assert run("build", *words, "-o", "x.tar").code == 0
+    assert run("build", *words, "-o", "layout/").code == 0
+    reference = f"{server.host}/me/app:1"
+    if image == "REF":
+        assert run("push", "x.tar", "--to", reference).code == 0
+    ran = run("push", image.replace("REF", reference), "--to", f"{server.host}/you/app:1", "--json")
+    assert ran.code == 0, ran.stderr
+    (built,) = lamina.inspect("x.tar")
+    assert json.loads(ran.stdout)["id"] == built.id
+
+
+def test_a_name_of_a_package_and_a_folder_of_the_store_are_no_images(store: FakeStore, server: MemoryRegistry) -> None:
+    app = store.add("app-1", {"index.json": b"{}", "manifest.json": b"[]"})
+    os.symlink(store.location(app), "result")
+    for root in ("hello", str(app)):
+        ran = run("push", root, "--store", store.root, "--to", f"{server.host}/me/app:1")
+        assert ran.code == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x.tar", "--env", "A=B"], "--env: got an image that exists, expected ROOTs: store paths or package names"),
+        (["hello", "--platform", "linux/arm64"], "--platform: got ROOTs, expected an image"),
+        (
+            ["hello", "--cache-from", "a/b", "--no-cache-from"],
+            "--no-cache-from: got it and --cache-from, expected one of them",
+        ),
+        (["none.tar"], "none.tar: got No such file or directory, expected an image file"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    store: FakeStore, server: MemoryRegistry, words: list[str], message: str
+) -> None:
+    assert run("build", "hello", "--store", store.root, "-o", "x.tar").code == 0
+    store_words = () if words[0].endswith(".tar") else ("--store", store.root)
+    ran = run("push", *words, *store_words, "--to", f"{server.host}/me/app:1")
+    assert ran.code != 0
+    assert ran.error == message
+    assert server.manifests == {}
