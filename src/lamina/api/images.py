@@ -267,12 +267,13 @@ class Stream:
         reported.done()
 
 
-def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
+def stream_layered_image(*, progress: Progress | None = None, **arguments: Unpack[ImageArguments]) -> Stream:
     """Prepare the image of store paths and their closure (nixpkgs: dockerTools.streamLayeredImage).
 
     The scripts run now. Store paths are read only when the image is written.
 
     Args:
+        progress: receives the progress of fetching a base image from a registry.
         **arguments: those of `ImageArguments`.
 
     Returns:
@@ -287,16 +288,19 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
         PlanError: the closure does not fit into the layers, or has a cycle.
         ScriptError: an extra command failed.
         OutputError: there is no room for temporary files.
+        RegistryError: a registry lacks a base image, or failed.
+        AuthError: a registry refuses the credentials, or wants some.
 
     """
     began = time.monotonic()
+    check_progress(progress)
     spec = Spec.parse(arguments)
     warnings: list[str] = []
     with ExitStack() as resources, open_layer_cache(spec.layer_cache, warnings) as layer_cache:
         # When the image is written, another attempt to open it would wait for the same lock again.
         spec = replace(spec, layer_cache=spec.layer_cache if layer_cache.is_available else None)
         store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
-        prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC))
+        prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC), progress)
         draft = replace(prepared.draft, store=store)
         resources.callback(draft.close)
         kept = resources.pop_all()
@@ -327,7 +331,7 @@ def build_layered_image(
     check_progress(progress)
     is_layout(output)  # which refuses what is no name, before a store is opened
     check_extension(output, arguments.get("compressor"))
-    with stream_layered_image(**arguments) as stream:
+    with stream_layered_image(progress=progress, **arguments) as stream:
         return stream.build(output, progress=progress)
 
 

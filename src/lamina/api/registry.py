@@ -64,7 +64,7 @@ def push_layered_image(
     """
     check_progress(progress)
     targets, caches = parse_targets("to", to), _parse_caches(cache_from)
-    with stream_layered_image(**name_image(targets, arguments)) as stream:
+    with stream_layered_image(progress=progress, **name_image(targets, arguments)) as stream:
         return stream.push(targets, cache_from=caches, progress=progress)
 
 

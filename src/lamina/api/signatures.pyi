@@ -27,6 +27,7 @@ HOMES: dict[str, str]
 
 def stream_layered_image(
     *,
+    progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
     verify_signatures: bool = True,
@@ -75,6 +76,7 @@ def stream_layered_image(
     The scripts run now. Store paths are read only when the image is written.
 
     Args:
+        progress: receives the progress of fetching a base image from a registry.
         store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
             several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
@@ -148,6 +150,8 @@ def stream_layered_image(
         PlanError: the closure does not fit into the layers, or has a cycle.
         ScriptError: an extra command failed.
         OutputError: there is no room for temporary files.
+        RegistryError: a registry lacks a base image, or failed.
+        AuthError: a registry refuses the credentials, or wants some.
     """
 
 def build_layered_image(

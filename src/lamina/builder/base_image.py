@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.core.callbacks import ignore
 from lamina.core.nodes import Symlink
+from lamina.core.progress import Progress
 from lamina.errors import FormatError, InvalidArgument, PlanError, error_context
 from lamina.formats.container_config import check_type, inherit, merge_environment
 from lamina.formats.docker import store_paths_comment
@@ -62,7 +63,7 @@ class BaseImage:
     image: InspectedImage | None = None
     layers: tuple[LayerSource, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
-    read_layers: Callable[[], Sequence[SourceLayer]] = field(default=tuple, repr=False)
+    read_layers: Callable[[Progress | None], Sequence[SourceLayer]] = field(default=lambda _: (), repr=False)
     is_remote: bool = False
 
     @classmethod
@@ -118,7 +119,12 @@ class BaseImage:
         if candidates[1:]:
             notes = (*notes, f"base image: {path}: got {select.list_names(candidates)}, took the first; {hint}")
         layers = tuple(_make_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
-        return cls(chosen, layers, notes, lambda: chosen.layers)
+        return cls(chosen, layers, notes, lambda _: chosen.layers)
+
+    def fetch(self, progress: Progress | None) -> None:
+        """Fetch the layers now if they are in a registry, and report that to ``progress``."""
+        if self.is_remote:
+            self.read_layers(progress)
 
     @property
     def architecture(self) -> str:
@@ -210,7 +216,7 @@ class BaseImage:
         from lamina.images.readers.flatten import flatten
 
         with error_context("base image", FormatError):
-            return flatten(self.read_layers())
+            return flatten(self.read_layers(None))
 
     def merge_config(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
         """Return ``config`` merged over the base image's ``Env`` and ``keys``.

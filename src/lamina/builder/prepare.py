@@ -22,10 +22,12 @@ from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
+from lamina.core.progress import Progress
 from lamina.errors import InvalidArgument, NotFound, default_hint
 from lamina.formats.docker import MAX_LAYERS, ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
+from lamina.images.readers.references import find_reference
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, make_missing_root_error, resolve_root
@@ -87,8 +89,10 @@ class PlanResult:
         )
 
 
-def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
+def prepare(spec: Spec, store: Store, now: datetime, progress: Progress | None = None) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
+
+    ``progress`` receives the progress of fetching a base image from a registry.
 
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
@@ -96,6 +100,8 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     contents = _resolve_contents(spec, store)
     name = _choose_name(spec, contents)
     base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
+    if _needs_base(spec):
+        base.fetch(progress)
     root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
     plans = plan_layers(spec, root.closure, base, plan_warnings)
@@ -135,6 +141,12 @@ def _make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base:
     tree, overlay_warnings = _overlay_root(root, base)
     warnings = (*closure_warnings, *root.warnings, *reference_warnings, *database_warnings, *overlay_warnings)
     return PreparedRoot(RootLayer(tree, root.workspace), closure, warnings, root.script_output, root.sandbox)
+
+
+def _needs_base(spec: Spec) -> bool:
+    """Return whether the root of ``spec`` has entries, so that the content of a base image is needed."""
+    scripts = spec.extra_commands or spec.fake_root_commands
+    return bool(spec.contents or spec.tree or spec.extras or spec.add_user or scripts or spec.include_nix_db)
 
 
 def _overlay_root(root: CustomisedRoot, base: BaseImage) -> tuple[Tree, tuple[str, ...]]:
@@ -196,6 +208,9 @@ def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignor
         raise InvalidArgument("inherit", got, "a base image to take them from", hint="--from-image FILE names it")
     if not spec.from_image:
         return BaseImage()
+    if spec.offline and (reference := find_reference(os.fspath(spec.from_image))):
+        hint = f"fetch it first: lamina pull {reference} -o base.tar"
+        raise InvalidArgument("from_image", f"{reference} and offline", "a file or an OCI layout", hint=hint)
     return BaseImage.open(
         spec.from_image,
         spec.architecture,

@@ -15,7 +15,7 @@ from threading import Lock
 from lamina.builder.base_image import ARCHITECTURE_HINT, MISMATCH_HINT, RegistryAccess
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.core.progress import COPIED
+from lamina.core.progress import COPIED, Progress
 from lamina.errors import OutputError, PlanError
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.oci import blob_path
@@ -88,8 +88,11 @@ class BaseLayers:
         self._workspace: TempDir | None = None
         self._fetched: tuple[SourceLayer, ...] = ()
 
-    def read(self) -> tuple[SourceLayer, ...]:
+    def read(self, progress: Progress | None = None) -> tuple[SourceLayer, ...]:
         """Return the layers, from the lowest up, whose bytes have been checked.
+
+        Args:
+            progress: receives the progress of fetching them, if they were not fetched before.
 
         Raises:
             RegistryError: the registry lacks a layer, or failed.
@@ -101,7 +104,7 @@ class BaseLayers:
         """
         with self._lock:
             if self._workspace is None:
-                self._fetch()
+                self._fetch(progress)
             return self._fetched
 
     @property
@@ -130,7 +133,7 @@ class BaseLayers:
         if self._workspace:
             self._workspace.close()
 
-    def _fetch(self) -> None:
+    def _fetch(self, progress: Progress | None) -> None:
         cache = BlobCache(Path(self._access.blob_cache)) if self._access.blob_cache else None
         workspace = _create_workspace(cache)
         folder, image = workspace.path / "layout", self._image
@@ -138,7 +141,7 @@ class BaseLayers:
             open_repository(image.reference, insecure=self._access.insecure) as connection,
             open_layout(folder, verify=False) as blobs,
         ):
-            fetch_layers(connection, image, blobs, cache)
+            fetch_layers(connection, image, blobs, cache, progress)
             blobs.tag(name_image(image.reference, image.digest), image.manifest.descriptor, image.effective_platform)
         if cache:
             for layer in image.layers:

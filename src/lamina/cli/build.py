@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import BuiltImageDocument, dump_build, dump_built_image
-from lamina.cli.image_options import ImageOptions, image_options
+from lamina.cli.image_options import ImageOptions, image_options, prepare_stream
 from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import open_stdout, print_stdout
 from lamina.cli.reporting import explain, open_progress, print_image_summary, print_json, show_script_output, warn
@@ -128,7 +127,7 @@ def _build(
 
     ``check`` is called with the image's settings before anything is written.
     """
-    with lamina.stream_layered_image(**arguments) as stream:
+    with prepare_stream(arguments, report) as stream:
         check(stream.draft.settings)
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)

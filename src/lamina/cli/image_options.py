@@ -17,6 +17,8 @@ from lamina.inputs.declarations import Flag, Phase, repeatable
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
+    from lamina.api.images import Stream
+    from lamina.cli.options import ReportOptions
     from lamina.inputs.arguments import ImageArguments
     from lamina.inputs.specfile import SpecTable
 
@@ -229,6 +231,15 @@ def image_options(*phases: Phase) -> Decorator:
         *list_options(ContainerOptions, "config"),
         *map(make_option, list_flags(*_NAMES, phases=phases)),
     )
+
+
+def prepare_stream(arguments: "ImageArguments", report: "ReportOptions") -> "Stream":
+    """Prepare the image of ``arguments``, and show bars while a base image is fetched from a registry."""
+    import lamina
+    from lamina.cli.reporting import open_bars
+
+    with open_bars(report) as progress:
+        return lamina.stream_layered_image(progress=progress, **arguments)
 
 
 def find_image_option(*allowed: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_push
-from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options
+from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_stream
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import (
@@ -111,7 +111,7 @@ def _push_roots(
     from lamina.api.registry import name_image
 
     arguments = name_image(to, image.make_arguments())
-    with lamina.stream_layered_image(**arguments) as stream:
+    with prepare_stream(arguments, report) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_script
-from lamina.cli.image_options import ImageOptions, image_options
+from lamina.cli.image_options import ImageOptions, image_options, prepare_stream
 from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, open_bars, print_json, show_script_output, warn
@@ -29,7 +28,7 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     if output == "-":
         raise InvalidArgument("output", output, "the name of a file")
     parse_output_file(output)
-    with lamina.stream_layered_image(**image.make_arguments()) as stream:
+    with prepare_stream(image.make_arguments(), report) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         warn(stream.warnings, report)

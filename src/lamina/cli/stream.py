@@ -5,7 +5,7 @@ from __future__ import annotations
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_build, dump_built_image
-from lamina.cli.image_options import ImageOptions, find_image_option, image_options
+from lamina.cli.image_options import ImageOptions, find_image_option, image_options, prepare_stream
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_stdout
 from lamina.cli.reporting import explain, open_progress, print_image_summary, print_json, show_script_output, warn
@@ -38,7 +38,7 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
         from lamina.inputs.roots import make_missing_root_error
 
         raise make_missing_root_error()
-    with open_stdout() as out, _stream(conf, repo_tag, image) as stream:
+    with open_stdout() as out, _stream(conf, repo_tag, image, report) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
@@ -50,11 +50,11 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
         print_json(dump_build([dump_built_image(written, stream.warnings)]), to_stderr=True)
 
 
-def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions) -> lamina.Stream:
+def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions, report: ReportOptions) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
             raise InvalidArgument("--repo_tag", "it without --conf", "-t, or --name and --tag")
-        return lamina.stream_layered_image(**image.make_arguments())
+        return prepare_stream(image.make_arguments(), report)
     clash = find_image_option("reference")
     if clash:
         raise InvalidArgument("conf", f"{clash} as well", "--conf alone, because it describes the whole image")

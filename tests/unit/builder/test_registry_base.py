@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import FakeStore, example, run
 from tests.support.image_files import LayoutBuilder, platform, sha256, tar
+from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, serve_registry
 
 import lamina
-from lamina.errors import IntegrityError, PlanError, RegistryError
+from lamina.errors import IntegrityError, InvalidArgument, PlanError, RegistryError
 from lamina.transports.retry import use_policy
 
 LOWER = tar({"usr/": None, "usr/bin/": None, "usr/bin/sh": b"sh", "bin": "usr/bin"})
@@ -180,6 +181,21 @@ def test_the_architecture_chooses_one_of_several_platforms(registry: MemoryRegis
     assert "--architecture" in no.value.hint
     with pytest.raises(PlanError, match="expected to be told which"):
         make_stream(store, image, architecture=None)
+
+
+def test_the_fetch_is_reported(registry: MemoryRegistry, store: FakeStore, tmp_path: Path) -> None:
+    recorder = RecordedProgress()
+    with make_stream(store, f"{registry.host}/base/image:1", progress=recorder):
+        pass
+    assert [work.size for work in recorder.works] == [len(pack(LOWER)) + len(pack(UPPER))]
+    assert sum(recorder.sum_up().values()) == recorder.works[0].size
+
+
+def test_without_the_network_a_reference_is_refused(registry: MemoryRegistry, store: FakeStore) -> None:
+    with pytest.raises(InvalidArgument, match="base/image:1 and offline") as raised:
+        make_stream(store, f"{registry.host}/base/image:1", offline=True)
+    assert raised.value.hint.startswith("fetch it first: lamina pull ")
+    assert not registry.seen
 
 
 def test_a_digest_pins_the_base(registry: MemoryRegistry, store: FakeStore) -> None:
