@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.credentials import encode_auth, write_helper
 from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import CompletedRun, FakeStore, example, in_mount_namespace, process, run
-from tests.support.fault_proxy import serve_faults
+from tests.support.fault_proxy import ProxyFault, fail_every, serve_faults
+from tests.support.image_files import LayoutBuilder, tar
 from tests.support.processes import find_pids
 from tests.support.registry import (
     QUICK,
@@ -26,6 +29,7 @@ from tests.support.registry import (
     Fault,
     MemoryRegistry,
     RegistryHandler,
+    add_image,
     answer_with,
     cut_connection,
     digest_of,
@@ -75,9 +79,9 @@ def log_in(folder: Path, host: str, password: str) -> None:
     (folder / "config.json").write_text(json.dumps({"auths": {host: encode_auth(Account().user, password)}}))
 
 
-def push(store: FakeStore, registry: MemoryRegistry, *flags: str) -> CompletedRun:
+def push(store: FakeStore, registry: MemoryRegistry, *flags: str, roots: tuple[str, ...] = ("hello",)) -> CompletedRun:
     with use_policy(QUICK):
-        return run("push", "hello", "--store", store.root, "--to", f"{registry.host}/me/app:1", "--debug", *flags)
+        return run("push", *roots, "--store", store.root, "--to", f"{registry.host}/me/app:1", "--debug", *flags)
 
 
 def check_failed(ran: CompletedRun, registry: MemoryRegistry, code: int) -> str:
@@ -189,6 +193,78 @@ def test_an_upload_on_another_host_gets_no_credentials(
         assert "MANIFEST_BLOB_UNKNOWN" in error
         assert other.blobs["me/app"]
         assert {request.authorization for request in other.seen} == {""}
+
+
+# --- sources that fail
+
+BASE = tuple(tar({f"file{number}": random.Random(number).randbytes(60_000)}) for number in range(3))
+
+
+def push_over_base(store: FakeStore, registry: MemoryRegistry, base: str) -> CompletedRun:
+    """Push an image whose base image is copied from another registry."""
+    hello = next(path for path in store.numbers if path.name.startswith("hello"))
+    return push(store, registry, "--closure", str(hello), "--from-image", f"{base}/base:1", roots=())
+
+
+@pytest.fixture
+def base_registry() -> Iterator[MemoryRegistry]:
+    with serve_registry() as server:
+        layout = LayoutBuilder()
+        add_image(server, layout, layout.image(BASE), name="base")
+        yield server
+
+
+def test_a_layer_of_a_base_image_with_wrong_bytes_is_not_copied(
+    store: FakeStore, registry: MemoryRegistry, base_registry: MemoryRegistry
+) -> None:
+    digest = str(digest_of(BASE[1]))
+    base_registry.blobs["base"][digest] = BASE[1][:-1] + b"x"
+    error = check_failed(push_over_base(store, registry, base_registry.host), registry, 6)
+    assert error.startswith(f"blob {digest} of {base_registry.host}/base: got the digest sha256:")
+    assert digest not in registry.blobs["me/app"]
+
+
+def test_one_login_serves_all_layers_of_a_base_image(
+    store: FakeStore, registry: MemoryRegistry, base_registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    base_registry.authentication = "token"
+    log_in(tmp_path, base_registry.host, PASSWORD)
+    assert push_over_base(store, registry, base_registry.host).code == 0
+    assert {str(digest_of(layer)) for layer in BASE} <= set(registry.blobs["me/app"])
+    paths = [request.path.partition("?")[0] for request in base_registry.seen]
+    assert (paths.count("/v2/"), paths.count("/token")) == (1, 1)
+
+
+@pytest.mark.parametrize("interval", mark_rest((3, 2, 5), 1))
+def test_a_base_image_is_copied_through_a_proxy_with_faults_or_the_push_fails(
+    interval: int, store: FakeStore, registry: MemoryRegistry, base_registry: MemoryRegistry
+) -> None:
+    codes: Counter[int] = Counter()
+    with serve_faults(base_registry.host) as proxy:
+        for seed in range(10):
+            registry.blobs["me/app"].clear()
+            registry.add_manifest("me/app", "1", OLD, MANIFEST_TYPE)
+            proxy.choose_fault = fail_every(interval, seed)
+            ran = push_over_base(store, registry, proxy.address)
+            assert ran.code in (0, 7, 8), ran.stderr
+            assert (registry.manifests["me/app"]["1"] == (MANIFEST_TYPE, OLD)) is (ran.code != 0)
+            codes[ran.code] += 1
+    assert codes[0]
+    assert codes[8] <= sum(exchange.fault is ProxyFault.UNAUTHORIZED for exchange in proxy.exchanges)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"x" + data[1:]])
+def test_a_layout_with_a_damaged_layer_is_not_pushed(
+    change: Callable[[bytes], bytes], compression: str, registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    layout = LayoutBuilder()
+    layout.index(layout.image(BASE))
+    name = f"blobs/sha256/{digest_of(BASE[0]).hex}"
+    layout.members[name] = change(BASE[0])
+    layout.write(tmp_path / "layout")
+    ran = run("push", tmp_path / "layout", "--to", f"{registry.host}/me/app:1", "--layer-compression", compression)
+    assert name in check_failed(ran, registry, 6)
 
 
 # --- credentials

@@ -244,17 +244,23 @@ class _Upload:
         return RequestBody(size, lambda: self._read(start, size))
 
     def _read(self, start: int, size: int) -> Iterator[bytes]:
-        """Yield exactly ``size`` bytes of the blob. Raises `IntegrityError` if it has fewer."""
+        """Yield exactly ``size`` bytes of the blob. Raises `IntegrityError` if it has fewer.
+
+        A source that compares its digest does so after its last piece. So the end of the blob is only sent when the
+        source has ended too, and a registry never gets all of a wrong blob.
+        """
         remaining = size
         pieces = iter(self._blob.open(start))
         try:
             while remaining:
-                piece = next(pieces, b"")
+                piece = next(pieces, b"")[:remaining]
                 if not piece:
                     expected = f"{self._blob.size} bytes"
                     raise IntegrityError(self.subject, f"{self._blob.size - remaining} bytes to send", expected)
-                yield piece[:remaining]
-                remaining -= min(len(piece), remaining)
+                remaining -= len(piece)
+                if not remaining and start + size == self._blob.size:
+                    next(pieces, b"")
+                yield piece
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:

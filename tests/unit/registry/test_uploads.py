@@ -212,6 +212,21 @@ def test_a_source_that_is_too_short_publishes_nothing(registry: MemoryRegistry, 
     assert stored(registry) == []
 
 
+@pytest.mark.parametrize("min_chunk", [0, CHUNK])
+def test_a_source_that_finds_its_last_bytes_wrong_keeps_the_blob_from_the_registry(
+    registry: MemoryRegistry, min_chunk: int
+) -> None:
+    registry.min_chunk = min_chunk
+
+    def read(start: int) -> Iterator[bytes]:
+        yield DATA[start:]
+        raise IntegrityError("source", "another digest", "the digest that was asked for")
+
+    with connect(registry) as connection, pytest.raises(IntegrityError, match="source: got another digest"):
+        upload_blob(connection, BlobContent(digest_of(DATA), len(DATA), read))
+    assert stored(registry) == []
+
+
 def test_a_source_that_is_too_long_is_cut_at_its_size(registry: MemoryRegistry) -> None:
     with connect(registry) as connection:
         upload_blob(connection, BlobContent(digest_of(b"abc"), 3, lambda start: (b"ab", b"cd")))
