@@ -37,6 +37,7 @@ from lamina.images.writers.oci_layout import open_layout
 from lamina.layers.layer import LayerSource, StoredBlob
 from lamina.layers.packed import PackedLayer
 from lamina.registry.blobs import read_blob
+from lamina.registry.connection import RegistryConnection
 from lamina.registry.open import open_repository
 from lamina.system.extents import iter_extent
 from lamina.system.tempdir import TempDir
@@ -72,17 +73,23 @@ def open_registry_base(
         raise PlanError(reference, got, "to be told which", hint=ARCHITECTURE_HINT)
 
     wanted = Platform.parse(architecture) if architecture else None
-    with open_repository(reference, insecure=access.insecure) as connection:
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(open_repository(reference, insecure=access.insecure))
         image = read_registry_images(connection, reference, wanted, choose_platform, MISMATCH_HINT)[0]
-    contents = BaseLayers(image, access)
+        stack.pop_all()
+    contents = BaseLayers(image, connection, access)
     return image, tuple(RegistryBaseLayer(layer, n, contents) for n, layer in enumerate(image.layers, 1)), contents
 
 
 class BaseLayers:
-    """The layers of a base image, which are fetched when they are first read; safe for many threads."""
+    """The layers of a base image, which are fetched when they are first read; safe for many threads.
 
-    def __init__(self, image: RegistryImage, access: RegistryAccess) -> None:
+    It closes ``connection``, which is the same for all layers, so that there is one login.
+    """
+
+    def __init__(self, image: RegistryImage, connection: RegistryConnection, access: RegistryAccess) -> None:
         self._image = image
+        self._connection = connection
         self._access = access
         self._lock = Lock()
         self._workspace: TempDir | None = None
@@ -122,11 +129,11 @@ class BaseLayers:
             yield from iter_extent(fetched.blob, start)
             return
         layer = self._image.layers[number - 1]
-        with open_repository(self._image.reference, insecure=self._access.insecure) as connection:
-            yield from skip_bytes(read_blob(connection, layer.digest, layer.size), start)
+        yield from skip_bytes(read_blob(self._connection, layer.digest, layer.size), start)
 
     def close(self) -> None:
-        """Remove the temporary files."""
+        """Close the connection, and remove the temporary files."""
+        self._connection.close()
         for layer in self._fetched:
             if layer.workspace:
                 layer.workspace.close()
@@ -137,11 +144,8 @@ class BaseLayers:
         cache = BlobCache(Path(self._access.blob_cache)) if self._access.blob_cache else None
         workspace = _create_workspace(cache)
         folder, image = workspace.path / "layout", self._image
-        with (
-            open_repository(image.reference, insecure=self._access.insecure) as connection,
-            open_layout(folder, verify=False) as blobs,
-        ):
-            fetch_layers(connection, image, blobs, cache, progress)
+        with open_layout(folder, verify=False) as blobs:
+            fetch_layers(self._connection, image, blobs, cache, progress)
             blobs.tag(name_image(image.reference, image.digest), image.manifest.descriptor, image.effective_platform)
         if cache:
             for layer in image.layers:
