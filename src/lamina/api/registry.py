@@ -15,6 +15,7 @@ from typing import Unpack
 from lamina.api.images import open_layer_cache, read_file, stream_layered_image
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.progress import Progress, check_progress
+from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers import select
@@ -64,13 +65,18 @@ def push_layered_image(
     """
     check_progress(progress)
     targets, caches = parse_targets("to", to), _parse_caches(cache_from)
-    with stream_layered_image(progress=progress, **name_image(targets, arguments)) as stream:
+    with stream_layered_image(progress=progress, **prepare_arguments(targets, arguments)) as stream:
         return stream.push(targets, cache_from=caches, progress=progress)
 
 
-def name_image(to: References, arguments: ImageArguments) -> ImageArguments:
-    """Return ``arguments`` with the name and tag of the first reference of ``to``, unless they have a name."""
+def prepare_arguments(to: References, arguments: ImageArguments) -> ImageArguments:
+    """Return ``arguments`` with the name and tag of the first reference of ``to``, unless they have a name.
+
+    Raises `InvalidArgument` if they forbid the network.
+    """
     first = parse_targets("to", to)[0]
+    if arguments.get("offline"):
+        raise InvalidArgument("offline", "true and a push", "a push, or no network", hint="build an OCI layout instead")
     return arguments if arguments.get("name") else {"tag": first.tag, **arguments, "name": first.name}
 
 

@@ -108,9 +108,9 @@ def _push_roots(
     image: ImageOptions,
     report: ReportOptions,
 ) -> RegistryPushResult:
-    from lamina.api.registry import name_image
+    from lamina.api.registry import prepare_arguments
 
-    arguments = name_image(to, image.make_arguments())
+    arguments = prepare_arguments(to, image.make_arguments())
     with prepare_stream(arguments, report) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)

@@ -87,6 +87,7 @@ def test_a_name_of_a_package_and_a_folder_of_the_store_are_no_images(store: Fake
             ["hello", "--cache-from", "a/b", "--no-cache-from"],
             "--no-cache-from: got it and --cache-from, expected one of them",
         ),
+        (["hello", "--offline"], "offline: got true and a push, expected a push, or no network"),
         (["none.tar"], "none.tar: got No such file or directory, expected an image file"),
     ],
 )
