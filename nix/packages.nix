@@ -10,7 +10,9 @@ in
   packages.certifi
   packages.click
   packages.cryptography
+  packages.cyclonedx-python-lib
   packages.lz4
+  packages.packageurl-python
   packages.platformdirs
   packages.rich
   packages.urllib3

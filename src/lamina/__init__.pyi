@@ -28,10 +28,12 @@ from lamina.api.results import ListResult as ListResult
 from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
 from lamina.api.signatures import fetch_paths as fetch_paths
+from lamina.api.signatures import image_sbom as image_sbom
 from lamina.api.signatures import open_store as open_store
 from lamina.api.signatures import plan_layered_image as plan_layered_image
 from lamina.api.signatures import push_layered_image as push_layered_image
 from lamina.api.signatures import push_paths as push_paths
+from lamina.api.signatures import sbom as sbom
 from lamina.api.signatures import stream_layered_image as stream_layered_image
 from lamina.api.signatures import verify_store as verify_store
 from lamina.api.store import AddedPath as AddedPath
@@ -101,6 +103,7 @@ from lamina.images.readers.source_image import InspectedImage as InspectedImage
 from lamina.images.readers.source_image import InspectedLayer as InspectedLayer
 from lamina.images.readers.source_image import SourceImage as SourceImage
 from lamina.images.readers.source_image import SourceLayer as SourceLayer
+from lamina.images.software import SbomResult as SbomResult
 from lamina.images.writers.docker_archive import DockerArchive as DockerArchive
 from lamina.images.writers.oci_layout import OciLayout as OciLayout
 from lamina.images.writers.registry import RegistryPushResult as RegistryPushResult

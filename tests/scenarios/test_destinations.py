@@ -23,6 +23,7 @@ WITH_OUTPUT = {
     "build": [ROOT, "--store", "store"],
     "script": [ROOT, "--store", "store"],
     "pull": ["{registry}/me/app:1"],
+    "sbom": [ROOT, "--store", "store"],
     "merge": ["image.tar"],
     "export": ["image.tar"],
     "store export": [ROOT, "--store", "store"],

@@ -30,6 +30,7 @@ RUNS = {
     "inspect": ["image.tar"],
     "diff": ["image.tar", "layout#hello:1"],
     "pull": ["{registry}/me/app:1", "-o", "pulled/"],
+    "sbom": [ROOT, "--store", "store", "-o", "sbom.json"],
     "merge": ["image.tar", "-o", "merged.tar"],
     "export": ["image.tar", "-o", "root.tar"],
     "layout prune": ["layout", "--keep-last", "1"],

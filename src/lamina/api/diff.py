@@ -47,12 +47,12 @@ def diff(
 
     """
     read = partial(
-        _read_image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
+        read_image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
     )
     return compare_images(read(old), read(new))
 
 
-def _read_image(
+def read_image(
     image: StrPath,
     *,
     platform: str | None,
@@ -60,6 +60,7 @@ def _read_image(
     insecure: bool,
     progress: Progress | None,
 ) -> InspectedImage:
+    """Return the one image that ``image`` names; the parameters and errors are those of `diff`."""
     images = inspect(
         image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
     )

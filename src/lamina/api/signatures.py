@@ -17,6 +17,8 @@ HOMES = {
     "verify_store": "lamina.api.store_admin",
     "export_paths": "lamina.api.store_admin",
     "push_paths": "lamina.api.store_admin",
+    "sbom": "lamina.api.sbom",
+    "image_sbom": "lamina.api.sbom",
 }
 
 

@@ -12,6 +12,7 @@ from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress
 from lamina.images.image import BuildResult
+from lamina.images.software import SbomFormat, SbomResult
 from lamina.images.writers.registry import RegistryPushResult
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.registry_names import References
@@ -729,4 +730,105 @@ def push_paths(
         InputError: a key file is missing, or cannot be read.
         IntegrityError: a path does not match its NAR hash.
         OutputError: the cache could not be written.
+    """
+
+def sbom(
+    roots: StrPath | Iterable[StrPath],
+    *,
+    format: SbomFormat = "cyclonedx",
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    embedded_store: StrPath | None = None,
+    search_path: str = "",
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> SbomResult:
+    """Return a software bill of materials (SBOM) of store paths and everything that they need.
+
+    No store path is read or downloaded. The same store paths, date and version of lamina give the same bytes.
+
+    Args:
+        roots: store paths, and what else an image can be made of: names of packages, links to store paths, and what Nix
+            builds first.
+        format: ``cyclonedx`` for CycloneDX 1.6 in JSON, or ``spdx`` for SPDX 2.3 in JSON.
+        created: the date of the document: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        embedded_store: the folder of the embedded store, which is one of the default stores.
+        search_path: where Nix is looked for, in the form of ``PATH``.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+
+    Returns:
+        The document, its media type, and the store paths in it.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: no store has a path.
+        Unavailable: a store could not be read.
+        FormatError: a narinfo or a closure graph does not follow its format.
+        IntegrityError: a signature does not match.
+        PlanError: the closure has a cycle.
+    """
+
+def image_sbom(
+    image: StrPath,
+    *,
+    format: SbomFormat = "cyclonedx",
+    created: str | datetime | None = None,
+    platform: str | None = None,
+    max_unpacked_size: int | str | None = None,
+    insecure: bool = False,
+    embedded_store: StrPath | None = None,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> SbomResult:
+    """Return a software bill of materials (SBOM) of the store paths in the layers of an image.
+
+    An image holds neither hashes nor references of its store paths. They come from ``store``, and are left out without
+    it. Of an image in a registry, only the manifest and the config are read.
+
+    Args:
+        image: a file or a folder, ``FILE#NAME`` for one of several images in it, or a reference to an image in a
+            registry.
+        format: as in `sbom`.
+        created: the date of the document, as in `sbom`. By default that of the image.
+        platform: the platform of one of several images, such as ``linux/arm64``.
+        max_unpacked_size: as in `inspect`.
+        insecure: whether a registry on another machine may be used over plain HTTP.
+        embedded_store: the folder that keeps the store paths that binary caches send; as nothing is downloaded, it only
+            answers for paths that it has.
+        progress: receives the progress of reading the image.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+
+    Returns:
+        The document, its media type, the store paths in it, and warnings about what is not known of the image.
+
+    Raises:
+        NotFound: the file has several images, or none of that name.
+        Unavailable: a store could not be read.
+        Error: what `inspect` raises.
     """

@@ -146,9 +146,9 @@ class ImageOptions(NamedTuple):
 
         in_file = table.parse(left_out=self.given.keys() - _ADDED) if table else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
-        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        epoch = get_source_date_epoch()
         if epoch and "created" not in arguments:
-            arguments["created"] = _parse_epoch(epoch)
+            arguments["created"] = epoch
         if "layer_cache" not in arguments:
             arguments["layer_cache"] = choose_layer_cache()
         arguments.setdefault("embedded_store", get_default_embedded_store())
@@ -160,9 +160,13 @@ class ImageOptions(NamedTuple):
         return cast("ImageArguments", arguments)
 
 
-def _parse_epoch(text: str) -> str:
+def get_source_date_epoch() -> str:
+    """Return ``SOURCE_DATE_EPOCH`` as ISO 8601, or an empty text if it is not set."""
     from datetime import UTC, datetime
 
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return ""
     try:
         return datetime.fromtimestamp(int(text), UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:

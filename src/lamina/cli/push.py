@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_push
+from lamina.cli.image_files import is_image
 from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_stream
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 # The arguments that a push of an image file uses too.
 _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "insecure")
-_TRANSPORT = re.compile("(docker|docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
-_IMAGE_FILE = re.compile(r".*\.(tar|tgz|tzst|tar\.[a-z0-9]+)", re.IGNORECASE)
 
 
 @verb(
@@ -149,20 +147,4 @@ def _find_image_file(image: ImageOptions) -> str:
     if len(roots) != 1 or image.spec_file:
         return ""
     text = os.fspath(roots[0])
-    file, mark, _ = text.rpartition("#")
-    if not mark or os.path.exists(text):
-        file = text
-    if os.path.lexists(file):
-        is_file = os.path.isfile(file) and not file.endswith(".nix")
-        return text if is_file or os.path.exists(os.path.join(file, "oci-layout")) else ""
-    is_named = _IMAGE_FILE.fullmatch(file) or _TRANSPORT.match(file) or _is_reference(file)
-    return text if is_named else ""
-
-
-def _is_reference(text: str) -> bool:
-    """Return whether ``text`` names an image in a registry: it has a host or a tag, as no store path and name has."""
-    if "/nix/store/" in text or not (":" in text or "/" in text):
-        return False
-    from lamina.images.readers.references import find_reference
-
-    return find_reference(text) is not None
+    return text if is_image(text) else ""

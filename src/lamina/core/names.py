@@ -211,13 +211,19 @@ class StorePath:
         return f"{STORE_DIR}/{self.base}"
 
 
-def strip_version(name: str) -> str:
-    """Return ``name`` up to the first dash that is followed by something other than a letter.
+def split_version(name: str) -> tuple[str, str]:
+    """Split ``name`` into the package and the version, which is empty if there is none.
 
-    This is how Nix finds the version (Nix manual, builtins.parseDrvName).
+    The version begins after the first dash that is followed by something other than a letter (Nix manual,
+    builtins.parseDrvName).
     """
     found = re.search("-[^a-zA-Z]", name)
-    return name[: found.start()] if found else name
+    return (name[: found.start()], name[found.start() + 1 :]) if found else (name, "")
+
+
+def strip_version(name: str) -> str:
+    """Return the package of ``name``, without the version and what follows it."""
+    return split_version(name)[0]
 
 
 @dataclass(frozen=True, slots=True)
