@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from tests.integration.engines import Skopeo
 from tests.support.fake_nix_store import run
+from tests.support.fault_proxy import fail_every, serve_faults
 from tests.support.image_files import LayoutBuilder, layer, platform, sha256
+from tests.support.registry import QUICK
 
 import lamina
+from lamina.transports.retry import use_policy
 
 NAME = "org.opencontainers.image.ref.name"
 
@@ -74,6 +77,31 @@ def test_each_platform_of_an_index_is_pulled_into_one_layout(
     pulled = lamina.inspect(tmp_path / "images")
     assert [image.digest for image in pulled] == [image.digest for image in inspected]
     assert run("inspect", f"{reference}", "--platform", "s390x").code == 4
+
+
+@pytest.fixture(scope="module")
+def stored(registry: str, skopeo: Skopeo, source: str) -> lamina.InspectedImage:
+    """The image pull/faults:1 of the registry."""
+    skopeo.copy(f"{source}:one", f"docker://{registry}/pull/faults:1", "--dest-tls-verify=false")
+    return lamina.inspect(f"{registry}/pull/faults:1")[0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_pull_through_faults_ends_right_or_leaves_nothing(
+    registry: str, stored: lamina.InspectedImage, seed: int, tmp_path: Path
+) -> None:
+    with serve_faults(registry, fail_every(2 + seed % 4, seed)) as proxy, use_policy(QUICK):
+        proxy.challenge = ""
+        for output in (f"{tmp_path}/images/", f"{tmp_path}/one.tar"):
+            try:
+                pulled = lamina.pull_image(f"{proxy.address}/pull/faults:1", output=output)
+            except (lamina.RegistryError, lamina.AuthError):
+                assert not list(tmp_path.glob("*.tar"))
+                assert not (tmp_path / "images/index.json").exists() or output.endswith("tar")
+            else:
+                assert pulled.image.digest == stored.digest
+                assert lamina.inspect(output)[0].digest == stored.digest
+    assert not list(tmp_path.glob("**/*.part"))
 
 
 def test_a_large_layer_arrives_whole(registry: str, skopeo: Skopeo, tmp_path: Path) -> None:

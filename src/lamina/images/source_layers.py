@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
-from lamina.core.labels import CUSTOMISATION_LAYER, summarize_layer_paths
-from lamina.formats.oci import LAYER_TYPE, Descriptor
+from lamina.core.labels import CUSTOMISATION_LAYER, shorten_digest, summarize_layer_paths
+from lamina.formats.oci import LAYER_TYPE, Descriptor, blob_path
 from lamina.images.readers.source_image import SourceLayer
 from lamina.layers.layer import FinishedLayer, StoredBlob
 from lamina.messages.redaction import cut
@@ -30,7 +30,7 @@ def make_layer_source(
         stored_blob: the blob that a registry gets.
 
     """
-    name = comment if comment == CUSTOMISATION_LAYER else cut(layer.name)
+    name = comment if comment == CUSTOMISATION_LAYER else _name_layer(layer)
     if layer.paths:
         name = summarize_layer_paths(layer.paths, layer.path_sizes)
     return FinishedLayer(
@@ -44,6 +44,11 @@ def make_layer_source(
         is_checked=True,
         stored_blob=stored_blob,
     )
+
+
+def _name_layer(layer: SourceLayer) -> str:
+    """Return the name of the layer's file; if that is its digest, as in a layout, the beginning of it."""
+    return shorten_digest(layer.digest) if layer.name == blob_path(layer.digest) else cut(layer.name)
 
 
 def find_compressed_blob(layer: SourceLayer) -> StoredBlob | None:
