@@ -82,3 +82,23 @@ def test_an_image_that_an_engine_pushed_is_a_base(
         **arguments,
     )
     assert [one.diff_id for one in built.layers[: len(first.layers)]] == [one.diff_id for one in first.layers]
+
+
+def test_an_engine_pulls_an_image_over_a_base_with_an_empty_root(
+    registry: str, skopeo: Skopeo, engine: Engine, store: FakeStore, base: str
+) -> None:
+    skopeo.copy(base, f"docker://{registry}/bases/plain:1", "--dest-tls-verify=false")
+    name = f"{registry}/bases/empty:1"
+    pushed = lamina.push_layered_image(
+        to=name,
+        closure=["hello"],
+        name="app",
+        store=str(store.root),
+        architecture="amd64",
+        from_image=f"{registry}/bases/plain:1",
+    )
+    try:
+        engine.pull(name)
+        assert engine.inspect(name)["RootFS"]["Layers"] == [str(layer.diff_id) for layer in pushed.layers]
+    finally:
+        engine.call("rmi", name, check=False)
