@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lamina.core.name_match import match_paths, search_prefix
 from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
@@ -72,8 +72,12 @@ class LocalStore(FolderStore):
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the database's information about ``path`` as a narinfo, or None if the path is not valid."""
-        info = self.query([path]).get(path)
-        row = self._read(lambda database: database.execute(_DETAILS, (str(path),)).fetchone())
+
+        def look_up(database: sqlite3.Connection) -> tuple[Mapping[StorePath, PathInfo], Any]:
+            return _read_infos(database, [str(path)]), database.execute(_DETAILS, (str(path),)).fetchone()
+
+        infos, row = self._read(look_up)
+        info = infos.get(path)
         if info is None or row is None:
             return None
         deriver, signatures, address = ("" if value is None else str(value) for value in row)
