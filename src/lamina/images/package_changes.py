@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 
 from lamina.core.names import StorePath, strip_version
+from lamina.core.package_names import PackageName
 
-# The outputs that packages of nixpkgs have by convention (nixpkgs manual, "Multiple-output packages"). A store path of
-# the output ``out`` has no such word at its end.
-_OUTPUTS = frozenset(("bin", "dev", "lib", "doc", "devdoc", "man", "devman", "info", "debug", "static"))
 _NUMBERS = re.compile("([0-9]+)")
 
 PathPair = tuple[StorePath | None, StorePath | None]
@@ -64,8 +62,8 @@ def _get_package_and_last_word(path: StorePath) -> object:
 
 
 def _get_package_and_output(path: StorePath) -> object:
-    word = _get_last_word(path)
-    return path.package, word if word in _OUTPUTS else ""
+    found = PackageName.parse(path)
+    return found.name, found.output
 
 
 def _get_last_word(path: StorePath) -> str:
