@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Unpack, get_args
 
 from lamina.api.diff import read_image
+from lamina.core.closure import Closure
 from lamina.core.names import parse_datetime
 from lamina.errors import InvalidArgument, NotFound, default_hint
+from lamina.formats.registry_references import RegistryReference
+from lamina.images.readers import select
 from lamina.images.software import SbomFormat, SbomResult, describe_closure, describe_image, dump_bill
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments, StrPath
 from lamina.inputs.nix_build import build_roots
@@ -19,7 +22,6 @@ from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.messages.redaction import short_repr
-from lamina.stores.resolve import resolve_closure
 
 if TYPE_CHECKING:
     from lamina.core.progress import Progress
@@ -65,14 +67,14 @@ def sbom(
 
     """
     kind, moment = _parse_format(format), _parse_created(created)
-    texts = parse_texts("roots", roots)
+    texts, spec = parse_texts("roots", roots), StoreSpec.parse(sources)
     if not texts:
         raise InvalidArgument("roots", "none", "store paths or names of packages")
     warnings: list[str] = []
-    with _open_store(sources, embedded_store, warnings) as store:
+    with _open_store(spec, embedded_store, warnings) as store:
         paths = [resolve_root(store, text, CHANNEL_HINT).path for text in build_roots(texts, search_path)]
         with default_hint(MISSING_PATH_HINT, NotFound):
-            closure = resolve_closure(paths, store)
+            closure = Closure.resolve(paths, store.query)  # nothing is read, so no source has to be confirmed
         bill = describe_closure(closure, paths, store, moment)
     return replace(dump_bill(bill, kind), warnings=tuple(warnings))
 
@@ -118,14 +120,17 @@ def image_sbom(
     """
     kind = _parse_format(format)
     moment = None if created is None else _parse_created(created)
-    is_store_named = bool(sources.get("store"))
-    StoreSpec.parse(sources)  # a wrong argument is an error even if no store is opened
+    spec = StoreSpec.parse(sources)  # a wrong argument is an error even if no store is opened
+    source = select.parse_source(image)
+    if spec.offline and isinstance(source, RegistryReference):
+        hint = f"fetch it first: lamina pull {source} -o image.tar"
+        raise InvalidArgument("image", f"{source} and offline", "an image file or an OCI layout", hint=hint)
     read = read_image(
         image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
     )
     warnings: list[str] = []
     with contextlib.ExitStack() as resources:
-        opened = _open_store(sources, embedded_store, warnings) if is_store_named else None
+        opened = _open_store(spec, embedded_store, warnings) if spec.store else None
         store = resources.enter_context(opened) if opened else None
         bill, more = describe_image(read, store, moment or _find_created(read))
     return dump_bill(bill, kind, (*warnings, *more))
@@ -150,6 +155,6 @@ def _find_created(image: InspectedImage) -> datetime:
 
 
 def _open_store(
-    sources: StoreArguments, embedded_store: StrPath | None, warnings: list[str]
+    spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]
 ) -> contextlib.AbstractContextManager[Store]:
-    return open_store(StoreSpec.parse(sources), parse_path("embedded_store", embedded_store), warnings)
+    return open_store(spec, parse_path("embedded_store", embedded_store), warnings)

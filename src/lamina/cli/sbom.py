@@ -131,9 +131,10 @@ def _make_sbom(
     if images:
         with open_bars(report) as progress:
             return lamina.image_sbom(images[0], progress=progress, **reader._asdict(), **arguments)
-    for name, value in (("--platform", reader.platform), ("--insecure", arguments.pop("insecure", None))):
-        if value:
-            raise InvalidArgument(name, "ROOTs", "an image")
+    for_images = {**reader._asdict(), "insecure": arguments.pop("insecure", None)}
+    for name, value in for_images.items():
+        if value is not None:
+            raise InvalidArgument(f"--{name.replace('_', '-')}", "ROOTs", "an image")
     if epoch := get_source_date_epoch():
         arguments.setdefault("created", epoch)
     return lamina.sbom(items, search_path=os.environ.get("PATH", os.defpath), **arguments)

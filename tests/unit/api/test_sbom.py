@@ -3,12 +3,14 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from tests.support.embedded_store import HELLO, KEY, ROOT, fetch_example
-from tests.support.image_files import config, docker_archive, layer
+from tests.support.factories import MemoryStore, closure, path
+from tests.support.image_files import LayoutBuilder, config, docker_archive, layer
 from tests.support.paths import EXAMPLES
+from tests.support.registry import add_image, serve_registry
 from tests.support.sbom import read_cyclonedx, read_spdx
 
 import lamina
@@ -77,6 +79,30 @@ def test_an_image_without_a_date_has_the_default_one(created: Any, tmp_path: Pat
     (tmp_path / "x.tar").write_bytes(image)
     bom = read_cyclonedx(lamina.image_sbom(tmp_path / "x.tar").document)
     assert bom.metadata.timestamp == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+def test_an_image_in_a_registry_is_described_without_its_layers() -> None:
+    with serve_registry() as server:
+        layout = LayoutBuilder()
+        history = [{"comment": f"store paths: ['{ROOT}']"}, {"comment": "store paths: ['/nix/store/none']"}]
+        add_image(server, layout, layout.image([layer("a"), layer("b")], config_more={"history": history}))
+        bom = read_cyclonedx(lamina.image_sbom(f"{server.host}/me/app:1").document)
+    assert [item.bom_ref.value for item in bom.components] == [ROOT]
+    assert bom.metadata.component
+    assert bom.metadata.component.name.endswith("/me/app")
+
+
+def test_no_source_is_asked_for_contents() -> None:
+    class NoContents(MemoryStore):
+        def confirm_sources(self, infos: object) -> bool:
+            raise AssertionError
+
+        def nodes(self, path: object) -> NoReturn:
+            raise AssertionError
+
+    graph = closure("app-1→lib-2")
+    result = lamina.sbom(str(path("app-1")), store=NoContents(graph))
+    assert result.components == tuple(info.path for info in graph)
 
 
 def test_the_date_can_be_chosen(store: Path) -> None:

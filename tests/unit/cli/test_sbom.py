@@ -79,6 +79,8 @@ def test_the_date_is_that_of_the_option_or_of_the_environment(monkeypatch: pytes
     [
         (["image.tar", "hello"], 2, "image.tar: got an image among 2 arguments, expected ROOTs alone"),
         (["hello", "--platform", "arm64"], 2, "--platform: got ROOTs, expected an image"),
+        (["hello", "--max-unpacked-size", "1G"], 2, "--max-unpacked-size: got ROOTs, expected an image"),
+        (["localhost:1/app:1", "--offline"], 2, "image: got localhost:1/app:1 and offline"),
         (["hello", "--insecure"], 2, "--insecure: got ROOTs, expected an image"),
         (["hello", "--format", "swid"], 2, "--format: got 'swid', expected one of cyclonedx, spdx"),
         (["hello", "-o", "folder/"], 2, "output: got 'folder/'"),
