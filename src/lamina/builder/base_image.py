@@ -121,6 +121,11 @@ class BaseImage:
         layers = tuple(_make_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
         return cls(chosen, layers, notes, lambda _: chosen.layers)
 
+    def close(self) -> None:
+        """Remove the temporary files, and close the connection to a registry. The layers cannot be read afterwards."""
+        for layer in self.layers:
+            layer.close()
+
     def fetch(self, progress: Progress | None) -> None:
         """Fetch the layers now if they are in a registry, and report that to ``progress``."""
         if self.is_remote:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -99,9 +100,19 @@ def prepare(spec: Spec, store: Store, now: datetime, progress: Progress | None =
     _check_not_empty(spec)
     contents = _resolve_contents(spec, store)
     name = _choose_name(spec, contents)
-    base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
-    if _needs_base(spec):
-        base.fetch(progress)
+    with ExitStack() as resources:
+        base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
+        resources.callback(base.close)
+        if _needs_base(spec):
+            base.fetch(progress)
+        prepared = _prepare_over(spec, contents, store, now, name, base)
+        resources.pop_all()
+    return prepared
+
+
+def _prepare_over(
+    spec: Spec, contents: Sequence[StoreSubpath], store: Store, now: datetime, name: str, base: BaseImage
+) -> PreparedDraft:
     root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
     plans = plan_layers(spec, root.closure, base, plan_warnings)
@@ -175,9 +186,10 @@ def plan(spec: Spec, store: Store) -> PlanResult:
         closure, store, _scan_tree(tree, _make_hash_filter(closure, store)), is_packed=False
     )
     plan_warnings: list[str] = []
-    base = open_base(spec)
-    layers = plan_layers(spec, closure, base, plan_warnings)
-    plan_warnings += _check_layer_count(spec, base, layers)
+    # A plan reads no program, which could say for which of several platforms the image is.
+    with closing(open_base(spec, lambda: choose_architecture((), store))) as base:
+        layers = plan_layers(spec, closure, base, plan_warnings)
+        plan_warnings += _check_layer_count(spec, base, layers)
     return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,27 @@ def test_a_plan_fetches_no_layer(registry: MemoryRegistry, store: FakeStore) -> 
     )
     assert len(planned.layers) == 2
     assert list_fetched(registry) == []
+
+
+def test_a_plan_takes_the_platform_of_this_machine(
+    registry: MemoryRegistry, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    arguments: dict[str, Any] = {"contents": ["hello"], "store": str(store.root)}
+    assert lamina.plan_layered_image(from_image=f"{registry.host}/base/all:1", **arguments).layers
+    arm = registry.manifests["base/all"]["1"][1]
+    digests = [entry["digest"] for entry in json.loads(arm)["manifests"]]
+    asked = [digest for digest in digests if any(request.path.endswith(digest) for request in registry.seen)]
+    assert asked == digests[1:]
+
+
+def test_what_was_fetched_is_removed_if_the_image_fails(
+    registry: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    with pytest.raises(PlanError, match="layers"):
+        make_stream(store, f"{registry.host}/base/image:1", max_layers=1, blob_cache=tmp_path / "cache")
+    assert list_fetched(registry) == sorted(BLOBS)
+    assert [file.name for file in (tmp_path / "cache").iterdir()] == ["sha256"]
 
 
 def test_a_script_contains_the_layers(registry: MemoryRegistry, store: FakeStore, tmp_path: Path) -> None:
