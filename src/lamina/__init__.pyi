@@ -21,6 +21,9 @@ from lamina.api.images import verify_layer_cache as verify_layer_cache
 from lamina.api.layer_cache import DamagedLayer as DamagedLayer
 from lamina.api.layer_cache import LayerCacheCheck as LayerCacheCheck
 from lamina.api.layouts import prune_layout as prune_layout
+from lamina.api.lock import LockedImage as LockedImage
+from lamina.api.lock import LockResult as LockResult
+from lamina.api.lock import lock_images as lock_images
 from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
 from lamina.api.registry import push_image as push_image

@@ -47,6 +47,7 @@ _IMAGES = [
     "hello --store {root} --layering none.json",
     "hello --store {root} --config none.json",
     "hello --store {root} --from-image debian",
+    "hello --store {root} --from-image debian:12 --locked",
     "hello --store {root} --from-image {image}#none",
     "hello --store {root} --from-image {image} --architecture s390x",
     "hello --store {root} --file /x=none",
@@ -116,6 +117,12 @@ MISTAKES = {
         "hello --store {root} --created yesterday",
         "hello --store {root} --format swid",
     ],
+    "lock": [
+        "",
+        "--check",
+        *(f"--spec {file}.toml" for file in ("none", "key", "several#a", "base")),
+        "--spec {image}",
+    ],
     "merge": [*(f"{words} -o x.tar" for words in _IMAGE_FILES), *(f"{{image}} {words}" for words in _OUTPUTS), "-o x"],
     "export": [*(f"{words} -o x.tar" for words in _IMAGE_FILES), *(f"{{image}} {words}" for words in _OUTPUTS)],
     "layout prune": ["none", "{empty}", "{image} --keep x", "none --keep-last x", "{empty} --keep none"],
@@ -173,6 +180,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "empty").mkdir()
     (folder / "sandbox.toml").write_text("[a]\nsandbox = false\n")
     (folder / "several.toml").write_text("[a]\n[b]\n")
+    (folder / "base.toml").write_text("[a]\nfrom_image = 'debian'\n")
     (folder / "key.toml").write_text("[a]\ncontent = []\n")
     paths = {name: str(folder / name) for name in ("root", "cache", "empty", "own", "key")} | {"image": "image.tar"}
     old = os.getcwd()

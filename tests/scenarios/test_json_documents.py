@@ -31,6 +31,7 @@ RUNS = {
     "diff": ["image.tar", "layout#hello:1"],
     "pull": ["{registry}/me/app:1", "-o", "pulled/"],
     "sbom": [ROOT, "--store", "store", "-o", "sbom.json"],
+    "lock": ["--spec", "base.toml"],
     "merge": ["image.tar", "-o", "merged.tar"],
     "export": ["image.tar", "-o", "root.tar"],
     "layout prune": ["layout", "--keep-last", "1"],
@@ -76,6 +77,7 @@ def test_the_document_of_every_verb_follows_its_schema(tmp_path: Path, monkeypat
     with serve_registry() as registry:
         image = LayoutBuilder()
         add_image(registry, image, image.image([layer("x")]))
+        Path("base.toml").write_text(f'from_image = "{registry.host}/me/app:1"')
         for verb, words in RUNS.items():
             places = {"here": str(tmp_path), "registry": registry.host}
             document = run_verb(verb, *(word.format(**places) for word in words))

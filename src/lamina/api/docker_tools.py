@@ -18,6 +18,7 @@ from lamina.api.images import Stream
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.errors import InputError, InvalidArgument, output_error
 from lamina.inputs.arguments import ImageArguments, StrPath
+from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import open_store
 from lamina.messages.redaction import short_repr
@@ -56,8 +57,8 @@ def build_customisation_layer(output: StrPath, **arguments: Unpack[ImageArgument
     """
     from lamina.builder.prepare import prepare_root
 
-    spec = Spec.parse(arguments)
     warnings: list[str] = []
+    spec = pin_base_image(Spec.parse(arguments), warnings)
     with open_store(spec, spec.embedded_store, warnings) as store:
         root = prepare_root(spec, store)
         with closing(root.layer):
@@ -97,8 +98,8 @@ def plan_conf(base_json: StrPath, customisation_layer: StrPath, **arguments: Unp
     """
     from lamina.builder import conf_plan
 
-    spec = Spec.parse(arguments)
     warnings: list[str] = []
+    spec = pin_base_image(Spec.parse(arguments), warnings)
     base, layer = (StorePath.parse(os.fspath(path)) for path in (base_json, customisation_layer))
     with open_store(spec, spec.embedded_store, warnings) as store:
         return conf_plan.plan_conf(spec, base, layer, store, warnings)

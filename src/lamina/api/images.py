@@ -33,6 +33,7 @@ from lamina.images.image import BuildResult, Draft, ImageWriter
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.parsers import parse_boolean, parse_size
+from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
@@ -294,8 +295,8 @@ def stream_layered_image(*, progress: Progress | None = None, **arguments: Unpac
     """
     began = time.monotonic()
     check_progress(progress)
-    spec = Spec.parse(arguments)
     warnings: list[str] = []
+    spec = pin_base_image(Spec.parse(arguments), warnings)
     with ExitStack() as resources, open_layer_cache(spec.layer_cache, warnings) as layer_cache:
         # When the image is written, another attempt to open it would wait for the same lock again.
         spec = replace(spec, layer_cache=spec.layer_cache if layer_cache.is_available else None)
@@ -349,8 +350,8 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
         Error: what `stream_layered_image` raises.
 
     """
-    spec = Spec.parse(arguments)
     warnings: list[str] = []
+    spec = pin_base_image(Spec.parse(arguments), warnings)
     with open_store(spec, spec.embedded_store, warnings) as store:
         planned = plan(spec, store)
         decisions = describe_plan(spec, store, planned.layers)

@@ -38,6 +38,8 @@ def stream_layered_image(
     contents: StrPath | Iterable[StrPath] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
@@ -93,6 +95,9 @@ def stream_layered_image(
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
@@ -168,6 +173,8 @@ def build_layered_image(
     contents: StrPath | Iterable[StrPath] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
@@ -223,6 +230,9 @@ def build_layered_image(
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
@@ -287,6 +297,8 @@ def plan_layered_image(
     contents: StrPath | Iterable[StrPath] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
@@ -339,6 +351,9 @@ def plan_layered_image(
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
@@ -406,6 +421,8 @@ def push_layered_image(
     contents: StrPath | Iterable[StrPath] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
@@ -469,6 +486,9 @@ def push_layered_image(
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the length of a larger file.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.

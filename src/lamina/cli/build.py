@@ -90,14 +90,16 @@ def _build_all(images: Mapping[str, ImageArguments], outputs: Mapping[str, str],
 def _check_images(images: Mapping[str, ImageArguments], outputs: Mapping[str, str]) -> _Claims:
     """Check the arguments of all images, so that nothing is written if one is wrong; return the names that they give.
 
-    Raises what `Spec.parse` raises, and `InvalidArgument` if two images have one name and tag in the same layout.
+    Raises what `Spec.parse` and `pin_base_image` raise, and `InvalidArgument` if two images have one name and tag in
+    the same layout.
     """
+    from lamina.inputs.pinned_base import pin_base_image
     from lamina.inputs.spec import Spec
 
     claims: _Claims = {}
     for table, arguments in images.items():
         with error_context(f"image {table}", Error):
-            spec = Spec.parse(arguments)
+            spec = pin_base_image(Spec.parse(arguments), [])
             # An image without a name gets that of its first ROOT: the same one for the same ROOT.
             if name := spec.name or next(iter(spec.contents), ""):
                 _claim_name(claims, table, (outputs[table], name, spec.tag))

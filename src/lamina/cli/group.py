@@ -29,6 +29,7 @@ VERBS = {
     "diff": "Show what an update from one image to another changes and moves.",
     "pull": "Fetch an image from a registry into a file or an OCI layout.",
     "sbom": "Write the software bill of materials of store paths or of an image.",
+    "lock": "Pin the base images of a spec file by their digests.",
     "merge": "Write several images into one archive.",
     "export": "Write the root file system of an image as a tar.",
     "layout": "Remove images and unused blobs from an OCI layout.",

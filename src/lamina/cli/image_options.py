@@ -151,6 +151,8 @@ class ImageOptions(NamedTuple):
             arguments["created"] = epoch
         if "layer_cache" not in arguments:
             arguments["layer_cache"] = choose_layer_cache()
+        if self.spec_file:
+            arguments["lock_file"] = _locate_lock_file(self.spec_file)
         arguments.setdefault("embedded_store", get_default_embedded_store())
         arguments.setdefault("channel_lists", get_default_channel_lists())
         arguments.setdefault("blob_cache", get_default_blob_cache())
@@ -158,6 +160,14 @@ class ImageOptions(NamedTuple):
         for name in _ADDED & self.given.keys():
             arguments[name] = (*in_file.get(name, ()), *self.given[name])
         return cast("ImageArguments", arguments)
+
+
+def _locate_lock_file(spec_file: str) -> str:
+    from pathlib import Path
+
+    from lamina.inputs.lock_file import locate_lock_file
+
+    return str(locate_lock_file(Path(spec_file.partition("#")[0])))
 
 
 def get_source_date_epoch() -> str:

@@ -1,4 +1,6 @@
-"""The file ``lamina.lock``: the digest that each base image in a registry has, for one platform.
+"""The file ``lamina.lock``: the digest that each base image in a registry has.
+
+The digest of an image for several platforms is that of its index, so one entry serves all platforms.
 
 The file is TOML, so that people can review its changes. Its entries are sorted, so the same images give the same bytes.
 
@@ -6,7 +8,6 @@ The file is TOML, so that people can review its changes. Its entries are sorted,
 
     [[image]]
     reference = "docker.io/library/debian:12"
-    platform = "linux/amd64"
     digest = "sha256:…"
 """
 
@@ -19,14 +20,13 @@ from typing import Any
 from lamina.core.names import Digest
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.json_toml import parse_toml
-from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.messages.redaction import short_repr
 
 LOCK_FILE = "lamina.lock"
 _VERSION = 1
 _HEADER = '# Written by "lamina lock". Keep this file under version control.\n'
-_KEYS = ("reference", "platform", "digest")
+_KEYS = ("reference", "digest")
 _EXPECTED = f"a file that lamina lock wrote, version {_VERSION}"
 _HINT = "run lamina lock again"
 
@@ -37,18 +37,16 @@ class PinnedImage:
 
     Attributes:
         reference: the name of the image, with a tag and without a digest.
-        platform: the platform that was chosen.
-        digest: the digest of the manifest of the image for this platform.
+        digest: the digest of its manifest, or of its index if it has several platforms.
     """
 
     reference: RegistryReference
-    platform: Platform
     digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedImages:
-    """The images in a lock file, sorted by reference and platform, each of these pairs once.
+    """The images in a lock file, sorted by reference, each once.
 
     Attributes:
         images: the images.
@@ -58,8 +56,8 @@ class PinnedImages:
 
     @classmethod
     def of(cls, images: Iterable[PinnedImage]) -> PinnedImages:
-        """Return the pinned images in order; the last one counts if several have one reference and platform."""
-        found = {_get_key(image.reference, image.platform): image for image in images}
+        """Return the pinned images in order; the last one counts if several have one reference."""
+        found = {str(image.reference): image for image in images}
         return cls(tuple(found[key] for key in sorted(found)))
 
     @classmethod
@@ -80,23 +78,18 @@ class PinnedImages:
             error.hint = _HINT
             raise
 
-    def find(self, reference: RegistryReference, platform: Platform) -> Digest | None:
+    def find(self, reference: RegistryReference) -> Digest | None:
         """Return the digest that is pinned for an image; None if the lock file does not have the image."""
-        wanted = _get_key(reference, platform)
-        return next((item.digest for item in self.images if _get_key(item.reference, item.platform) == wanted), None)
+        return next((image.digest for image in self.images if image.reference == reference), None)
 
     def dump(self) -> bytes:
         """Return the lock file."""
         return "\n".join((f"{_HEADER}version = {_VERSION}\n", *map(_dump_image, self.images))).encode()
 
 
-def _get_key(reference: RegistryReference, platform: Platform) -> tuple[str, str]:
-    return str(reference), str(platform)
-
-
 def _dump_image(image: PinnedImage) -> str:
     # None of the values can have a character that TOML escapes.
-    values = (str(image.reference), str(image.platform), str(image.digest))
+    values = (str(image.reference), str(image.digest))
     lines = (f'{key} = "{value}"\n' for key, value in zip(_KEYS, values, strict=True))
     return "".join(("[[image]]\n", *lines))
 
@@ -112,7 +105,7 @@ def _parse(data: bytes, subject: str) -> PinnedImages:
     images = [_parse_image(item, f"{subject}: image {number}") for number, item in enumerate(listed, 1)]
     pinned = PinnedImages.of(images)
     if len(pinned.images) != len(images):
-        raise FormatError(subject, "an image twice", "each reference and platform once")
+        raise FormatError(subject, "an image twice", "each reference once")
     return pinned
 
 
@@ -120,13 +113,12 @@ def _parse_image(item: Any, subject: str) -> PinnedImage:
     if not isinstance(item, dict) or sorted(item) != sorted(_KEYS) or not all(map(_is_text, item.values())):
         raise FormatError(subject, short_repr(item), f"the texts {', '.join(_KEYS)}")
     try:
-        reference, platform = RegistryReference.parse(item["reference"]), Platform.parse(item["platform"])
-        digest = Digest.parse_oci(item["digest"])
+        reference, digest = RegistryReference.parse(item["reference"]), Digest.parse_oci(item["digest"])
     except InvalidArgument as error:
         raise error.convert(FormatError).add_context(subject) from error
     if reference.digest:
         raise FormatError(subject, f"the reference {reference}", "one without a digest")
-    return PinnedImage(reference, platform, digest)
+    return PinnedImage(reference, digest)
 
 
 def _is_text(value: object) -> bool:

@@ -168,6 +168,33 @@ class ImageArguments(StoreArguments, total=False):
             completion="file",
         ),
     ]
+    # On the command line, it is beside the spec file.
+    lock_file: Annotated[
+        StrPath | None,
+        Argument(
+            parsers.parse_path,
+            None,
+            "The file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag has "
+            "moved. A missing file is not used.",
+            in_spec_file=False,
+            phase="plan",
+        ),
+    ]
+    locked: Annotated[
+        bool,
+        Argument(
+            parsers.parse_boolean,
+            False,
+            "Whether a base image in a registry must have a digest, in its reference or in ``lock_file``.",
+            in_spec_file=False,
+            phase="plan",
+        ),
+        switch(
+            True,
+            "Refuse a base image in a registry that has no digest, neither in its reference nor in lamina.lock, which "
+            "is beside the spec file.",
+        ),
+    ]
     max_unpacked_size: Annotated[
         int | str | None,
         Argument(

@@ -39,15 +39,16 @@ def write_lock_file(file: Path, pinned: PinnedImages) -> bool:
         OutputError: the file cannot be written.
 
     """
-    content = pinned.dump()
-    if _has_content(file, content):
+    if is_current(file, pinned):
         return False
     with atomic_write(file) as out:
-        out.write(memoryview(content))
+        out.write(memoryview(pinned.dump()))
     return True
 
 
-def _has_content(file: Path, content: bytes) -> bool:
+def is_current(file: Path, pinned: PinnedImages) -> bool:
+    """Return whether a lock file has the bytes that `write_lock_file` would write."""
+    content = pinned.dump()
     try:
         return file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content
     except OSError:

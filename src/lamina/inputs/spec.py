@@ -58,6 +58,8 @@ class Spec(StoreSpec):
     contents: tuple[str, ...]
     closure: tuple[str, ...]
     from_image: str | None
+    lock_file: str | None
+    locked: bool
     max_unpacked_size: int | None
     max_layers: int
     layering: str | Pipeline | LayeringFunction

@@ -10,45 +10,38 @@ from hypothesis import strategies as st
 from lamina.core.names import Digest
 from lamina.errors import FormatError
 from lamina.formats.pinned_images import PinnedImage, PinnedImages
-from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 
 ONE = "sha256:" + "1" * 64
-ENTRY = f'[[image]]\nreference = "debian:12"\nplatform = "linux/amd64"\ndigest = "{ONE}"\n'
+ENTRY = f'[[image]]\nreference = "debian:12"\ndigest = "{ONE}"\n'
 
 
-def pin(reference: str, platform: str, digit: str = "1") -> PinnedImage:
-    return PinnedImage(
-        RegistryReference.parse(reference), Platform.parse(platform), Digest.parse(f"sha256:{digit * 64}")
-    )
+def pin(reference: str, digit: str = "1") -> PinnedImage:
+    return PinnedImage(RegistryReference.parse(reference), Digest.parse(f"sha256:{digit * 64}"))
 
 
 def test_the_file_is_sorted_and_has_whole_names() -> None:
-    pinned = PinnedImages.of([pin("ghcr.io/a/b:2", "amd64"), pin("debian", "arm/v7"), pin("debian", "amd64", "2")])
+    pinned = PinnedImages.of([pin("ghcr.io/a/b:2"), pin("debian"), pin("debian:12"), pin("debian", "2")])
     assert pinned.dump().decode() == (
         '# Written by "lamina lock". Keep this file under version control.\n'
         "version = 1\n"
         "\n"
         "[[image]]\n"
-        'reference = "docker.io/library/debian:latest"\n'
-        'platform = "linux/amd64"\n'
-        f'digest = "sha256:{"2" * 64}"\n'
-        "\n"
-        "[[image]]\n"
-        'reference = "docker.io/library/debian:latest"\n'
-        'platform = "linux/arm/v7"\n'
+        'reference = "docker.io/library/debian:12"\n'
         f'digest = "{ONE}"\n'
         "\n"
         "[[image]]\n"
+        'reference = "docker.io/library/debian:latest"\n'
+        f'digest = "sha256:{"2" * 64}"\n'
+        "\n"
+        "[[image]]\n"
         'reference = "ghcr.io/a/b:2"\n'
-        'platform = "linux/amd64"\n'
         f'digest = "{ONE}"\n'
     )
 
 
 REFERENCES = st.sampled_from(["debian:12", "localhost:5000/a:x", "ghcr.io/a/b_c/d:1.0-x", "me/app:_1"])
-PLATFORMS = st.sampled_from(["amd64", "linux/amd64/v3", "arm64", "arm/v7", "riscv64"])
-IMAGES = st.lists(st.builds(pin, REFERENCES, PLATFORMS, st.sampled_from("0123456789abcdef")))
+IMAGES = st.lists(st.builds(pin, REFERENCES, st.sampled_from("0123456789abcdef")))
 
 
 @given(IMAGES, st.randoms())
@@ -61,15 +54,14 @@ def test_what_is_written_is_read_again_and_the_order_does_not_matter(
     chance.shuffle(shuffled)
     assert PinnedImages.of(shuffled).dump() == pinned.dump()
     for image in pinned.images:
-        assert pinned.find(image.reference, image.platform) == image.digest
+        assert pinned.find(image.reference) == image.digest
 
 
-def test_an_image_is_found_by_its_reference_in_any_spelling_and_its_platform() -> None:
+def test_an_image_is_found_by_its_reference_in_any_spelling() -> None:
     pinned = PinnedImages.parse(b"version = 1\n" + ENTRY.encode(), "x")
     debian = RegistryReference.parse("docker://docker.io/library/debian:12")
-    assert pinned.find(debian, Platform.parse("amd64")) == Digest.parse(ONE)
-    assert pinned.find(debian, Platform.parse("arm64")) is None
-    assert pinned.find(RegistryReference.parse("debian:11"), Platform.parse("amd64")) is None
+    assert pinned.find(debian) == Digest.parse(ONE)
+    assert pinned.find(RegistryReference.parse("debian:11")) is None
 
 
 def test_a_file_without_images_pins_nothing() -> None:
@@ -85,13 +77,12 @@ def test_a_file_without_images_pins_nothing() -> None:
         ("<<<<<<< HEAD\nversion = 1", "expected a file that lamina lock wrote"),
         ("version = 1\nimages = []", "x: got the key 'images', expected version, and a list of"),
         ("version = 1\nimage = 5", "x: got the key 'image', expected version, and a list of"),
-        ("version = 1\nimage = [5]", "x: image 1: got 5, expected the texts reference, platform, digest"),
+        ("version = 1\nimage = [5]", "x: image 1: got 5, expected the texts reference, digest"),
         ("version = 1\n[[image]]\nreference = 'a'", "x: image 1: got .* expected the texts"),
-        ("version = 1\n" + ENTRY.replace('"linux/amd64"', "5"), "x: image 1: got .* expected the texts"),
+        ("version = 1\n" + ENTRY.replace('"debian:12"', "5"), "x: image 1: got .* expected the texts"),
         ("version = 1\n" + ENTRY + "more = 'x'", "x: image 1: got .* expected the texts"),
         ("version = 1\n" + ENTRY.replace("debian:12", "A B"), "x: image 1: image reference: got 'A B'"),
         ("version = 1\n" + ENTRY.replace("debian:12", f"a@{ONE}"), "x: image 1: got the reference .*without a digest"),
-        ("version = 1\n" + ENTRY.replace("amd64", "z80"), "x: image 1: platform: got 'linux/z80'"),
         ("version = 1\n" + ENTRY.replace("1" * 64, "1"), "x: image 1: digest: got 'sha256:1'"),
         ("version = 1\n" + ENTRY + ENTRY, "x: got an image twice, expected each"),
     ],

@@ -9,13 +9,10 @@ from tests.support.fake_nix_store import as_nobody, public_folder
 from lamina.core.names import Digest
 from lamina.errors import FormatError, InputError, OutputError
 from lamina.formats.pinned_images import PinnedImage, PinnedImages
-from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.inputs.lock_file import locate_lock_file, read_lock_file, write_lock_file
 
-PINNED = PinnedImages(
-    (PinnedImage(RegistryReference.parse("debian:12"), Platform.parse("amd64"), Digest(bytes([1] * 32))),)
-)
+PINNED = PinnedImages((PinnedImage(RegistryReference.parse("debian:12"), Digest(bytes([1] * 32))),))
 
 
 def test_the_lock_file_is_beside_the_spec_file() -> None:

@@ -103,8 +103,7 @@ def read_registry_images(
     """
     stored = get_manifest(connection, reference.target)
     if stored is None:
-        hint = "check the name and the tag; some registries say this of images that need a login"
-        raise RegistryError(reference, "no such image", "one in the registry", hint=hint)
+        raise make_missing_error(reference)
     reader = _RegistryReader(connection, reference, platform_hint)
     if stored.descriptor.media_type in INDEXES:
         return reader.read_index(stored, platform, choose_platform)
@@ -114,6 +113,12 @@ def read_registry_images(
     if image is None:
         raise FormatError(reference, reader.index.describe_skipped(), _EXPECTED)
     return select_by_platform([image], platform, reference, platform_hint) if platform else (image,)
+
+
+def make_missing_error(reference: RegistryReference) -> RegistryError:
+    """Return the error for an image that its registry lacks."""
+    hint = "check the name and the tag; some registries say this of images that need a login"
+    return RegistryError(reference, "no such image", "one in the registry", hint=hint)
 
 
 class _RegistryReader:
