@@ -143,4 +143,6 @@ def test_the_registry_of_crane_takes_it(
     image = _push(crane_registry, small, compression)
     validate(crane, image)
     skopeo.copy(f"docker://{image.reference}", f"oci:{tmp_path / 'layout'}:1", "--src-tls-verify=false")
+    pulled = lamina.pull_image(image.reference, output=f"{tmp_path}/pulled/")
+    assert str(pulled.image.manifest.descriptor.digest) == image.digest
     assert _push(crane_registry, small, compression) == image
