@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +85,7 @@ def lock_images(spec_file: StrPath | Sequence[StrPath], *, check: bool = False, 
         FormatError: a spec file is neither TOML nor JSON.
         RegistryError: a registry has no such image, or failed.
         AuthError: a registry refuses the credentials, or wants some.
+        IntegrityError: a manifest does not have the digest that its registry states.
         OutputError: the lock file cannot be written.
 
     """
@@ -92,8 +93,8 @@ def lock_images(spec_file: StrPath | Sequence[StrPath], *, check: bool = False, 
     is_checked, is_insecure = parse_boolean("check", check), parse_boolean("insecure", insecure)
     lock_file = locate_lock_file(files[0])
     wanted = {str(reference): reference for file in files for reference in _iterate_references(file)}
-    pinned = PinnedImages.of(_pin(wanted[name], insecure=is_insecure) for name in sorted(wanted))
     previous, warnings = _read_previous(lock_file)
+    pinned = PinnedImages.of(_pin(wanted[name], previous, insecure=is_insecure) for name in sorted(wanted))
     is_changed = not is_current(lock_file, pinned) if is_checked else write_lock_file(lock_file, pinned)
     return LockResult(str(lock_file), tuple(_compare(previous, pinned)), is_changed, warnings)
 
@@ -123,15 +124,21 @@ def _iterate_references(file: Path) -> Iterator[RegistryReference]:
                 yield reference
 
 
-def _pin(reference: RegistryReference, *, insecure: bool) -> PinnedImage:
-    """Ask the registry for the digest of an image."""
+def _pin(reference: RegistryReference, previous: PinnedImages, *, insecure: bool) -> PinnedImage:
+    """Ask the registry for the digest of an image.
+
+    A registry such as the Docker Hub does not count a HEAD request as a pull. A digest that is not in the lock file yet
+    is compared with the bytes of the manifest.
+    """
     from lamina.images.readers.registry_image import make_missing_error
-    from lamina.registry.manifests import find_manifest
+    from lamina.registry.manifests import find_manifest, get_manifest
 
     with open_repository(reference, insecure=insecure) as connection:
         found = find_manifest(connection, reference.target)
-    if found is None:
-        raise make_missing_error(reference)
+        if found is None:
+            raise make_missing_error(reference)
+        if found.digest != previous.find(reference) and get_manifest(connection, str(found.digest)) is None:
+            raise make_missing_error(replace(reference, digest=found.digest))
     return PinnedImage(reference, found.digest)
 
 

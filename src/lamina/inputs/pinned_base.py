@@ -11,6 +11,8 @@ from lamina.formats.registry_references import RegistryReference
 from lamina.inputs.lock_file import read_lock_file
 from lamina.inputs.spec import Spec
 
+_HINT = "lamina lock adds the base images of the spec file"
+
 
 def find_unpinned_base(base_image: str | None) -> RegistryReference | None:
     """Return the reference of a base image in a registry that has no digest; None for another or no base image.
@@ -52,6 +54,6 @@ def pin_base_image(spec: Spec, warnings: list[str]) -> Spec:
     if digest:
         return replace(spec, from_image=str(replace(reference, digest=digest)))
     if spec.locked:
-        raise InvalidArgument(spec.lock_file, f"no {reference}", "its digest (--locked)", hint="lamina lock adds it")
-    warnings.append(f"{spec.lock_file}: got no {reference}, used what its tag is now; lamina lock adds it")
+        raise InvalidArgument(spec.lock_file, f"no {reference}", "its digest (--locked)", hint=_HINT)
+    warnings.append(f"{spec.lock_file}: got no {reference}, used what its tag is now; {_HINT}")
     return spec

@@ -11,7 +11,7 @@ from tests.support.image_files import LayoutBuilder, layer, platform
 from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, serve_registry
 
 import lamina
-from lamina.errors import AuthError, InputError, InvalidArgument, RegistryError
+from lamina.errors import AuthError, InputError, IntegrityError, InvalidArgument, RegistryError
 from lamina.formats.pinned_images import PinnedImages
 from lamina.transports.retry import use_policy
 
@@ -58,16 +58,17 @@ def test_the_digests_of_manifests_and_indexes_are_pinned(registry: MemoryRegistr
     assert list_changes(result) == {"base/all:1": "added", "base/one:1": "added"}
     for image in read_lock().images:
         assert str(image.digest) in registry.manifests[image.reference.repository]
-    assert {request.method for request in registry.seen if "manifests" in request.path} == {"HEAD"}
 
 
 def test_what_did_not_move_is_kept_and_the_file_is_not_touched(registry: MemoryRegistry) -> None:
     lamina.lock_images("lamina.toml")
     before = os.stat("lamina.lock")
+    registry.seen.clear()
     result = lamina.lock_images("lamina.toml")
     assert not result.is_changed
     assert set(list_changes(result).values()) == {"kept"}
     assert os.stat("lamina.lock").st_ino == before.st_ino
+    assert {request.method for request in registry.seen if "manifests" in request.path} == {"HEAD"}
 
 
 def test_a_tag_that_moved_is_updated_and_what_no_spec_file_names_is_removed(registry: MemoryRegistry) -> None:
@@ -119,6 +120,19 @@ def test_nothing_is_written_if_a_registry_fails(
 ) -> None:
     registry.fail("HEAD", "/base/all/manifests/", answer_with(status), times=9)
     with pytest.raises(kind, match=message):
+        lamina.lock_images("lamina.toml")
+    assert not os.path.exists("lamina.lock")
+
+
+def test_a_digest_that_is_not_that_of_the_manifest_is_not_written(registry: MemoryRegistry) -> None:
+    write_spec(registry, "base/one:1")
+    digest = lamina.lock_images("lamina.toml", check=True).images[0].digest
+    media_type, _ = registry.manifests["base/one"]["1"]
+    registry.manifests["base/one"][str(digest)] = media_type, b"{}"
+    with pytest.raises(IntegrityError, match=str(digest)):
+        lamina.lock_images("lamina.toml")
+    registry.states_wrong_digests = True
+    with pytest.raises(RegistryError, match=r"base/one:1@sha256:0+: got no such image"):
         lamina.lock_images("lamina.toml")
     assert not os.path.exists("lamina.lock")
 

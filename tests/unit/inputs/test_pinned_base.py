@@ -52,7 +52,7 @@ def test_a_file_with_the_name_of_a_reference_is_the_file() -> None:
 def test_a_reference_that_is_not_in_the_lock_file_stays_with_a_warning() -> None:
     image, (warning,) = pin("debian:11")
     assert image == "debian:11"
-    assert warning == "lamina.lock: got no docker.io/library/debian:11, used what its tag is now; lamina lock adds it"
+    assert warning.startswith("lamina.lock: got no docker.io/library/debian:11, used what its tag is now; lamina lock")
 
 
 def test_without_a_lock_file_the_tag_counts(lock_file: Path) -> None:
@@ -64,7 +64,7 @@ def test_without_a_lock_file_the_tag_counts(lock_file: Path) -> None:
 def test_locked_insists_on_the_lock_file_and_its_entry(lock_file: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"lamina\.lock: got no docker\.io/library/debian:11") as raised:
         pin("debian:11", locked=True)
-    assert raised.value.hint == "lamina lock adds it"
+    assert raised.value.hint == "lamina lock adds the base images of the spec file"
     lock_file.unlink()
     with pytest.raises(InputError, match=r"lamina\.lock: got No such file") as missing:
         pin("debian:12", locked=True)
