@@ -102,3 +102,29 @@ def test_an_engine_pulls_an_image_over_a_base_with_an_empty_root(
         assert engine.inspect(name)["RootFS"]["Layers"] == [str(layer.diff_id) for layer in pushed.layers]
     finally:
         engine.call("rmi", name, check=False)
+
+
+def test_a_locked_base_stays_when_its_tag_moves(
+    registry: str, skopeo: Skopeo, store: FakeStore, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = f"{registry}/bases/moving:1"
+    (tmp_path / "lamina.toml").write_text(f'from_image = "{name}"\n')
+    skopeo.copy(base, f"docker://{name}", "--dest-tls-verify=false")
+    (locked,) = lamina.lock_images("lamina.toml").images
+    assert str(locked.digest) == skopeo.inspect(f"docker://{name}", "--tls-verify=false")["Digest"]
+    layout = LayoutBuilder()
+    layout.index(layout.image([layer("moved")], annotations={NAME: "moved"}))
+    layout.write(tmp_path / "moved")
+    skopeo.copy(f"oci:{tmp_path}/moved:moved", f"docker://{name}", "--dest-tls-verify=false")
+    built = lamina.build_layered_image(
+        contents=["hello"],
+        store=str(store.root),
+        architecture="amd64",
+        from_image=name,
+        lock_file="lamina.lock",
+        locked=True,
+        output=tmp_path / "hello.tar",
+    )
+    assert [str(one.diff_id) for one in built.layers[:2]] == [sha256(data) for data in LAYERS]
+    assert lamina.lock_images("lamina.toml", check=True).images[0].change == "updated"
