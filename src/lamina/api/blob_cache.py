@@ -13,7 +13,7 @@ from lamina.core.names import parse_size
 from lamina.errors import InvalidArgument, OutputError, Unavailable
 from lamina.images.blob_cache import MAX_SIZE, BlobCache
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_days, parse_path
+from lamina.inputs.parsers import parse_cache_path, parse_days
 from lamina.layer_cache.files import DeletedFile
 
 _DAY = 24 * 60 * 60
@@ -106,7 +106,7 @@ def prune_blob_cache(
 
 def open_blob_cache(value: StrPath) -> BlobCache:
     """Return the cache in the folder that the argument names; raise `InvalidArgument` for anything else."""
-    folder = parse_path("blob_cache", value)
+    folder = parse_cache_path("blob_cache", value)
     if folder is None:
         raise InvalidArgument("blob_cache", "None", "the name of a folder")
     return BlobCache(Path(folder))

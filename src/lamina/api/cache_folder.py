@@ -18,7 +18,7 @@ from lamina.api.blob_cache import prune_blob_cache
 from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_days, parse_layer_cache, parse_path
+from lamina.inputs.parsers import parse_cache_path, parse_days, parse_path
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
 from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
@@ -209,7 +209,7 @@ def clean_cache(
 
 def parse_cache_file(value: StrPath) -> Path:
     """Return the file that the argument names, without symlinks; raise `InvalidArgument` for anything else."""
-    file = parse_layer_cache("layer_cache", value)
+    file = parse_cache_path("layer_cache", value)
     if file is None:
         raise InvalidArgument("layer_cache", "None", "the name of a file")
     return Path(os.path.realpath(file))

@@ -17,7 +17,7 @@ from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.blob_cache import BlobCache
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_boolean, parse_path, parse_size, parse_text
+from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_size, parse_text
 from lamina.messages.redaction import short_repr
 from lamina.registry.open import open_repository
 from lamina.system.output import Writable, is_layout
@@ -73,7 +73,7 @@ def pull_image(
     began = time.monotonic()
     check_progress(progress)
     source = RegistryReference.parse(parse_text("reference", reference))
-    limit, folder = parse_size("max_unpacked_size", max_unpacked_size), parse_path("blob_cache", blob_cache)
+    limit, folder = parse_size("max_unpacked_size", max_unpacked_size), parse_cache_path("blob_cache", blob_cache)
     cache = BlobCache(Path(folder)) if folder else None
     check_extension(output, compressor)
     file = os.fsdecode(output) if isinstance(output, (str, os.PathLike)) else None

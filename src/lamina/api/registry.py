@@ -23,7 +23,7 @@ from lamina.images.readers.registry_image import read_registry_images
 from lamina.images.registry_destination import RegistryDestination, open_destination
 from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_cache, parse_layer_compression, parse_size
+from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_jobs, parse_layer_compression, parse_size
 from lamina.inputs.registry_names import References, parse_references, parse_targets
 from lamina.layers.context import BuildContext
 from lamina.registry.connection import RegistryConnection
@@ -127,7 +127,7 @@ def push_image(
     check_progress(progress)
     targets, caches = parse_targets("to", to), _parse_caches(cache_from)
     compression = parse_layer_compression("layer_compression", layer_compression) or REGISTRY_LAYER_COMPRESSION
-    cache_file = parse_layer_cache("layer_cache", layer_cache)
+    cache_file = parse_cache_path("layer_cache", layer_cache)
     processors = parse_jobs("jobs", jobs) or cpu_count()
     limit = parse_size("max_unpacked_size", max_unpacked_size)
     is_insecure = parse_boolean("insecure", insecure)

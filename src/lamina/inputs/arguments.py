@@ -534,7 +534,7 @@ class ImageArguments(StoreArguments, total=False):
     layer_cache: Annotated[
         StrPath | None,
         Argument(
-            parsers.parse_layer_cache,
+            parsers.parse_cache_path,
             None,
             "The file that keeps what is learnt about layers, so that later images need not read them again. By "
             "default there is none.",
@@ -555,7 +555,7 @@ class ImageArguments(StoreArguments, total=False):
     blob_cache: Annotated[
         StrPath | None,
         Argument(
-            parsers.parse_path,
+            parsers.parse_cache_path,
             None,
             "The folder that keeps the layers of base images in registries, so that each is fetched once. By default "
             "a temporary one.",

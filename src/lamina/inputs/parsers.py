@@ -73,11 +73,11 @@ def parse_path(name: str, value: StrPath | None) -> str | None:
     return None if value is None else parse_text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
-def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
-    """Parse the file of a layer cache, or None; refuse a name that looks like a secret, so no such file is made."""
+def parse_cache_path(name: str, value: StrPath | None) -> str | None:
+    """Parse the file or folder of a cache, or None; refuse a name that looks like a secret, so none of it is made."""
     path = parse_path(name, value)
     if path is not None and holds_secret(path) and not os.path.lexists(path):
-        raise _invalid_argument(name, path, "the name of a file")
+        raise _invalid_argument(name, path, "the name of a file or folder")
     return path
 
 

@@ -277,11 +277,12 @@ def test_an_owner_may_be_a_number_or_its_digits(number: int) -> None:
     assert Spec.parse({"gid": str(number)}).owner.gid == number
 
 
-def test_a_layer_cache_is_not_called_like_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["layer_cache", "blob_cache"])
+def test_a_cache_is_not_called_like_a_secret(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     secret = "user:password@host"
-    with pytest.raises(InvalidArgument, match=r"^layer_cache: got .*, expected the name of a file$") as caught:
-        Spec.parse({"layer_cache": secret})
+    with pytest.raises(InvalidArgument, match=rf"^{name}: got .*, expected the name of a file or folder$") as caught:
+        Spec.parse({name: secret})
     assert "password" not in str(caught.value)
     Path(secret).touch()
-    assert Spec.parse({"layer_cache": secret}).layer_cache == secret
+    assert getattr(Spec.parse({name: secret}), name) == secret

@@ -14,7 +14,7 @@ from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
-from lamina.inputs.parsers import parse_layer_cache
+from lamina.inputs.parsers import parse_cache_path
 from lamina.messages.sizes import format_size
 from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
@@ -64,7 +64,7 @@ def command(
     whose paths are not in the stores are counted and kept. The exit code is 6 if anything is damaged. nix-store
     --repair-path repairs a damaged path of Nix's own store.
     """
-    layer_cache = parse_layer_cache("layer_cache", cache.get("layer_cache")) or get_default_layer_cache()
+    layer_cache = parse_cache_path("layer_cache", cache.get("layer_cache")) or get_default_layer_cache()
     folder, others = split_stores(store)
     caches = [url for url in others if opening.is_remote(url)]
     if caches and not repair:
