@@ -176,10 +176,10 @@ def _create_file(path: Path, mode: int) -> int:
 
 def _create_locked_folder(path: Path) -> int:
     os.mkdir(path, stat.S_IRWXU)
-    os.chmod(path, stat.S_IRWXU)  # the umask may have removed some of these permissions
-    if not hasattr(os, "O_DIRECTORY"):  # systems that cannot open folders
-        return -1
     try:
+        os.chmod(path, stat.S_IRWXU)  # the umask may have removed some of these permissions
+        if not hasattr(os, "O_DIRECTORY"):  # systems that cannot open folders
+            return -1
         fd = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
     except FileNotFoundError as error:
         raise _TakenError from error

@@ -226,6 +226,25 @@ def test_a_file_that_is_swept_before_it_is_locked_is_created_again(
         assert part.path.exists()
 
 
+def test_a_folder_that_is_swept_before_it_is_locked_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may take the new folder for a leftover at any moment before it is locked."""
+    taken: list[Path] = []
+    change_mode = os.chmod
+
+    def late(path: Path, mode: int) -> None:
+        if not taken:
+            taken.append(path)
+            path.rmdir()
+        change_mode(path, mode)
+
+    monkeypatch.setattr(os, "chmod", late)
+    with TempDir() as folder:
+        assert folder.path != taken[0]
+        assert folder.path.is_dir()
+
+
 def test_a_file_that_can_never_be_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary, "try_lock", lambda number: False)
     with pytest.raises(FileExistsError):
