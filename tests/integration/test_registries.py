@@ -16,7 +16,7 @@ from tests.integration.token_server import IDENTITY_TOKEN, TokenServer
 from tests.integration.tools import environment, require, run
 from tests.support.registry import config_document, digest_of, manifest_document
 
-from lamina.errors import AuthError, RegistryError
+from lamina.errors import AuthError
 from lamina.formats.oci import MANIFEST_TYPE
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.blobs import find_blob, read_blob
@@ -24,7 +24,7 @@ from lamina.registry.connection import RegistryConnection
 from lamina.registry.credential_places import list_places
 from lamina.registry.credential_search import CredentialSearch
 from lamina.registry.credentials import Credentials
-from lamina.registry.manifests import find_manifest, get_manifest, list_tags, put_manifest
+from lamina.registry.manifests import UnknownBlobError, find_manifest, get_manifest, list_tags, put_manifest
 from lamina.registry.uploads import BlobContent, mount_blob, start_session, upload_blob
 
 GOOD = Credentials("user", "secret")
@@ -166,7 +166,7 @@ def test_a_session_that_vanished_is_replaced(registry: str) -> None:
 
 def test_a_manifest_without_its_blobs_is_refused(registry: str) -> None:
     with connect(registry, "client/incomplete") as connection:
-        with pytest.raises(RegistryError, match="BLOB_UNKNOWN"):
+        with pytest.raises(UnknownBlobError, match="BLOB_UNKNOWN"):
             put_manifest(connection, "1", DOCUMENT, MANIFEST_TYPE)
         assert find_manifest(connection, "1") is None
 

@@ -108,7 +108,7 @@ class _Fetcher:
         if not is_cached:
             self._download(layer, item, part)
         finish = partial(self._progress.finish, item, size=layer.size)
-        self._blobs.commit(part, blob, COPIED if is_cached else FETCHED, finish)
+        self._blobs.commit(part, blob, COPIED if is_cached else FETCHED, item, finish)
         return not is_cached
 
     def _download(self, layer: RegistryLayer, item: ProgressItem, part: Path) -> None:

@@ -48,13 +48,14 @@ class BlobStore(Protocol):
     def create(self) -> Path:
         """Create an empty file for a blob to be written to. Raises `OutputError`."""
 
-    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+    def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
         """Store the file ``part``, which `create` returned, as ``blob``.
 
         Args:
             part: the file, which belongs to the store from now on.
             blob: what is in it.
             made: the word for how the bytes were made.
+            item: the item of progress that the blob belongs to, for a store that takes long.
             on_stored: is called once the blob is stored, with ``made`` or a better word. A store may do that later,
                 from another thread.
 
@@ -193,7 +194,9 @@ class BlobWriter:
 
     def _commit(self, part: Path, state: LayerState, made: _MadeBlob) -> _MadeBlob:
         item, size = self._items[state.number], made.plain.size
-        self._blobs.commit(part, made.blob, state.outcome, lambda outcome: self._progress.finish(item, outcome, size))
+        self._blobs.commit(
+            part, made.blob, state.outcome, item, lambda outcome: self._progress.finish(item, outcome, size)
+        )
         return made
 
 

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from lamina.core.nodes import Extent
+from lamina.core.progress import ProgressItem
 from lamina.errors import OutputError, output_error
 from lamina.layers.blob_writer import OnStored
 from lamina.system.tempdir import TempDir
@@ -64,7 +65,7 @@ class TemporaryBlobStore:
         """Create an empty file. Raises `OutputError`."""
         return self._parts.create()
 
-    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+    def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
         """Record ``part`` as the file of ``blob``, which is new."""
         self._files[blob] = part
         on_stored(made)

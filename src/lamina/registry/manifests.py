@@ -22,8 +22,18 @@ MAX_MANIFEST_SIZE = 4 << 20
 _DOCKER = "application/vnd.docker.distribution.manifest."
 MEDIA_TYPES = (MANIFEST_TYPE, INDEX_TYPE, f"{_DOCKER}v2+json", f"{_DOCKER}list.v2+json")
 """The media types of manifests that the client asks for."""
+# Harbor and distribution have the first one, which the specification names; some registries use that of a blob.
+_UNKNOWN_BLOB = ("MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
 _TAGS_LIMIT = 1 << 22
 _MAX_PAGES = 1000
+
+
+class UnknownBlobError(Exception):
+    """A registry refuses a manifest because it lacks a blob; ``error`` is what it says."""
+
+    def __init__(self, error: RegistryError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ def put_manifest(connection: RegistryConnection, target: str, document: bytes, m
     All that it refers to must be in the repository already. A tag moves in one step.
 
     Raises:
+        UnknownBlobError: the registry says that it lacks a blob.
         IntegrityError: the registry stored something else.
         RegistryError: the registry refuses the manifest, or failed.
         AuthError: the registry refuses the credentials, or wants some.
@@ -110,7 +121,8 @@ def put_manifest(connection: RegistryConnection, target: str, document: bytes, m
 
     def read(response: RegistryResponse) -> None:
         if response.status not in (200, 201, 202):
-            raise connection.make_error(response, "the manifest to be stored")
+            error = connection.make_error(response, "the manifest to be stored")
+            raise UnknownBlobError(error) if response.error_code in _UNKNOWN_BLOB else error
         check_digest(response, digest)
 
     connection.perform(request, read)

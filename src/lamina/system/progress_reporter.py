@@ -49,6 +49,11 @@ class ProgressReporter(Progress):
             handled = self._handled[item] = self._handled.get(item, 0) + size
             self._report(item, min(handled, item.size) if self._is_size_known else handled)
 
+    def reach(self, item: ProgressItem, count: int) -> None:
+        """Report that ``count`` bytes of ``item`` are done in all; nothing if so many were reported before."""
+        with self._lock:
+            self._report(item, min(count, item.size))
+
     def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
         """Report that the rest of ``item`` is done, and then that the item is."""
         with self._lock:

@@ -12,6 +12,7 @@ import lamina
 from lamina.compression.compressors import LayerCompression
 from lamina.compression.decoders import decode_pieces
 from lamina.core.names import StorePath
+from lamina.core.progress import ProgressItem
 from lamina.formats.tar import Owner
 from lamina.layer_cache.cache import LayerCache
 from lamina.layering.plans import LayerPlan
@@ -40,7 +41,7 @@ class FolderOfBlobs:
         part.touch()
         return part
 
-    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+    def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
         outcome = self.find([blob]).get(blob, made)
         part.rename(self.folder / blob.digest.hex)
         on_stored(outcome)

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from lamina.core.names import Digest
+from lamina.core.progress import FileSubject, ProgressItem
 from lamina.errors import OutputError
 from lamina.layers.temporary_blobs import TemporaryBlobStore
 from lamina.system.extents import read_head
 from lamina.system.transfer import BlobInfo
 
+ITEM = ProgressItem(1, 5, FileSubject("layer"))
 BLOB = BlobInfo(Digest(hashlib.sha256(b"hello").digest()), 5)
 
 
@@ -28,7 +30,7 @@ def test_a_blob_is_kept_until_it_is_removed(folder: Path) -> None:
     part.write_bytes(b"hello")
     assert not blobs.find([BLOB])
     outcomes: list[str] = []
-    blobs.commit(part, BLOB, "packed", outcomes.append)
+    blobs.commit(part, BLOB, "packed", ITEM, outcomes.append)
     assert outcomes == ["packed"]
     assert read_head(blobs.extent(BLOB), 10) == b"hello"
     blobs.remove(BLOB)

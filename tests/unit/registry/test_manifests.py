@@ -13,7 +13,7 @@ from tests.support.registry import (
 
 from lamina.errors import AuthError, IntegrityError, RegistryError
 from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE, Descriptor
-from lamina.registry.manifests import find_manifest, get_manifest, list_tags, put_manifest
+from lamina.registry.manifests import UnknownBlobError, find_manifest, get_manifest, list_tags, put_manifest
 
 CONFIG = config_document()
 DOCUMENT = manifest_document(CONFIG, b"layer")
@@ -80,7 +80,7 @@ def test_a_manifest_of_20_mib_is_refused(registry: MemoryRegistry, headers: dict
 
 def test_a_manifest_is_written_after_its_blobs(registry: MemoryRegistry) -> None:
     with connect(registry) as connection:
-        with pytest.raises(RegistryError, match=r"HTTP 404 \(MANIFEST_BLOB_UNKNOWN: blob unknown: sha256"):
+        with pytest.raises(UnknownBlobError, match=r"HTTP 404 \(MANIFEST_BLOB_UNKNOWN: blob unknown: sha256"):
             put_manifest(connection, "1", DOCUMENT, MANIFEST_TYPE)
         registry.add_blob("me/app", CONFIG)
         registry.add_blob("me/app", b"layer")

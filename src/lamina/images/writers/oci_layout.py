@@ -18,7 +18,7 @@ from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompressio
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
-from lamina.core.progress import REUSED, Progress
+from lamina.core.progress import REUSED, Progress, ProgressItem
 from lamina.errors import Error, FormatError, InvalidArgument, error_context, output_error
 from lamina.formats.docker import HistoryItem
 from lamina.formats.json_toml import parse_json
@@ -224,7 +224,7 @@ class LayoutBlobs:
         """Create a new empty file in the layout and return its path. Raises `OutputError`."""
         return self._parts.create()
 
-    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+    def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
         """Rename ``part`` to the blob's name, or remove it if the blob is present. Raises `OutputError`."""
         try:
             is_present = self._has(blob)

@@ -27,6 +27,7 @@ from lamina.images.readers.registry_image import RegistryImage, describe_registr
 from lamina.images.readers.source_image import SourceImage
 from lamina.images.registry_destination import RegistryDestination
 from lamina.images.source_layers import find_compressed_blob, make_layer_source, store_blob
+from lamina.images.writers.push_progress import PushProgress
 from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext
@@ -34,9 +35,11 @@ from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
 from lamina.layers.temporary_blobs import FOLDER_HINT
 from lamina.registry.blobs import find_blob
 from lamina.registry.connection import RegistryConnection
-from lamina.registry.manifests import put_manifest
+from lamina.registry.manifests import UnknownBlobError, put_manifest
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
+
+_UNKNOWN_BLOB_HINT = "the registry said that it has all blobs; its storage or its cache is damaged, ask its operator"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -117,6 +120,7 @@ class RegistryWriter:
         self._destination = destination
         self._compression = compression
         self._progress = ProgressReporter(progress)
+        self._push_progress = PushProgress(self._progress)
         self._context = context or BuildContext()
         for image in destination.caches:
             image.state_layers(self._context.layer_cache, compression)
@@ -144,13 +148,15 @@ class RegistryWriter:
         settings = draft.settings
         sources = draft.layers
         items = list_items(sources)
-        self._progress.begin(draft.describe_work(items))
-        with RegistryBlobs(self._destination) as blobs:
+
+        def push(blobs: RegistryBlobs) -> RegistryPushResult:
             pushed = self._push_sources(sources, items, blobs)
             pairs = zip(pushed, sources, strict=True)
             history = [HistoryItem(item.layer.diff_id, source.comment) for item, source in pairs]
             config, *_ = settings.dump_config(history)
             return self._publish(pushed, settings.config.platform, blobs, config)
+
+        return self._push(draft.describe_work(items), push)
 
     def write_image(self, image: SourceImage) -> RegistryPushResult:
         """Push an image that was read from a file or a layout, and keep its ID.
@@ -180,11 +186,13 @@ class RegistryWriter:
         comments = list_layer_comments(image.config, len(image.layers))
         sources = tuple(map(make_layer_source, count(1), image.layers, comments, stored))
         items = list_items(sources)
-        self._progress.begin(Work(str(self._destination.references[0]), items))
-        with RegistryBlobs(self._destination) as blobs:
+
+        def push(blobs: RegistryBlobs) -> RegistryPushResult:
             pushed = self._push_sources(sources, items, blobs)
             manifest = image.manifest_json if is_kept else b""
             return self._publish(pushed, image.platform, blobs, image.config_json, manifest)
+
+        return self._push(Work(str(self._destination.references[0]), items), push)
 
     def copy_image(self, image: RegistryImage, connection: RegistryConnection) -> RegistryPushResult:
         """Copy an image from another repository, which ``connection`` reads; nothing of it changes.
@@ -207,14 +215,33 @@ class RegistryWriter:
             is_sent = not is_foreign or find_blob(connection, layer.digest)
             blob = describe_registry_blob(layer, connection, repository)
             stored[number] = _StoredLayer(blob, layer.paths, is_sent)
-        items = [
+        items = tuple(
             ProgressItem(number, layer.size, FileSubject(summarize_layer_paths(layer.paths)))
             for number, layer in enumerate(image.layers, 1)
-        ]
-        self._progress.begin(Work(str(self._destination.references[0]), tuple(items)))
-        with RegistryBlobs(self._destination) as blobs:
+        )
+
+        def push(blobs: RegistryBlobs) -> RegistryPushResult:
             pushed = self._push_layers(items, {}, stored, blobs)
             return self._publish(pushed, image.platform, blobs, image.config_json, image.manifest.document)
+
+        return self._push(Work(str(self._destination.references[0]), items), push)
+
+    def _push(self, work: Work, push: Callable[[RegistryBlobs], RegistryPushResult]) -> RegistryPushResult:
+        """Return what ``push`` returns. It is called again if a registry lacks a blob that it said it has.
+
+        A registry may do so after it removed unused blobs, or if it mounts blobs in name only.
+        """
+        with RegistryBlobs(self._destination, self._push_progress) as blobs:
+            self._progress.begin(work)
+            try:
+                return push(blobs)
+            except UnknownBlobError:
+                blobs.forget()
+            self._progress.begin(work)
+            try:
+                return push(blobs)
+            except UnknownBlobError as error:
+                raise error.error.add_hint(_UNKNOWN_BLOB_HINT) from None
 
     def _push_sources(
         self, sources: Sequence[LayerSource], items: Sequence[ProgressItem], blobs: RegistryBlobs
@@ -243,7 +270,7 @@ class RegistryWriter:
         with (
             default_hint(FOLDER_HINT, OutputError),
             BlobWriter(
-                tuple(packed.values()), self._context, self._compression, blobs, self._progress, to_pack
+                tuple(packed.values()), self._context, self._compression, blobs, self._push_progress, to_pack
             ) as blob_writer,
         ):
             try:
@@ -251,7 +278,7 @@ class RegistryWriter:
                     if found := stored.get(item.number):
                         plain = found.blob.plain
                         if found.is_sent:
-                            blobs.send(found.blob, item, self._progress)
+                            blobs.send(found.blob, item)
                         else:
                             self._progress.finish(item, REUSED, plain.size)
                         layer = Layer(plain.digest, plain.size, found.paths)

@@ -25,9 +25,10 @@ from typing import Self
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.core.progress import MOUNTED, REUSED, SENT, Progress, ProgressItem
+from lamina.core.progress import MOUNTED, REUSED, SENT, ProgressItem
 from lamina.errors import RegistryError, output_error
 from lamina.images.registry_destination import RegistryDestination, TargetRepository
+from lamina.images.writers.push_progress import PushProgress
 from lamina.layers.blob_writer import OnStored
 from lamina.layers.layer import StoredBlob
 from lamina.layers.temporary_blobs import PartFiles, create_blob_folder
@@ -58,14 +59,19 @@ class _Located:
 class RegistryBlobs:
     """Finds, mounts and sends blobs; a context manager that ends its threads and removes its files.
 
+    Args:
+        destination: the repositories.
+        progress: receives how much of each blob has been sent.
+
     Attributes:
         sent: the blobs that were sent to a repository.
         mounted: the blobs that were mounted, and not sent.
         bytes_sent: their bytes, counted once for each repository that they were sent to.
     """
 
-    def __init__(self, destination: RegistryDestination) -> None:
+    def __init__(self, destination: RegistryDestination, progress: PushProgress) -> None:
         self._destination = destination
+        self._progress = progress
         self._repositories = destination.repositories
         self._folder = create_blob_folder()
         self._parts = PartFiles(self._folder.path, 0o600)
@@ -76,6 +82,7 @@ class RegistryBlobs:
         self._unsent = 0
         self._failure: BaseException | None = None
         self._is_stopped = False
+        self._may_mount = True
         self.sent: set[BlobInfo] = set()
         self.mounted: set[BlobInfo] = set()
         self.bytes_sent: int = 0
@@ -104,12 +111,12 @@ class RegistryBlobs:
         """Create an empty file. Raises `OutputError`."""
         return self._parts.create()
 
-    def commit(self, part: Path, blob: BlobInfo, made: str, on_stored: OnStored) -> None:
+    def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
         """Send ``part`` as soon as a thread is free, and delete it; wait while too much has not been sent yet.
 
         Raises what an earlier upload raised.
         """
-        content = _describe_part(part, blob)
+        content = self._report(_describe_part(part, blob), item)
         if self._start(content, on_stored, lambda: self._remove(part, blob.size)):
             with self._changed:
                 self._unsent += blob.size
@@ -121,19 +128,13 @@ class RegistryBlobs:
 
     # --- for the writer
 
-    def send(self, stored: StoredBlob, item: ProgressItem, progress: Progress) -> None:
+    def send(self, stored: StoredBlob, item: ProgressItem) -> None:
         """Send a blob of another image as it is, if it is missing, as soon as a thread is free."""
 
-        def read(start: int) -> Iterator[bytes]:
-            progress.start(item)
-            for piece in stored.open(start):
-                progress.advance(item, len(piece))
-                yield piece
-
         def on_stored(outcome: str) -> None:
-            progress.finish(item, outcome, stored.plain.size)
+            self._progress.finish(item, outcome, stored.plain.size)
 
-        content = BlobContent(stored.descriptor.digest, stored.descriptor.size, read)
+        content = self._report(BlobContent(stored.descriptor.digest, stored.descriptor.size, stored.open), item)
         if not self._start(content, on_stored, ignore, stored.repository):
             on_stored(REUSED)
 
@@ -156,7 +157,26 @@ class RegistryBlobs:
         self._store(content)
         return blob
 
+    def forget(self) -> None:
+        """Ask for all blobs again from now on, and mount none, because a registry lacks one that it said it has."""
+        with self._changed:
+            self._located.clear()
+            self._uploads.clear()
+            self._may_mount = False
+
     # --- the work of the threads
+
+    def _report(self, content: BlobContent, item: ProgressItem) -> BlobContent:
+        """Return ``content``, whose bytes are reported as they are sent."""
+
+        def read(start: int) -> Iterator[bytes]:
+            self._progress.start(item)
+            for piece in content.open(start):
+                start += len(piece)
+                yield piece
+                self._progress.send(item, start, content.size)
+
+        return replace(content, open=read)
 
     def _start(
         self, content: BlobContent, on_stored: OnStored, release: Callable[[], object], repository: str = ""
@@ -194,7 +214,8 @@ class RegistryBlobs:
         outcome = located.outcome
         present = list(located.present)
         for target, session in located.missing:
-            if session is None and (source := _find_neighbour(target, present)):
+            source = _find_neighbour(target, present) if self._may_mount else ""
+            if session is None and source:
                 mounted = mount_blob(target.connection, content.digest, source)
                 if mounted is None:
                     outcome = MOUNTED if outcome == REUSED else outcome
@@ -207,6 +228,7 @@ class RegistryBlobs:
             with self._changed:
                 self.bytes_sent += content.size
         with self._changed:
+            self.mounted.discard(blob)  # by an earlier mount that had no effect
             {SENT: self.sent, MOUNTED: self.mounted}.get(outcome, set()).add(blob)
             self._located[content.digest] = _Located(tuple(self._repositories), ())
         return outcome
@@ -219,7 +241,7 @@ class RegistryBlobs:
         is_mounted = False
         for target in absent:
             session = None
-            source = self._find_source(target, blob.digest, present, repository)
+            source = self._find_source(target, blob.digest, present, repository) if self._may_mount else ""
             if source:
                 session = mount_blob(target.connection, blob.digest, source)
             if source and session is None:

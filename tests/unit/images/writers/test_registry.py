@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import FakeStore, example
 from tests.support.progress import RecordedProgress
-from tests.support.registry import QUICK, MemoryRegistry, answer_with, digest_of, serve_registry
+from tests.support.registry import QUICK, MemoryRegistry, RegistryHandler, answer_with, digest_of, serve_registry
 
 import lamina
 from lamina.compression.decoders import decode_pieces
+from lamina.core.progress import ProgressItem
 from lamina.errors import AuthError, IntegrityError, RegistryError
 from lamina.images.writers.registry import RegistryPushResult
 from lamina.transports.retry import use_policy
@@ -236,6 +237,70 @@ def test_an_image_is_copied_from_one_registry_to_another_and_mounted_in_the_same
         assert other.manifests["he/app"]["3"] == server.manifests[REPOSITORY]["1"]
         assert other.blobs["he/app"] == server.blobs[REPOSITORY]
         assert copied.blobs_sent == len(pushed.layers)
+
+
+def test_blobs_that_vanish_before_the_manifest_are_sent_again(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    """A registry may remove a blob that no manifest refers to, after it said that it has it."""
+    first = push(server, store, layer_cache=tmp_path / "cache")
+    server.manifests[REPOSITORY].clear()
+    lost = first.blobs[0]
+
+    def collect_garbage(handler: RegistryHandler) -> bool:
+        del server.blobs[REPOSITORY][str(lost.digest)]
+        return False
+
+    server.fail("PUT", "/manifests/", collect_garbage)
+    again = push(server, store, layer_cache=tmp_path / "cache")
+    assert again.manifest_digest == first.manifest_digest
+    assert (again.blobs_sent, again.bytes_sent) == (1, lost.size)
+    assert str(lost.digest) in server.blobs[REPOSITORY]
+
+
+def test_a_blob_that_is_mounted_in_name_only_is_sent(server: MemoryRegistry, store: FakeStore) -> None:
+    first = push(server, store)
+
+    def forget_mounts(handler: RegistryHandler) -> bool:
+        server.blobs["you/app"].clear()
+        return False
+
+    server.fail("PUT", "/you/app/manifests/", forget_mounts)
+    source = f"{server.host}/{REPOSITORY}:1"
+    copied = lamina.push_image(source, to=f"{server.host}/you/app:2")
+    assert copied.manifest_digest == first.manifest_digest
+    assert (copied.blobs_sent, copied.blobs_mounted) == (len(first.layers), 0)
+    assert server.blobs["you/app"] == server.blobs[REPOSITORY]
+
+
+def test_a_registry_that_denies_its_blobs_is_asked_twice(server: MemoryRegistry, store: FakeStore) -> None:
+    body = b'{"errors": [{"code": "BLOB_UNKNOWN", "message": "no"}]}'
+    server.fail("PUT", "/manifests/", answer_with(400, {}, body), times=100)
+    with pytest.raises(RegistryError, match="BLOB_UNKNOWN") as caught:
+        push(server, store)
+    assert "said that it has all blobs" in caught.value.hint
+    assert count(server, "PUT", "/manifests/") == 2
+
+
+class _SentWhenFinished(RecordedProgress):
+    """Records which layers' blobs the registry has when a layer is finished."""
+
+    def __init__(self, server: MemoryRegistry) -> None:
+        super().__init__()
+        self.server = server
+        self.stored: list[int] = []
+
+    def finish(self, item: ProgressItem, outcome: str, size: int) -> None:
+        super().finish(item, outcome, size)
+        self.stored.append(len(self.server.blobs[REPOSITORY]))
+
+
+def test_a_layer_is_finished_when_the_registry_has_it(server: MemoryRegistry, store: FakeStore) -> None:
+    progress = _SentWhenFinished(server)
+    pushed = push(server, store, progress=progress)
+    assert [have >= number for number, have in enumerate(progress.stored, 1)] == [True] * len(pushed.layers)
+    assert progress.sum_up() == {item.number: item.size for item in progress.works[0].items if item.size}
+    assert {call[2] for call in progress.calls if call[0] == "finish"} == {"sent"}
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

@@ -11,15 +11,19 @@ import pytest
 from tests.support.registry import MemoryRegistry, answer_with, connect, digest_of, serve_registry
 
 from lamina.core.names import Digest
-from lamina.core.progress import Progress, ProgressItem
+from lamina.core.progress import FileSubject, ProgressItem
 from lamina.errors import AuthError, OutputError, RegistryError
 from lamina.formats.oci import LAYER_TYPE, Descriptor
 from lamina.images.registry_destination import open_destination
 from lamina.images.writers import registry_blobs
+from lamina.images.writers.push_progress import PushProgress
 from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.layers.layer import StoredBlob
+from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
 
+PROGRESS = PushProgress(ProgressReporter(None))
+ITEM = ProgressItem(1, 1, FileSubject("layer"))
 DATA = tuple(bytes([number]) * 10_000 for number in range(6))
 
 
@@ -44,7 +48,10 @@ def opened(server: MemoryRegistry, *names: str) -> Iterator[RegistryBlobs]:
     def open_repository(reference: Any, is_writer: bool) -> Any:
         return connect(server, f"{reference.repository}:{reference.tag}", is_writer=is_writer)
 
-    with open_destination(references, (), open_repository) as destination, RegistryBlobs(destination) as blobs:
+    with (
+        open_destination(references, (), open_repository) as destination,
+        RegistryBlobs(destination, PROGRESS) as blobs,
+    ):
         yield blobs
 
 
@@ -57,7 +64,7 @@ def commit(blobs: RegistryBlobs, data: bytes) -> list[str]:
     outcomes: list[str] = []
     part = blobs.create()
     part.write_bytes(data)
-    blobs.commit(part, info(data), "packed", outcomes.append)
+    blobs.commit(part, info(data), "packed", ITEM, outcomes.append)
     return outcomes
 
 
@@ -95,18 +102,11 @@ def test_the_blob_of_another_image_is_mounted_or_sent_as_it_is(server: MemoryReg
     server.add_blob("base/image", DATA[0])
     with opened(server) as blobs:
         for number, data in enumerate(DATA[:2], 1):
-            item = ProgressItem(number, len(data), Subject())
-            blobs.send(stored(data, f"{server.host}/base/image"), item, Progress())
+            item = ProgressItem(number, len(data), FileSubject("layer"))
+            blobs.send(stored(data, f"{server.host}/base/image"), item)
         blobs.finish()
         assert (blobs.mounted, blobs.sent) == ({info(DATA[0])}, {info(DATA[1])})
     assert set(server.blobs["me/app"].values()) == set(DATA[:2])
-
-
-class Subject:
-    name = "layer"
-
-    def headline(self, number: int) -> str:
-        return self.name
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, AuthError), (500, RegistryError)])
@@ -148,4 +148,4 @@ def test_a_temporary_file_that_vanished_is_an_error(server: MemoryRegistry) -> N
         part = blobs.create()
         part.unlink()
         with pytest.raises(OutputError):
-            blobs.commit(part, BlobInfo(Digest(bytes(32)), 1), "packed", len)
+            blobs.commit(part, BlobInfo(Digest(bytes(32)), 1), "packed", ITEM, len)
