@@ -38,6 +38,7 @@ from lamina.api.signatures import push_layered_image as push_layered_image
 from lamina.api.signatures import push_paths as push_paths
 from lamina.api.signatures import sbom as sbom
 from lamina.api.signatures import stream_layered_image as stream_layered_image
+from lamina.api.signatures import verify_image as verify_image
 from lamina.api.signatures import verify_store as verify_store
 from lamina.api.store import AddedPath as AddedPath
 from lamina.api.store import FetchResult as FetchResult
@@ -107,6 +108,9 @@ from lamina.images.readers.source_image import InspectedLayer as InspectedLayer
 from lamina.images.readers.source_image import SourceImage as SourceImage
 from lamina.images.readers.source_image import SourceLayer as SourceLayer
 from lamina.images.software import SbomResult as SbomResult
+from lamina.images.verification import ImageVerificationResult as ImageVerificationResult
+from lamina.images.verification import VerifiedLayer as VerifiedLayer
+from lamina.images.verification import VerifiedPath as VerifiedPath
 from lamina.images.writers.docker_archive import DockerArchive as DockerArchive
 from lamina.images.writers.oci_layout import OciLayout as OciLayout
 from lamina.images.writers.registry import RegistryPushResult as RegistryPushResult

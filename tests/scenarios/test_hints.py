@@ -104,6 +104,10 @@ MISTAKES = {
     ],
     "inspect": _IMAGE_FILES,
     "diff": [words.replace(" ", " {image} ", 1) if " " in words else f"{words} {{image}}" for words in _IMAGE_FILES],
+    "verify": [
+        *_IMAGE_FILES,
+        *(words.replace("hello", "{image}") for words in _STORES if words.startswith("hello --store")),
+    ],
     "pull": ["Debian -o x.tar", "oci:none -o x.tar", "app:a:b -o x.tar", "me:pw@host/app -o x.tar", "app -o x.bz2"],
     "sbom": [
         *(f"{root} --store {{root}}" for root in _ROOTS),

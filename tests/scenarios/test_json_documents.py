@@ -29,6 +29,7 @@ RUNS = {
     "script": [ROOT, "--store", "store", "-o", "script"],
     "inspect": ["image.tar"],
     "diff": ["image.tar", "layout#hello:1"],
+    "verify": ["image.tar", "--store", "store"],
     "pull": ["{registry}/me/app:1", "-o", "pulled/"],
     "sbom": [ROOT, "--store", "store", "-o", "sbom.json"],
     "lock": ["--spec", "base.toml"],

@@ -90,6 +90,7 @@ class MemoryRegistry(LocalServer):
         self.token_lifetime = 300
         self.tokens: dict[str, tuple[str, ...]] = {}
         self.can_mount = True
+        self.sends_ranges = True
         self.min_chunk = 0
         self.refuses_whole_blobs = 0  # a status
         self.states_wrong_digests = False
@@ -307,11 +308,11 @@ class RegistryHandler(http.server.BaseHTTPRequestHandler):
         if data is None:
             return self.refuse(404, "BLOB_UNKNOWN")
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
-        found = re.fullmatch("bytes=([0-9]+)-", self.headers.get("Range", ""))
-        if found and self.command == "GET":
-            start = int(found[1])
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            return self.answer(206, headers, data[start:])
+        found = re.fullmatch("bytes=([0-9]+)-([0-9]*)", self.headers.get("Range", ""))
+        if found and self.command == "GET" and self.server.sends_ranges:
+            start, part = int(found[1]), data[int(found[1]) : int(found[2] or len(data)) + 1]
+            headers["Content-Range"] = f"bytes {start}-{start + len(part) - 1}/{len(data)}"
+            return self.answer(206, headers, part)
         return self.answer(200, headers | {"Content-Length": str(len(data))}, data)
 
     def _exchange_manifest(self, name: str, target: str, body: bytes) -> bool:

@@ -14,6 +14,7 @@ HOMES = {
     "push_layered_image": "lamina.api.registry",
     "open_store": "lamina.api.sources",
     "fetch_paths": "lamina.api.store",
+    "verify_image": "lamina.api.verify",
     "verify_store": "lamina.api.store_admin",
     "export_paths": "lamina.api.store_admin",
     "push_paths": "lamina.api.store_admin",

@@ -13,6 +13,7 @@ from lamina.core.names import StorePath
 from lamina.core.progress import Progress
 from lamina.images.image import BuildResult
 from lamina.images.software import SbomFormat, SbomResult
+from lamina.images.verification import ImageVerificationResult
 from lamina.images.writers.registry import RegistryPushResult
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.registry_names import References
@@ -619,6 +620,66 @@ def fetch_paths(
         OutputError: the embedded store could not be written.
 
     Paths that were fetched before an error stay in the store.
+    """
+
+def verify_image(
+    image: StrPath,
+    *,
+    platform: str | None = None,
+    full: bool = False,
+    embedded_store: StrPath | None = None,
+    max_unpacked_size: int | str | None = None,
+    insecure: bool = False,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> ImageVerificationResult:
+    """Make the layers of an image again from store paths, and say which of them signed store paths give.
+
+    The store paths of a layer are those in the image's history. They are packed from the stores, and the digest is
+    compared with the diff ID in the image's config. A file or layout is read whole, and its bytes are compared with
+    their digests too. Of an image in a registry, only the manifest, the config and the first headers of layers are
+    read, and a layer that differs up to its first difference.
+
+    What is fetched from binary caches goes to a temporary folder, because paths that nobody signed are fetched too.
+
+    Args:
+        image: a file or a folder, ``FILE#NAME`` for one of several images in it, or a reference to an image in a
+            registry.
+        platform: the platform of the image, such as ``linux/arm64``; needed if there are several.
+        full: read all layers of an image in a registry, and compare them with their digests.
+        embedded_store: a store that is asked after the machine's own, if ``store`` names none.
+        max_unpacked_size: the most bytes that each layer may unpack to; as in `inspect`.
+        insecure: whether a registry on another machine may be used over plain HTTP.
+        progress: receives the progress of packing and reading the layers.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures count beside that of cache.nixos.org. If some are
+            given, a store path without a signature is a failure.
+        verify_signatures: whether a store path without a signature can be a failure.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+
+    Returns:
+        The verdict on each layer. Layers that differ raise no error.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        InputError: the image is missing, or cannot be read.
+        NotFound: a file has several images, or none of that name.
+        FormatError: the file is not an image.
+        IntegrityError: the image's documents contradict each other, or a store sent what its narinfo does not say.
+        PlanError: no image is for ``platform``.
+        Unavailable: a store could not be read.
+        RegistryError: the registry has no such image, or failed.
+        AuthError: the registry refuses the credentials, or wants some.
     """
 
 def verify_store(

@@ -27,6 +27,7 @@ VERBS = {
     "push": "Push an image to a registry; send only what is missing there.",
     "inspect": "Show what an image file or an OCI layout holds.",
     "diff": "Show what an update from one image to another changes and moves.",
+    "verify": "Make the layers of an image again from signed store paths, and compare.",
     "pull": "Fetch an image from a registry into a file or an OCI layout.",
     "sbom": "Write the software bill of materials of store paths or of an image.",
     "lock": "Pin the base images of a spec file by their digests.",

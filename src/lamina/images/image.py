@@ -24,7 +24,7 @@ from lamina.stores.store import Store
 from lamina.system.transfer import BlobInfo
 
 _TAG_LENGTH = 32
-_ROOT = Owner(0, 0, "root", "root")
+DEFAULT_OWNER = Owner(0, 0, "root", "root")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ImageSettings:
     repository: str
     tag: str | None
     config: ImageConfig
-    owner: Owner = _ROOT
+    owner: Owner = DEFAULT_OWNER
     mtime: datetime = DEFAULT_DATE
 
     @property

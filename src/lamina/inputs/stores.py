@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,22 @@ def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[s
         yield spec.store
         return
     access = make_store_access(spec, embedded_store, warnings)
+    with access.resources:
+        yield open_stores(spec.store, access)
+
+
+@contextlib.contextmanager
+def open_untrusted_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]) -> Iterator[Store]:
+    """Open the stores that ``spec`` names, for a caller that checks the signatures itself.
+
+    Store paths that no trusted key signed are fetched too, so whatever is fetched goes to a temporary folder, and never
+    to a store where it would count as valid. The parameters are those of `open_store`.
+    """
+    if not isinstance(spec.store, tuple):
+        yield spec.store
+        return
+    checking = make_store_access(replace(spec, verify_signatures=False), embedded_store, warnings)
+    access = replace(checking, keeps_downloads=False)
     with access.resources:
         yield open_stores(spec.store, access)
 

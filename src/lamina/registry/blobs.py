@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lamina.core.names import Digest
 from lamina.errors import IntegrityError
@@ -66,6 +67,27 @@ def read_blob(connection: RegistryConnection, digest: Digest, size: int) -> Iter
         raise IntegrityError(request.subject, f"{received} bytes", str(size))
     if hasher.digest() != digest.raw:
         raise IntegrityError(request.subject, f"the digest {Digest(hasher.digest())}", "the digest that was asked for")
+
+
+def read_blob_start(connection: RegistryConnection, digest: Digest, size: int) -> bytes:
+    """Return the first ``size`` bytes of the blob with ``digest``, or all of a smaller one.
+
+    The bytes are not checked. Of a registry that ignores ranges, no more is read either. Raises what `read_blob` raises
+    for the registry's answer.
+    """
+    request = replace(_make_request(connection, "GET", digest), headers={"Range": f"bytes=0-{size - 1}"})
+
+    def read(response: RegistryResponse) -> bytes:
+        if response.status not in (200, 206):
+            raise connection.make_error(response, "the blob")
+        start = bytearray()
+        for piece in response.response.content():
+            start += piece
+            if len(start) >= size:
+                break
+        return bytes(start[:size])
+
+    return connection.perform(request, read)
 
 
 def _make_request(connection: RegistryConnection, method: str, digest: Digest) -> RegistryRequest:

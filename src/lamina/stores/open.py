@@ -42,8 +42,9 @@ class StoreAccess:
     ``embedded_store`` is the folder that keeps fetched paths, None for a temporary one; ``trust`` returns the trust
     settings of the caches, None for the default; ``channel`` is where names are looked up first; ``channel_lists`` is
     the folder that caches the lists of channels; ``offline`` forbids requests; ``fetcher`` is used instead of a new one
-    if it already fetches into ``embedded_store``; ``now`` is the time in seconds since 1970; ``warn`` is called with
-    each warning. Closing ``resources`` closes the stores that were opened.
+    if it already fetches into ``embedded_store``; without ``keeps_downloads``, fetched paths go to a temporary folder
+    and nothing is written to a store; ``now`` is the time in seconds since 1970; ``warn`` is called with each warning.
+    Closing ``resources`` closes the stores that were opened.
     """
 
     embedded_store: Path | None = None
@@ -52,6 +53,7 @@ class StoreAccess:
     channel_lists: Path | None = None
     offline: bool = False
     fetcher: Fetcher | None = None
+    keeps_downloads: bool = True
     now: float = 0
     warn: Callable[[str], object] = field(default=ignore)
     resources: ExitStack = field(default_factory=ExitStack)
@@ -199,6 +201,8 @@ class _StoreOpener:
         """The folder that keeps fetched paths: the first cache folder that is named, else the embedded store."""
         if self._access.fetcher:
             return self._access.embedded_store
+        if not self._access.keeps_downloads:
+            return None
         named = next((Path(location) for location in self._locations if is_cache_folder(location)), None)
         return named or self._access.embedded_store
 

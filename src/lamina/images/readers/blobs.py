@@ -3,7 +3,7 @@
 The limits below are larger than any genuine image needs. They prevent a small file from using much memory or time. No
 layer is held in memory.
 
-Invariant: the digest of every returned blob has been computed and checked.
+Invariant: the digest of every returned blob has been computed and checked, unless the layers are left unread.
 """
 
 from __future__ import annotations
@@ -41,9 +41,16 @@ _NAMED_CONFIG = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
 
 
 class Blobs:
-    """Reads images from ``members`` and checks them. ``unpacker`` decompresses compressed data."""
+    """Reads images from ``members`` and checks them. ``unpacker`` decompresses compressed data.
 
-    def __init__(self, members: Members, unpacker: Unpacker, progress: Progress | None = None) -> None:
+    With ``reads_layers`` false, the layers are only located: they have the digests that the documents state, no store
+    paths, and their blob in place of the tar.
+    """
+
+    def __init__(
+        self, members: Members, unpacker: Unpacker, progress: Progress | None = None, *, reads_layers: bool = True
+    ) -> None:
+        self._reads_layers = reads_layers
         self._members = members
         self._progress = ProgressReporter(progress)
         self._unpacker = unpacker
@@ -97,11 +104,20 @@ class Blobs:
             raise IntegrityError("config", config.digest, f"sha256:{name_match[1]}")
         blobs = [self.find(name) for name in layer_names]
         diff_ids = parse_diff_ids(config.value, config_name, len(blobs))
+        if not self._reads_layers:
+            located = tuple(map(self._locate_layer, layer_names, blobs, diff_ids))
+            return SourceImage(
+                config.digest, repo_tags, config.text, config.value, located, index_platform=index_platform
+            )
         items = tuple(map(ProgressItem, count(1), (blob.length for blob in blobs), map(FileSubject, layer_names)))
         self._progress.begin(Work(repo_tags[0] if repo_tags else config_name, items))
         layers = tuple(map(self._read_layer, items, layer_names, blobs, diff_ids))
         self._progress.done()
         return SourceImage(config.digest, repo_tags, config.text, config.value, layers, index_platform=index_platform)
+
+    def _locate_layer(self, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
+        digest, workspace = find_stated_digest(name) or diff_id, self._unpacker.workspace
+        return SourceLayer(name, diff_id, digest, blob.length, (), (), blob, blob, workspace)
 
     def _read_layer(self, item: ProgressItem, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
         is_known = blob in self._contents_by_blob
@@ -110,8 +126,8 @@ class Blobs:
                 self._progress.start(item)
                 self._contents_by_blob[blob] = self._read_content(blob, partial(self._progress.advance, item))
             content = self._contents_by_blob[blob]
-            name_match = _NAMED_BLOB.fullmatch(name)
-            if name_match and name_match[1] != content.blob.digest.hex:
+            stated = find_stated_digest(name)
+            if stated and stated != content.blob.digest:
                 raise IntegrityError(got=content.blob.digest, expected="the digest in its name")
             if content.uncompressed.digest != diff_id:
                 raise IntegrityError(f"layer {item.number}", content.uncompressed.digest, diff_id)
@@ -192,6 +208,12 @@ class _ExtentStream:
         self._offset += len(data)
         self._on_bytes(len(data))
         return len(data)
+
+
+def find_stated_digest(name: str) -> Digest | None:
+    """Return the digest that the name of a layer's blob states; None if it states none."""
+    match = _NAMED_BLOB.fullmatch(name)
+    return Digest(bytes.fromhex(match[1])) if match else None
 
 
 def _check_name(name: bytes) -> None:

@@ -2,7 +2,7 @@
 
 An uncompressed archive of uncompressed layers is read in place, without copying anything.
 
-Invariant: every byte of a returned image has been checked.
+Invariant: every byte of a returned image has been checked, unless its layers are left unread.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def open_images(
     *,
     name: str | None = None,
     subject: object = None,
+    reads_layers: bool = True,
 ) -> tuple[SourceImage, ...]:
     """Return the images in the file or folder at ``path``.
 
@@ -59,6 +60,7 @@ def open_images(
         name: a name that the caller selects by afterwards, or None. Images of other names in an OCI layout need not be
             read then, and are left out.
         subject: what messages call the file; ``path`` by default.
+        reads_layers: false to leave the layers unread and unchecked, as `Blobs` says.
 
     Raises:
         NotFound: the path does not exist, or is a folder without an image.
@@ -70,7 +72,7 @@ def open_images(
     """
     unpacker = Unpacker(max_unpacked)
     try:
-        blobs = Blobs(_open_members(path, unpacker, progress), unpacker, progress)
+        blobs = Blobs(_open_members(path, unpacker, progress), unpacker, progress, reads_layers=reads_layers)
         return _read_images(blobs, name)
     except Unavailable as error:  # functions that read extents raise errors meant for stores
         raise error.convert(InputError).add_context(subject or path) from error

@@ -1,7 +1,7 @@
 """The model of an image that exists.
 
 Invariant: every byte of an image that was read from a file has been checked: its config, its blobs and the tars in them
-match their digests.
+match their digests. The one exception are images whose layers were left unread (`lamina.images.readers.blobs.Blobs`).
 """
 
 from __future__ import annotations

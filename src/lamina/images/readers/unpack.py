@@ -133,17 +133,18 @@ class Unpacker:
 
     def _check_limit(self, size: int, input_size: int) -> None:
         self._written += size
-        limit = (
-            self._limit
-            if self._limit is not None
-            else max(DEFAULT_UNPACKED_SIZE, _RATIO * (self._input_size + input_size))
+        check_unpacked_size(self._written, self._input_size + input_size, self._limit)
+
+
+def check_unpacked_size(size: int, input_size: int, limit: int | None) -> None:
+    """Raise `FormatError` if ``input_size`` bytes must not unpack to ``size``; a ``limit`` of None is the default."""
+    maximum = max(DEFAULT_UNPACKED_SIZE, _RATIO * input_size) if limit is None else limit
+    if size > maximum:
+        raise FormatError(
+            got=f"more than {format_size(maximum)} when decompressed",
+            expected="a smaller image; this may be a decompression bomb",
+            hint="allow a larger image with --max-unpacked-size",
         )
-        if self._written > limit:
-            raise FormatError(
-                got=f"more than {format_size(limit)} when decompressed",
-                expected="a smaller image; this may be a decompression bomb",
-                hint="allow a larger image with --max-unpacked-size",
-            )
 
 
 def get_extent(file: Path) -> Extent:

@@ -31,8 +31,11 @@ class Trust:
 
     def check(self, narinfo: NarInfo, label: str) -> None:
         """Raise `IntegrityError` if ``narinfo`` is not trusted; ``label`` names the cache in the message."""
-        if self.accepts(narinfo):
-            return
+        if not self.accepts(narinfo):
+            raise self.make_error(narinfo, label)
+
+    def make_error(self, narinfo: NarInfo, label: str) -> IntegrityError:
+        """Return the error for a ``narinfo`` that is not trusted; ``label`` names the cache in the message."""
         names = sorted({text.partition(":")[0] for text in narinfo.signatures})
         got = f"only signatures of {', '.join(names)}" if names else "no signature"
         trusted = ", ".join(key.name for key in self.keys) or "a trusted key"
@@ -44,4 +47,4 @@ class Trust:
                 f"compare the key {', '.join(forged)} with the one that the cache's owner publishes; if they are the "
                 "same, the cache changed the path or is damaged: do not use it"
             )
-        raise IntegrityError(f"{narinfo.info.path} in {label}", got, f"a signature of {trusted}", hint=hint)
+        return IntegrityError(f"{narinfo.info.path} in {label}", got, f"a signature of {trusted}", hint=hint)
