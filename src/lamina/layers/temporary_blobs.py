@@ -1,6 +1,7 @@
 """Keep blobs in temporary files until they are copied into an archive.
 
-A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
+A blob's digest, and the length of a compressed one, is unknown until it has been written, so each goes to a temporary
+file first.
 
 Invariant: no file is left once the store is closed.
 """
@@ -66,8 +67,9 @@ class TemporaryBlobStore:
         return self._parts.create()
 
     def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
-        """Record ``part`` as the file of ``blob``, which is new."""
-        self._files[blob] = part
+        """Record ``part`` as the file of ``blob``, unless another layer gave the same blob."""
+        if self._files.setdefault(blob, part) != part:
+            part.unlink()
         on_stored(made)
 
     def extent(self, blob: BlobInfo) -> Extent:
@@ -76,8 +78,9 @@ class TemporaryBlobStore:
         return Extent.whole(os.fsencode(file), blob.size, file.stat().st_mtime_ns)
 
     def remove(self, blob: BlobInfo) -> None:
-        """Delete the blob once it has been copied."""
-        self._files.pop(blob).unlink()
+        """Delete the blob once it has been copied, if it is present."""
+        if file := self._files.pop(blob, None):
+            file.unlink()
 
     def close(self) -> None:
         """Delete the temporary folder and all blobs in it."""

@@ -39,6 +39,19 @@ def test_a_blob_is_kept_until_it_is_removed(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_two_layers_may_have_the_same_blob(folder: Path) -> None:
+    blobs = TemporaryBlobStore()
+    parts = [blobs.create(), blobs.create()]
+    for part in parts:
+        part.write_bytes(b"hello")
+        blobs.commit(part, BLOB, "packed", ITEM, len)
+    assert [part.exists() for part in parts] == [True, False]
+    for _ in parts:
+        blobs.remove(BLOB)
+    assert not parts[0].exists()
+    blobs.close()
+
+
 def test_a_folder_that_cannot_be_used_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = TemporaryBlobStore()
     blobs.close()

@@ -10,9 +10,8 @@ specification v1.2, "Combined Image JSON + Filesystem Changeset Format").
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,14 +19,14 @@ from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompressio
 from lamina.core.nodes import Extent
 from lamina.core.progress import Progress, ProgressItem
 from lamina.formats.docker import HistoryItem, ManifestEntry, dump_docker_manifest
-from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padding, trailer_size
 from lamina.images.image import BuildResult, Draft
+from lamina.images.writers.members import MemberWriter
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, list_items
 from lamina.layers.stream_writer import LayerStream, PendingLayer
 from lamina.system.fd_writer import Output
 from lamina.system.progress_reporter import ProgressReporter
-from lamina.system.transfer import BlobInfo, copy
+from lamina.system.transfer import BlobInfo
 
 
 class DockerArchive:
@@ -90,24 +89,17 @@ class DockerArchive:
     def _write_compressed(
         self, sources: Sequence[LayerSource], items: Sequence[ProgressItem], archive: ArchiveWriter
     ) -> tuple[list[str], tuple[Layer, ...], tuple[BlobInfo, ...]]:
-        """Write all layers compressed, and return their member names, the layers and their blobs.
+        """Write all layers compressed, and return their member names, the layers and their blobs."""
+        from lamina.images.writers.archive_blobs import write_blobs
 
-        A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
-        """
-        from lamina.layers.blob_writer import BlobWriter
-        from lamina.layers.temporary_blobs import TemporaryBlobStore
+        names: dict[BlobInfo, str] = {}
 
-        names, layers, infos = [], [], []
-        with (
-            contextlib.closing(TemporaryBlobStore()) as blobs,
-            BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer,
-        ):
-            for written in blob_writer:
-                names.append(archive.write_blob(blobs.extent(written.blob)))
-                layers.append(written.layer)
-                infos.append(written.blob)
-                blobs.remove(written.blob)
-        return names, tuple(layers), tuple(infos)
+        def write(blob: BlobInfo, file: Extent) -> None:
+            names[blob] = archive.write_blob(file)
+
+        written = write_blobs(sources, items, self._context, self._compression, self._progress, write)
+        infos = tuple(item.blob for item in written)
+        return [names[blob] for blob in infos], tuple(item.layer for item in written), infos
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,59 +121,39 @@ class ArchiveWriter:
     """
 
     def __init__(self, out: Output, mtime: int, progress: Progress) -> None:
-        self._out = out
+        self._members = MemberWriter(out, mtime)
         self._progress = progress
-        self._headers = PaxHeaders(Owner(), mtime)
-        self._size = 0
         self._layers = 0
 
     @property
     def size(self) -> int:
         """The number of bytes written so far."""
-        return self._size
+        return self._members.size
 
     def write_layer(self, layer: PendingLayer, item: ProgressItem) -> str:
         """Write the next layer and return its member name. Raises `IntegrityError`, and any error of the output."""
-        progress = self._progress
+        progress, name = self._progress, self._name_layer()
         progress.start(item)
-        name = self._write_member(layer.size, lambda: layer.write(self._out, partial(progress.advance, item)))
+        self._members.write_member(name, layer.size, lambda out: layer.write(out, partial(progress.advance, item)))
         progress.finish(item, layer.outcome, layer.size)
         return name
 
     def write_blob(self, blob: Extent) -> str:
         """Write the next layer, whose compressed bytes are in ``blob``, and return its member name."""
-        return self._write_member(blob.length, lambda: copy((blob,), self._out))
-
-    def _write_member(self, size: int, write: Callable[[], object]) -> str:
-        self._layers += 1
-        name = f"{self._layers}.tar"
-        self._write_header(name, size)
-        write()
-        self._size += size
-        self._write_padding(size)
+        name = self._name_layer()
+        self._members.write_blob(name, blob)
         return name
+
+    def _name_layer(self) -> str:
+        self._layers += 1
+        return f"{self._layers}.tar"
 
     def close(self, images: Iterable[ArchivedImage]) -> None:
         """Write the documents of ``images`` and the tar's trailer, after all layers have been written."""
         entries = []
         for image in images:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"
-            self._write_file(config, image.config_json)
+            self._members.write_file(config, image.config_json)
             entries.append(ManifestEntry(config, image.repo_tags, image.layers))
-        self._write_file("manifest.json", dump_docker_manifest(entries))
-        self._write_bytes(memoryview(bytes(trailer_size(self._size))))
-
-    def _write_file(self, name: str, data: bytes) -> None:
-        self._write_header(name, len(data))
-        self._write_bytes(memoryview(data))
-        self._write_padding(len(data))
-
-    def _write_header(self, name: str, size: int) -> None:
-        self._write_bytes(memoryview(self._headers.make_header(Member(name.encode(), TypeFlag.FILE, 0o644, size))))
-
-    def _write_padding(self, size: int) -> None:
-        self._write_bytes(memoryview(padding(size)))
-
-    def _write_bytes(self, data: memoryview) -> None:
-        self._out.write(data)
-        self._size += len(data)
+        self._members.write_file("manifest.json", dump_docker_manifest(entries))
+        self._members.close()

@@ -20,27 +20,23 @@ from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
 from lamina.core.progress import REUSED, Progress, ProgressItem
 from lamina.errors import Error, FormatError, InvalidArgument, error_context, output_error
-from lamina.formats.docker import HistoryItem
 from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import (
-    CONFIG_TYPE,
     INDEX,
     LAYOUT,
     LAYOUT_JSON,
-    MANIFEST_TYPE,
     Descriptor,
     UpdatedIndex,
     blob_path,
-    dump_manifest,
     parse_layers,
     update_index,
 )
 from lamina.formats.platform import Platform
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
-from lamina.images.layer_descriptors import describe_layer
+from lamina.images.image_documents import make_documents
 from lamina.images.layout_lock import lock_blobs
-from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
+from lamina.layers.blob_writer import BlobWriter, OnStored
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import list_items
 from lamina.layers.temporary_blobs import PartFiles
@@ -107,11 +103,11 @@ class OciLayout:
             with BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer:
                 written = list(blob_writer)
             self._progress.documents()
-            history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in written]
-            document, _, reference = settings.dump_config(history)
-            config = Descriptor(CONFIG_TYPE, blobs.add(document), len(document))
-            manifest = self._write_manifest(blobs, config, written)
-            tagged = blobs.tag(reference, manifest, Platform.parse(settings.config.architecture))
+            documents = make_documents(settings, written, self._compression)
+            reference, manifest = documents.reference, documents.descriptor
+            blobs.add(documents.config)
+            blobs.add(documents.manifest)
+            tagged = blobs.tag(reference, manifest, documents.platform)
             stored = tuple(item.blob for item in written)
             replaced = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
         for name in tagged.renamed:
@@ -121,7 +117,7 @@ class OciLayout:
             )
         self._progress.done()
         return BuildResult(
-            config.digest,
+            documents.config_digest,
             reference,
             tuple(item.layer for item in written),
             settings.config.platform,
@@ -130,10 +126,6 @@ class OciLayout:
             sum(blob.size for blob in blobs.new),
             update=None if replaced is None else add_up_update(replaced, stored),
         )
-
-    def _write_manifest(self, blobs: LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
-        document = dump_manifest(config, [describe_layer(item, self._compression) for item in written])
-        return Descriptor(MANIFEST_TYPE, blobs.add(document), len(document))
 
 
 @contextlib.contextmanager

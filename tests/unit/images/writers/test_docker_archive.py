@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
+from tests.support.image_files import docker_archive, layer
 from tests.support.progress import RecordedProgress
 
 import lamina
+from lamina.compression.compressors import LayerCompression
 from lamina.core.progress import Progress
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
 from lamina.images.writers.docker_archive import DockerArchive
-from lamina.layer_cache.cache import LayerCache
+from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.system.fd_writer import FunctionOutput
 
@@ -256,6 +258,21 @@ def test_the_result_says_what_was_written(store: FakeStore) -> None:
     assert [(blob.digest, blob.size) for blob in image.blobs] == [(layer.diff_id, layer.size) for layer in image.layers]
     assert image.size == sum(layer.size for layer in image.layers)
     assert image.platform == "linux/amd64"
+
+
+@pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
+def test_equal_compressed_layers_are_one_member(store: FakeStore, tmp_path: Path, min_parallel_size: int) -> None:
+    base = tmp_path / "base.tar"
+    base.write_bytes(docker_archive({"one.tar": layer("x"), "two.tar": layer("x")}))
+    out = io.BytesIO()
+    context = BuildContext(NullLayerCache(), 2, min_parallel_size=min_parallel_size)
+    made = draft(store, "words", from_image=base)
+    DockerArchive(FunctionOutput(out.write), None, context, LayerCompression.parse("gzip")).write(made)
+    (entry,) = json.loads(members(out.getvalue())["manifest.json"])
+    assert entry["Layers"] == ["1.tar", "1.tar", "2.tar", "3.tar"]
+    (tmp_path / "x.tar").write_bytes(out.getvalue())
+    (image,) = lamina.inspect(tmp_path / "x.tar")
+    assert len(image.layers) == 4
 
 
 def peak_memory(*arguments: str | Path) -> int:
