@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _MAX_UNSIGNED = 10
 _MISSING_HINT = "name a store that has it with --store, such as the binary cache that the image was made from"
 
+_DIFFERENCE_HINT = (
+    "the layer was changed or damaged, or it was made from another build of the store path than the one in the stores"
+)
 _UNSIGNED_HINT = (
     "--trusted-key NAME:BASE64 trusts another key; with --no-verify-signatures, reproduced layers need no signature"
 )
@@ -142,5 +145,5 @@ def _make_error(layer: VerifiedLayer) -> IntegrityError | NotFound:
     if layer.verdict == "not in the stores":
         return NotFound(f"layer {layer.number}: {layer.reason}", hint=_MISSING_HINT)
     reason = layer.reason or layer.unsigned_paths[0].reason
-    hint = "" if layer.reason else _UNSIGNED_HINT
+    hint = _DIFFERENCE_HINT if layer.reason else _UNSIGNED_HINT
     return IntegrityError(f"layer {layer.number}: {reason}", hint=hint)

@@ -11,7 +11,6 @@ from lamina.compression.streams import detect_and_decode
 from lamina.core.names import Digest
 from lamina.errors import FormatError, IntegrityError
 from lamina.formats.docker import list_layer_comments
-from lamina.formats.oci import LAYER_TYPE
 from lamina.formats.tar_reader import TarHeader, read_headers
 from lamina.images.readers.blobs import find_stated_digest
 from lamina.images.readers.registry_image import RegistryImage, RegistryLayer
@@ -23,7 +22,7 @@ from lamina.registry.connection import RegistryConnection
 from lamina.system.extents import iter_extent
 
 # How much of a blob is read for the first header. A block of zstd can have 128 KiB, and gives nothing before its end.
-_PLAIN_START, _COMPRESSED_START = 1 << 12, 1 << 18
+_START, _ZSTD_START = 1 << 12, 1 << 18
 
 OnBytes = Callable[[int], object]
 
@@ -86,8 +85,13 @@ class LayerBytes:
 
     def read_first_header(self) -> TarHeader:
         """Return the first header of the tar. Raises `FormatError` if there is none."""
-        pieces = self._decode(self.open_start(), None)
-        for header in read_headers(ForwardReader(pieces), UNKNOWN_LENGTH):
+        try:
+            return self._find_first_header(self.open_start())
+        except FormatError:  # perhaps the beginning of the blob is too short to unpack anything
+            return self._find_first_header(self.open_blob())
+
+    def _find_first_header(self, blob: Iterable[bytes]) -> TarHeader:
+        for header in read_headers(ForwardReader(self._decode(blob, None)), UNKNOWN_LENGTH):
             return header
         raise FormatError(f"layer {self.number}", "an empty tar", "the headers of store paths")
 
@@ -137,7 +141,7 @@ def list_registry_layers(
     """
 
     def make(number: int, layer: RegistryLayer, comment: str) -> LayerBytes:
-        start_size = _PLAIN_START if layer.descriptor.media_type == LAYER_TYPE else _COMPRESSED_START
+        start_size = _ZSTD_START if layer.descriptor.media_type.endswith("zstd") else _START
         return LayerBytes(
             number,
             layer,

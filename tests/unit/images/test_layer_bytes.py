@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,12 @@ def read_layer(server: MemoryRegistry, counted: list[int]) -> tuple[LayerBytes, 
     (image,) = read_registry_images(connection, server.reference())
     (layer,) = list_registry_layers(image, connection, None, counted.append, is_read=False)
     return layer, connection
+
+
+def test_a_start_that_is_too_short_is_continued(tmp_path: Path) -> None:
+    write_layout(tmp_path)
+    layer = replace(open_layer(tmp_path), open_start=lambda: [pack(TAR)[:12]])
+    assert layer.read_first_header().name == b"/nix/"
 
 
 @pytest.mark.parametrize(("compress", "size"), [(bytes, 4096), (pack, len(pack(TAR)))])
