@@ -456,14 +456,19 @@ def inspect(
 
 
 def read_file(
-    source: ImageFile, platform: Platform | None, max_unpacked: int | None, progress: Progress | None
+    source: ImageFile,
+    platform: Platform | None,
+    max_unpacked: int | None,
+    progress: Progress | None,
+    *,
+    reads_layers: bool = True,
 ) -> tuple[SourceImage, ...]:
     """Return the images in a file, or those that the user selected."""
     from lamina.images.readers import select
     from lamina.images.readers.open import open_images
 
     file, name = source.path, source.name
-    selected = open_images(file, max_unpacked, progress, name=name)
+    selected = open_images(file, max_unpacked, progress, name=name, reads_layers=reads_layers)
     if name is not None:
         selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
     return select.select_by_platform(selected, platform, file, select.PLATFORM_HINT) if platform else selected

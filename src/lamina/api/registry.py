@@ -20,7 +20,9 @@ from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers import select
 from lamina.images.readers.registry_image import read_registry_images
+from lamina.images.readers.source_image import SourceImage
 from lamina.images.registry_destination import RegistryDestination, open_destination
+from lamina.images.source_layers import can_be_sent_unread
 from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_jobs, parse_layer_compression, parse_size
@@ -90,6 +92,7 @@ def push_image(
     layer_compression: str | None = None,
     layer_cache: StrPath | None = None,
     jobs: int | None = None,
+    verify: bool = False,
     insecure: bool = False,
     progress: Progress | None = None,
 ) -> RegistryPushResult:
@@ -109,11 +112,14 @@ def push_image(
             optionally with ``:LEVEL``. By default ``gzip``.
         layer_cache: the file that keeps what is learnt about layers. By default there is none.
         jobs: the number of processors to use. By default all that this process may use.
+        verify: whether to read and check the whole file before anything is sent. By default only the documents are
+            read, and each layer that is sent is compared with its digest.
         insecure: whether a registry on another machine may be used over plain HTTP.
-        progress: receives the progress of the push.
+        progress: receives the progress: of the layers that have to be read first, if there are some, and of the push.
 
     Returns:
-        The image, with the digests of its layers and of its manifest, and what pushing it took.
+        The image, with the digests of its layers and of its manifest, and what pushing it took. The size of a
+        compressed layer that was not unpacked is that of its blob.
 
     Raises:
         InvalidArgument: an argument is wrong.
@@ -130,6 +136,7 @@ def push_image(
     cache_file = parse_cache_path("layer_cache", layer_cache)
     processors = parse_jobs("jobs", jobs) or cpu_count()
     limit = parse_size("max_unpacked_size", max_unpacked_size)
+    is_verified = parse_boolean("verify", verify)
     is_insecure = parse_boolean("insecure", insecure)
     source, wanted = select.parse_source(image), Platform.parse(platform) if platform else None
     warnings: list[str] = []
@@ -142,14 +149,32 @@ def push_image(
             return RegistryWriter(destination, compression, progress, context, warnings.append)
 
         if isinstance(source, select.ImageFile):
-            hint = f"name one as {source.path}#NAME:TAG" if source.name is None else select.PLATFORM_HINT
-            chosen = select.select_single(read_file(source, wanted, limit, None), source.path, hint)
+            chosen = _read_image(source, wanted, limit, progress, verify=is_verified)
             pushed = make_writer().write_image(chosen)
         else:
             connection = stack.enter_context(open_repository(source, insecure=is_insecure))
             found = read_registry_images(connection, source, wanted)
             pushed = make_writer().copy_image(select.select_single(found, source, select.PLATFORM_HINT), connection)
     return replace(pushed, seconds=time.monotonic() - began, warnings=tuple(warnings))
+
+
+def _read_image(
+    source: select.ImageFile,
+    platform: Platform | None,
+    max_unpacked: int | None,
+    progress: Progress | None,
+    *,
+    verify: bool,
+) -> SourceImage:
+    """Return the image of a file; its layers are read only to verify them, or if they cannot be sent as they are."""
+    hint = f"name one as {source.path}#NAME:TAG" if source.name is None else select.PLATFORM_HINT
+
+    def read(*, reads_layers: bool) -> SourceImage:
+        images = read_file(source, platform, max_unpacked, progress, reads_layers=reads_layers)
+        return select.select_single(images, source.path, hint)
+
+    image = read(reads_layers=verify)
+    return image if verify or all(map(can_be_sent_unread, image.layers)) else read(reads_layers=True)
 
 
 @contextlib.contextmanager

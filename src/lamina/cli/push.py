@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lamina.images.writers.registry import RegistryPushResult
 
 # The arguments that a push of an image file uses too.
-_FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "insecure")
+_FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "verify", "insecure")
 
 
 @verb(
@@ -79,8 +79,8 @@ def command(
     """Push the image of ROOT..., or an image that exists, to registries.
 
     Only blobs that a registry lacks are made and sent; layers are compressed with gzip. A ROOT that is an image file,
-    an OCI layout or a reference is pushed as it is. The login of docker and podman is used. Tags move last. Prints
-    REF@sha256:DIGEST for each --to.
+    an OCI layout or a reference is pushed as it is; --verify reads and checks all of a file first. The login of docker
+    and podman is used. Tags move last. Prints REF@sha256:DIGEST for each --to.
     """
     if cache_from and no_cache_from:
         raise InvalidArgument("--no-cache-from", "it and --cache-from", "one of them")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.labels import CUSTOMISATION_LAYER, shorten_digest, summarize_layer_paths
+from lamina.core.names import Digest
+from lamina.errors import IntegrityError
+from lamina.formats.docker import parse_store_paths_comment
 from lamina.formats.oci import LAYER_TYPE, Descriptor, blob_path
 from lamina.images.readers.source_image import SourceLayer
 from lamina.layers.layer import FinishedLayer, StoredBlob
@@ -18,10 +22,22 @@ from lamina.system.transfer import BlobInfo
 _SUFFIXES: Mapping[str, str] = {"gzip": "+gzip", "zstd": "+zstd"}
 
 
+def can_be_sent_unread(layer: SourceLayer) -> bool:
+    """Return whether a registry can get a layer that was not read.
+
+    Its digest must be known: a compressed blob has it in its name. Registries have blobs with gzip, zstd or none.
+    """
+    codec = detect_compression(read_head(layer.blob, MAGIC_SIZE))
+    return layer.digest == layer.diff_id if codec == "none" else codec in _SUFFIXES and layer.digest != layer.diff_id
+
+
 def make_layer_source(
     number: int, layer: SourceLayer, comment: str, stored_blob: StoredBlob | None = None
 ) -> FinishedLayer:
     """Return layer ``number`` of an image, which is written as it is.
+
+    A layer that was not read is compared with its diff ID when it is packed. If its blob is stored already, its bytes
+    are not needed: those that the image asks for are there.
 
     Args:
         number: its position, counted from 1.
@@ -31,14 +47,15 @@ def make_layer_source(
 
     """
     name = comment if comment == CUSTOMISATION_LAYER else _name_layer(layer)
-    if layer.paths:
-        name = summarize_layer_paths(layer.paths, layer.path_sizes)
+    paths = layer.paths if layer.is_read else parse_store_paths_comment(comment)
+    if paths:
+        name = summarize_layer_paths(paths, layer.path_sizes)
     return FinishedLayer(
         layer.tar,
         f"Adding layer {number} from {cut(layer.name)}",
         layer.name,
         layer.diff_id,
-        layer.paths,
+        paths,
         layer.workspace,
         name,
         is_checked=True,
@@ -60,4 +77,19 @@ def find_compressed_blob(layer: SourceLayer) -> StoredBlob | None:
 def store_blob(layer: SourceLayer, descriptor: Descriptor) -> StoredBlob:
     """Return the blob of a layer under ``descriptor``."""
     plain = BlobInfo(layer.diff_id, layer.tar.length)
-    return StoredBlob(descriptor, plain, partial(iter_extent, layer.blob))
+    return StoredBlob(descriptor, plain, partial(iter_extent, layer.blob) if layer.is_read else partial(_check, layer))
+
+
+def _check(layer: SourceLayer, start: int) -> Iterator[bytes]:
+    """Yield the blob of a layer that was not read, from ``start`` on.
+
+    Raises `IntegrityError` at its end if it has another digest.
+    """
+    hasher, offset = hashlib.sha256(), 0
+    for piece in iter_extent(layer.blob):
+        hasher.update(piece)
+        if offset + len(piece) > start:
+            yield piece[max(start - offset, 0) :]
+        offset += len(piece)
+    if hasher.digest() != layer.digest.raw:
+        raise IntegrityError(layer.name, Digest(hasher.digest()), "the digest in its name")

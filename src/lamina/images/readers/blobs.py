@@ -117,7 +117,7 @@ class Blobs:
 
     def _locate_layer(self, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
         digest, workspace = find_stated_digest(name) or diff_id, self._unpacker.workspace
-        return SourceLayer(name, diff_id, digest, blob.length, (), (), blob, blob, workspace)
+        return SourceLayer(name, diff_id, digest, blob.length, (), (), blob, blob, workspace, is_read=False)
 
     def _read_layer(self, item: ProgressItem, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
         is_known = blob in self._contents_by_blob

@@ -104,17 +104,20 @@ class InspectedImage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SourceLayer(InspectedLayer):
-    """A layer of an image that was read from an image file, whose bytes have been checked.
+    """A layer of an image that was read from an image file, whose bytes have been checked if it was read.
 
     Attributes:
         blob: where the layer's file is.
         tar: where the uncompressed tar is, for as long as ``workspace`` is referenced.
         workspace: the temporary folder that holds the tar; None if it is elsewhere.
+        is_read: whether the bytes were read. Otherwise the digests are those that the documents and the file's name
+            state, and ``tar`` is ``blob``.
     """
 
     blob: Extent
     tar: Extent
     workspace: TempDir | None = field(default=None, compare=False)
+    is_read: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

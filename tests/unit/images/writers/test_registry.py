@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterator
+import lzma
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import image_files
 from tests.support.fake_nix_store import FakeStore, example
 from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, RegistryHandler, answer_with, digest_of, serve_registry
@@ -15,7 +20,7 @@ from tests.support.registry import QUICK, MemoryRegistry, RegistryHandler, answe
 import lamina
 from lamina.compression.decoders import decode_pieces
 from lamina.core.progress import ProgressItem
-from lamina.errors import AuthError, IntegrityError, RegistryError
+from lamina.errors import AuthError, FormatError, IntegrityError, RegistryError
 from lamina.images.writers.registry import RegistryPushResult
 from lamina.transports.retry import use_policy
 
@@ -326,3 +331,101 @@ def test_an_image_file_is_compressed_and_keeps_its_id(server: MemoryRegistry, st
     )
     assert again.manifest_digest == pushed.manifest_digest
     assert not [call for call in progress.calls if call[0] == "start"], "no layer was compressed again"
+
+
+def damage(folder: Path, digest: str) -> None:
+    """Change the last byte of a blob in a layout."""
+    file = folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+@pytest.fixture(params=["folder", "archive"])
+def layout(request: pytest.FixtureRequest, store: FakeStore, tmp_path: Path) -> tuple[Path, list[str]]:
+    """Return an OCI layout with compressed layers, of which the last byte of each is wrong, and their digests."""
+    folder = tmp_path / "layout"
+    lamina.build_layered_image(output=f"{folder}/", layer_compression="gzip", **describe(store))
+    (image,) = lamina.inspect(folder)
+    digests = [str(layer.digest) for layer in image.layers]
+    intact = tmp_path / "intact"
+    shutil.copytree(folder, intact)
+    for digest in digests:
+        damage(folder, digest)
+    if request.param == "folder":
+        return folder, digests
+    with tarfile.open(tmp_path / "layout.tar", "w") as archive:
+        archive.add(folder, ".")
+    return tmp_path / "layout.tar", digests
+
+
+def test_layers_of_a_layout_that_the_registry_has_are_not_read(
+    server: MemoryRegistry, layout: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    first = lamina.push_image(tmp_path / "intact", to=f"{server.host}/{REPOSITORY}:1")
+    server.seen.clear()
+    progress = RecordedProgress()
+    again = lamina.push_image(layout[0], to=f"{server.host}/{REPOSITORY}:1", progress=progress)
+    assert (again.manifest_digest, again.blobs, again.id) == (first.manifest_digest, first.blobs, first.id)
+    assert [layer.paths for layer in again.layers[:-1]] == [layer.paths for layer in first.layers[:-1]]
+    assert bytes_received(server) == 0
+    assert len(progress.works) == 1, "nothing was read first"
+    assert {call[2] for call in progress.calls if call[0] == "finish"} == {"reused"}
+
+
+def test_a_layer_of_a_layout_is_compared_with_its_digest_while_it_is_sent(
+    server: MemoryRegistry, layout: tuple[Path, list[str]]
+) -> None:
+    with pytest.raises(IntegrityError, match=r"expected the digest in its name") as caught:
+        lamina.push_image(layout[0], to=f"{server.host}/{REPOSITORY}:1")
+    assert "blobs/sha256/" in str(caught.value)
+    assert not server.manifests.get(REPOSITORY)
+    assert not set(layout[1]) & set(server.blobs.get(REPOSITORY, {}))
+
+
+def test_all_layers_of_a_layout_are_read_first_to_verify_it(
+    server: MemoryRegistry, layout: tuple[Path, list[str]]
+) -> None:
+    with pytest.raises(FormatError, match="gzip at byte 0"):
+        lamina.push_image(layout[0], to=f"{server.host}/{REPOSITORY}:1", verify=True)
+    assert count(server, "POST") == 0
+
+
+def test_a_layer_of_a_docker_archive_is_compared_with_its_diff_id_while_it_is_compressed(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    lamina.build_layered_image(output=tmp_path / "x.tar", **describe(store))
+    data = (tmp_path / "x.tar").read_bytes()
+    assert data.count(b"0123456789abcdef" * 20_000) == 1
+    (tmp_path / "x.tar").write_bytes(data.replace(b"0123456789abcdef" * 20_000, b"0123456789abcdeX" * 20_000))
+    with pytest.raises(IntegrityError, match=r"layer [0-9]+: got sha256:"):
+        lamina.push_image(tmp_path / "x.tar", to=f"{server.host}/{REPOSITORY}:1")
+    assert not server.manifests.get(REPOSITORY)
+
+
+def test_the_unpacking_of_a_compressed_file_has_progress(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    built = lamina.build_layered_image(output=tmp_path / "x.tar.gz", **describe(store))
+    progress = RecordedProgress()
+    pushed = lamina.push_image(tmp_path / "x.tar.gz", to=f"{server.host}/{REPOSITORY}:1", progress=progress)
+    assert pushed.id == built.id
+    assert [work.title for work in progress.works] == ["Unpacking x.tar.gz", f"{server.host}/{REPOSITORY}:1"]
+    assert progress.works[0].size == (tmp_path / "x.tar.gz").stat().st_size
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
+def test_an_archive_whose_compressed_layers_have_no_digest_is_read_first(
+    server: MemoryRegistry, compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    data = image_files.layer("a", "b")
+    (tmp_path / "x.tar").write_bytes(
+        image_files.docker_archive({"l.tar": compress(data)}, config=json.loads(image_files.config([data])))
+    )
+    progress = RecordedProgress()
+    pushed = lamina.push_image(tmp_path / "x.tar", to=f"{server.host}/{REPOSITORY}:1", progress=progress)
+    (described,) = manifest(server)["layers"]
+    stored = server.blobs[REPOSITORY][described["digest"]]
+    assert gzip.decompress(stored) == data
+    assert (stored == compress(data)) == (compress is gzip.compress)
+    assert [str(found.diff_id) for found in pushed.layers] == [str(digest_of(data))]
+    assert len(progress.works) == 2
