@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lamina.core.names import STORE_DIR
-from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
 from lamina.formats.tar_reader import EntryKind, TarHeader, read_headers
+from lamina.images.readers.blobs import check_member_name
 from lamina.images.tar_difference import UNKNOWN_LENGTH, ForwardReader
 
 _STORE = tuple(STORE_DIR[1:].encode().split(b"/"))
@@ -24,13 +24,14 @@ _HIDING = {
 
 
 def find_store_overlay(tar: Iterable[bytes]) -> str | None:
-    """Return the first name in a layer's tar that adds, replaces or hides something in the store; None without one."""
-    try:
-        for header in read_headers(ForwardReader(tar), UNKNOWN_LENGTH):
-            if _changes_store(header):
-                return header.name.decode("utf-8", "backslashreplace")
-    except FormatError:  # the layer is damaged, which is found elsewhere
-        pass
+    """Return the first name in a layer's tar that adds, replaces or hides something in the store; None without one.
+
+    Names that lead to the store through a link are not recognised. Raises `FormatError` if the tar cannot be read.
+    """
+    for header in read_headers(ForwardReader(tar), UNKNOWN_LENGTH):
+        check_member_name(header.name)
+        if _changes_store(header):
+            return header.name.decode("utf-8", "backslashreplace")
     return None
 
 

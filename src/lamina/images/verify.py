@@ -91,16 +91,21 @@ def verify_layers(
         result = verifier.verify(one, partial(reporter.advance, item))
         reporter.finish(item, _OUTCOMES.get(result.verdict, INTACT), result.size)
         verified.append(result)
-        if overlay := _find_overlay(one.source, result):
-            warn(f"layer {result.number} is not proven, and has {short_repr(overlay)}, which changes the store")
+        if overlay := _describe_overlay(one.source, result):
+            warn(f"layer {result.number} is not proven, and {overlay}")
     reporter.done()
     return tuple(verified)
 
 
-def _find_overlay(layer: LayerBytes, result: VerifiedLayer) -> str | None:
-    """Return the name of a file with which a layer that nothing is proven of changes the store."""
-    is_other = result.verdict == "not of store paths" and layer.is_read
-    return find_store_overlay(layer.open_readable_tar()) if is_other else None
+def _describe_overlay(layer: LayerBytes, result: VerifiedLayer) -> str:
+    """Return what a layer that nothing is proven of does to the store, as far as it is known; empty if nothing."""
+    if result.verdict != "not of store paths" or not layer.is_read:
+        return ""
+    try:
+        name = find_store_overlay(layer.open_tar())
+    except FormatError as error:
+        return f"its files cannot be listed: {error}"
+    return f"has {short_repr(name)}, which changes the store" if name else ""
 
 
 def _find_packed_paths(layer: LayerBytes) -> tuple[StorePath, ...]:

@@ -3,6 +3,7 @@
 import pytest
 from tests.support.image_files import tar
 
+from lamina.errors import FormatError
 from lamina.images.store_overlays import find_store_overlay
 
 NAME = "0" * 32 + "-hello"
@@ -44,5 +45,11 @@ def test_other_files_and_the_folders_of_the_store_are_not() -> None:
     assert find_store_overlay([tar(members)]) is None
 
 
-def test_a_damaged_layer_is_looked_into_as_far_as_it_can_be_read() -> None:
-    assert find_store_overlay([b"x" * 1024]) is None
+def test_a_name_that_leads_out_of_the_root_is_an_error() -> None:
+    with pytest.raises(FormatError, match="names without"):
+        find_store_overlay([tar({f"etc/../nix/store/{NAME}": b""})])
+
+
+def test_a_tar_that_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(FormatError):
+        find_store_overlay([b"x" * 1024])

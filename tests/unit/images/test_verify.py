@@ -12,6 +12,7 @@ from tests.support import nixpkgs_streamer
 from tests.support.binary_cache import KEY, METHODS, OTHER, Cache, example
 from tests.support.factories import File
 from tests.support.fake_nix_store import FakeStore
+from tests.support.image_files import docker_archive
 from tests.support.nixpkgs_confs import CASES, write_case
 from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, serve_registry
@@ -253,6 +254,13 @@ def test_a_layer_above_that_changes_a_store_path_is_a_warning(cache: Cache, tmp_
     (warning,) = result.warnings
     assert warning.startswith("layer 5 is not proven, and has ")
     assert words.base in warning
+
+
+def test_a_layer_whose_files_cannot_be_listed_is_a_warning(cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "image.tar").write_bytes(docker_archive({"layer.tar": b"x" * 512}))
+    result = verify(cache, tmp_path / "image.tar")
+    assert list_verdicts(result) == [OTHER_FILES]
+    assert result.warnings[0].startswith("layer 1 is not proven, and its files cannot be listed: tar at byte 0: got")
 
 
 def test_the_progress_has_an_item_for_each_layer(cache: Cache, tmp_path: Path) -> None:

@@ -169,9 +169,9 @@ class Blobs:
                 self._member_count += 1
                 if self._member_count > _MAX_MEMBERS:
                     raise FormatError(got=f"more than {_MAX_MEMBERS} members in all layers", expected="fewer")
-                _check_name(header.name)
+                check_member_name(header.name)
                 if header.kind is EntryKind.LINK:
-                    _check_name(header.target)
+                    check_member_name(header.target)
                 match = _STORE_MEMBER.match(header.name)
                 if match:
                     sizes[match[1]] = sizes.get(match[1], 0) + header.size
@@ -216,7 +216,8 @@ def find_stated_digest(name: str) -> Digest | None:
     return Digest(bytes.fromhex(match[1])) if match else None
 
 
-def _check_name(name: bytes) -> None:
+def check_member_name(name: bytes) -> None:
+    """Raise `FormatError` if the name of a layer's member could lead out of the root."""
     if b".." in name and b".." in name.split(b"/"):
         member = short_repr(name.decode("utf-8", "backslashreplace"))
         raise FormatError(got=f"a member {member}", expected="names without '..', which could lead out of the root")
