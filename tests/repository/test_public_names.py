@@ -86,7 +86,8 @@ def test_a_public_name_is_documented(name: str) -> None:
 
 STEPS = [
     *("Closure.resolve", "Closure.of", "LayerPlan.of", "layering.plan"),
-    *("DockerArchive.write", "OciLayout.write", "ImageWriter.write", "Stream.build", "Stream.write_to"),
+    *("DockerArchive.write", "OciArchive.write", "OciLayout.write", "ImageWriter.write"),
+    *("Stream.build", "Stream.write_to"),
 ]
 
 

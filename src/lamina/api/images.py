@@ -30,7 +30,7 @@ from lamina.core.progress import FETCHED, Progress, check_progress
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult, Draft, ImageWriter
-from lamina.images.writers.docker_archive import DockerArchive
+from lamina.images.writers.archives import DEFAULT_FORMAT, LAYOUT_FORMAT, create_archive_writer
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.parsers import parse_boolean, parse_size
 from lamina.inputs.pinned_base import pin_base_image
@@ -38,6 +38,7 @@ from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
+from lamina.messages.redaction import short_repr
 from lamina.stores.cached import CachedStore
 from lamina.stores.path_progress import PathProgress
 from lamina.stores.store import StoreLike
@@ -108,7 +109,7 @@ class Stream:
         return describe_image(self._spec, self.draft, self._sandbox)
 
     def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> BuildResult:
-        """Stream the image to ``out`` as a docker-archive, in one pass.
+        """Stream the image to ``out``, as a docker-archive in one pass unless the image has another ``format``.
 
         Args:
             out: anything with a binary ``write``.
@@ -139,7 +140,7 @@ class Stream:
             The image, with the digests of its layers, and what writing it took.
 
         Raises:
-            InvalidArgument: a compressor was given for an OCI layout.
+            InvalidArgument: a compressor, or a format other than ``oci``, was given for an OCI layout.
             IntegrityError: a file changed while it was read.
             OutputError: ``output`` could not be written.
 
@@ -153,6 +154,7 @@ class Stream:
                 "none for an OCI layout, a folder",
                 hint="--layer-compression is for its layers",
             )
+        check_format(output, self._spec.format)
         from lamina.images.writers.oci_layout import OciLayout
 
         began = time.monotonic()
@@ -210,7 +212,8 @@ class Stream:
             # are started.
             hashing = context if out.is_zero_copy else replace(context, jobs=1)
             compression = spec.layer_compression or NO_LAYER_COMPRESSION
-            written = self._write_draft(DockerArchive(out, progress, hashing, compression))
+            format_name = spec.format or DEFAULT_FORMAT
+            written = self._write_draft(create_archive_writer(format_name, out, progress, hashing, compression))
         file = str(output) if isinstance(output, Path) else None
         seconds = self._measure(began)
         return replace(written, bytes_written=counter.size, file=file, seconds=seconds, warnings=self.warnings)
@@ -332,6 +335,7 @@ def build_layered_image(
     check_progress(progress)
     is_layout(output)  # which refuses what is no name, before a store is opened
     check_extension(output, arguments.get("compressor"))
+    check_format(output, arguments.get("format"))
     with stream_layered_image(progress=progress, **arguments) as stream:
         return stream.build(output, progress=progress)
 
@@ -568,6 +572,20 @@ def check_extension(output: object, compressor: str | None) -> None:
     """
     if compressor is None and isinstance(output, (str, os.PathLike)) and not is_layout(output):
         choose_compressor(os.path.basename(os.fspath(output)))
+
+
+def check_format(output: StrPath, format_name: str | None) -> None:
+    """Raise `InvalidArgument` if the output is a folder and the format that of a file only.
+
+    Callers check this first, before a script runs or an image is read.
+    """
+    if format_name not in (None, LAYOUT_FORMAT) and is_layout(output):
+        raise InvalidArgument(
+            "format",
+            short_repr(format_name),
+            f"{LAYOUT_FORMAT} for an OCI layout, a folder",
+            hint=f"name a file for another format, such as {os.path.join(os.fspath(output), 'NAME.tar')}",
+        )
 
 
 def _check_file(output: object, compressor: str | None) -> None:

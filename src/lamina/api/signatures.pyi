@@ -66,6 +66,7 @@ def stream_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
+    format: str | None = None,
     layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
@@ -133,6 +134,8 @@ def stream_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
             default ``gzip`` in a registry, and ``none`` elsewhere.
         jobs: the number of processors to use. By default all that this process may use.
@@ -201,6 +204,7 @@ def build_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
+    format: str | None = None,
     layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
@@ -268,6 +272,8 @@ def build_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
             default ``gzip`` in a registry, and ``none`` elsewhere.
         jobs: the number of processors to use. By default all that this process may use.
@@ -325,6 +331,7 @@ def plan_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
+    format: str | None = None,
     layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
@@ -389,6 +396,8 @@ def plan_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
             default ``gzip`` in a registry, and ``none`` elsewhere.
         jobs: the number of processors to use. By default all that this process may use.
@@ -449,6 +458,7 @@ def push_layered_image(
     add_user: str | User | Sequence[str | User] = (),
     tree: Sequence[DeclaredEntry] = (),
     compressor: str | None = None,
+    format: str | None = None,
     layer_compression: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
@@ -523,6 +533,8 @@ def push_layered_image(
         tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
         compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
             it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.

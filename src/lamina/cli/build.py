@@ -38,16 +38,17 @@ _Claims = dict[tuple[str, str, str | None], str]
     help="The image file, or the folder of an OCI layout. - is stdout, {name} is the name of the table in --spec.",
 )
 @argument_option("compressor")
-@image_options("plan", "draft", "write")
+@image_options("plan", "draft", "write", "archive")
 @report_options
 def command(output: str, compressor: str | None, image: ImageOptions, report: ReportOptions) -> None:
     """Build the image of ROOT... and write it to a file, whole or not at all, or into an OCI layout.
 
-    FILE is a docker-archive. Its extension chooses the compression: .gz, .tgz and .zst; none for .tar. A folder, or a
-    name that ends in /, is an OCI layout: only the blobs that it lacks are written. --spec FILE without #NAME builds
-    all images of the file: with -o DIR/ into one layout, with -o 'DIR/{name}.tar.gz' each into a file. Prints FILE.
+    FILE is a docker-archive, unless --format says otherwise. Its extension chooses the compression: .gz, .tgz and .zst;
+    none for .tar. A folder, or a name that ends in /, is an OCI layout: only the blobs that it lacks are written.
+    --spec FILE without #NAME builds all images of the file: with -o DIR/ into one layout, with -o 'DIR/{name}.tar.gz'
+    each into a file. Prints FILE.
     """
-    from lamina.api.images import check_extension
+    from lamina.api.images import check_extension, check_format
     from lamina.cli.image_outputs import choose_outputs
 
     images = image.make_all_arguments()
@@ -57,6 +58,7 @@ def command(output: str, compressor: str | None, image: ImageOptions, report: Re
     outputs = choose_outputs(output, images)
     for name, arguments in images.items():
         check_extension(outputs[name], arguments.get("compressor"))
+        check_format(outputs[name], arguments.get("format"))
     if len(images) > 1:
         _build_all(images, outputs, report)
         return

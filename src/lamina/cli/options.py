@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 
 import click
 
@@ -200,7 +200,7 @@ def argument_option(name: str) -> Decorator:
     return make_option(ARGUMENTS[name].flags[0])
 
 
-def list_flags(*names: str, phases: Collection[Phase] = ("plan", "draft", "write")) -> list[Flag]:
+def list_flags(*names: str, phases: Collection[Phase] = get_args(Phase)) -> list[Flag]:
     """Return the flags of the arguments called ``names`` that one of ``phases`` uses, in the order of the table."""
     return [flag for name in names for flag in ARGUMENTS[name].flags if flag.phase in phases]
 

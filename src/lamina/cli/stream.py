@@ -18,7 +18,7 @@ from lamina.errors import InvalidArgument
     "lamina stream ./result --store https://cache.example.org | podman load",
 )
 @option("--repo_tag", "--repo-tag", "repo_tag", hidden=True, metavar="NAME:TAG", help="The old name of -t.")
-@image_options("plan", "draft", "write")
+@image_options("plan", "draft", "write", "archive")
 @option(
     "--conf",
     section="image",
@@ -30,7 +30,8 @@ from lamina.errors import InvalidArgument
 def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report: ReportOptions) -> None:
     """Stream the image of ROOT... to stdout, as an uncompressed docker-archive and in one pass.
 
-    The image holds each ROOT and everything it needs. With --json the result is on stderr.
+    The image holds each ROOT and everything it needs. With another --format, each layer goes to a temporary file before
+    it is streamed. With --json the result is on stderr.
     """
     if conf is not None and report.progress == "auto" and report.style == "lines":
         report = report._replace(progress="nix")  # programs that call nixpkgs' streamer may read its lines

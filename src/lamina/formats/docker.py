@@ -19,6 +19,8 @@ from lamina.errors import InvalidArgument
 
 DEFAULT_DATE = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 """The date of an image and of the files in its store layers, unless another is chosen (nixpkgs: dockerTools)."""
+MANIFEST = "manifest.json"
+"""The member of an archive that lists its images."""
 _OS = "linux"
 _STORE_PATHS = "store paths: "
 _QUOTED = re.compile("'([^']*)'")

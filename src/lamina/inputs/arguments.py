@@ -503,6 +503,23 @@ class ImageArguments(StoreArguments, total=False):
             value_type=("none", "gz", "zstd"),
         ),
     ]
+    format: Annotated[
+        str | None,
+        Argument(
+            parsers.parse_format,
+            None,
+            "The format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By "
+            "default ``docker``; a folder is always ``oci``.",
+            section="output",
+            phase="archive",
+        ),
+        Flag(
+            "Write a docker-archive, an OCI archive, or a hybrid that programs for either can read.  [default: docker; "
+            "oci for a folder]",
+            "docker|oci|hybrid",
+            value_type=("docker", "oci", "hybrid"),
+        ),
+    ]
     layer_compression: Annotated[
         str | None,
         Argument(

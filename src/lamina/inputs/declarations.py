@@ -28,9 +28,9 @@ SECTIONS: Mapping[Section, str] = {
     "output": "Output",
 }
 
-# The work that needs an argument first: to plan the layers, to make the customisation layer and the config, or to pack
-# and write the layers.
-Phase = Literal["plan", "draft", "write"]
+# The work that needs an argument first: to plan the layers, to make the customisation layer and the config, to pack and
+# write the layers, or to write them to an archive.
+Phase = Literal["plan", "draft", "write", "archive"]
 
 
 class Flag(NamedTuple):

@@ -293,6 +293,18 @@ def parse_compressor(name: str, value: str | None) -> str | None:
     return value
 
 
+def parse_format(name: str, value: str | None) -> str | None:
+    """Parse the format of an image file, or None for that of the destination."""
+    if value is None:
+        return None
+    from lamina.images.writers.archives import FORMATS
+
+    if value not in FORMATS:
+        expected = f"one of {', '.join(FORMATS)}"
+        raise InvalidArgument(name, short_repr(value), expected, hint=format_suggestion(str(value), FORMATS))
+    return value
+
+
 def parse_layer_compression(name: str, value: str | None) -> LayerCompression | None:
     """Parse the compression of layers, or None for that of the destination."""
     from lamina.compression.compressors import LayerCompression

@@ -85,6 +85,7 @@ class Spec(StoreSpec):
     add_user: tuple[User, ...]
     tree: tuple[DeclaredEntry, ...]
     compressor: str | None
+    format: str | None
     layer_compression: LayerCompression | None
     jobs: int | None
     layer_cache: str | None

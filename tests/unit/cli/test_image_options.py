@@ -31,6 +31,7 @@ VALUES = {
     "--symlink": "/a=b",
     "--perm": "/a:755",
     "--xattr": "/a:user.b=00",
+    "--format": "oci",
     "--layer-compression": "zstd",
 }
 
@@ -46,7 +47,7 @@ def collect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collect:
 
     def run(*arguments: str) -> ImageOptions:
         collected: list[Any] = []
-        add_options = image_options("plan", "draft", "write")
+        add_options = image_options("plan", "draft", "write", "archive")
         command = click.command()(add_options(lambda image: collected.append((image, find_image_option()))))
         result = CliRunner().invoke(command, arguments, standalone_mode=False)
         if result.exception:

@@ -10,6 +10,7 @@ from lamina import layering
 from lamina.compression.compressors import CODECS, COMPRESSORS, LayerCompression
 from lamina.formats.container_config import KEYS
 from lamina.formats.keys import PublicKey
+from lamina.images.writers.archives import FORMATS
 from lamina.inputs import arguments
 from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
 from lamina.inputs.spec import Spec, StoreSpec
@@ -55,6 +56,7 @@ def test_the_help_repeats_the_values_that_exist() -> None:
     """The help of a command imports no other room, so its texts repeat the names of strategies, contents and so on."""
     flags = {name: declared.flags[0] for name, declared in ARGUMENTS.items() if declared.flags}
     assert flags["compressor"].value_type == tuple(COMPRESSORS)
+    assert flags["format"].value_type == FORMATS
     assert flags["layering"].completion == tuple(layering.STRATEGIES)
     assert all(f"{name} (" in flags["layering"].help for name in layering.STRATEGIES)
     assert flags["layering"].help.endswith(f"[default: {layering.DEFAULT_STRATEGY}]")
@@ -87,3 +89,4 @@ def test_the_descriptions_repeat_the_values_that_exist() -> None:
     assert all(f"``{name}``" in described["extras"] for name in EXTRAS)
     assert all(f"``{name}``" in described["layering"] for name in layering.STRATEGIES)
     assert all(f"``{name}``" in described["compressor"] for name in COMPRESSORS)
+    assert all(f"``{name}``" in described["format"] for name in FORMATS)

@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from lamina.errors import FormatError
+from lamina.formats.docker import MANIFEST
 from lamina.images.readers.blobs import Blobs
 from lamina.images.readers.documents import get_field, parse_strings
 from lamina.images.readers.source_image import SourceImage
 from lamina.messages.redaction import short_repr
 
-MANIFEST = "manifest.json"
 _MAX_IMAGES = 1000
 _MAX_NAMES = 10_000
 _MAX_NAMES_TOTAL = 100_000

@@ -16,10 +16,11 @@ from typing import Any
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.progress import COPIED, Progress
 from lamina.errors import FormatError, InputError, IntegrityError, Unavailable
+from lamina.formats.docker import MANIFEST
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
 from lamina.images.readers.blobs import Blobs
-from lamina.images.readers.docker import MANIFEST, read_docker_images
+from lamina.images.readers.docker import read_docker_images
 from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
 from lamina.images.readers.oci import read_oci_images
 from lamina.images.readers.references import make_directory_error

@@ -18,7 +18,7 @@ from functools import partial
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.nodes import Extent
 from lamina.core.progress import Progress, ProgressItem
-from lamina.formats.docker import HistoryItem, ManifestEntry, dump_docker_manifest
+from lamina.formats.docker import MANIFEST, HistoryItem, ManifestEntry, dump_docker_manifest
 from lamina.images.image import BuildResult, Draft
 from lamina.images.writers.members import MemberWriter
 from lamina.layers.context import BuildContext
@@ -155,5 +155,5 @@ class ArchiveWriter:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"
             self._members.write_file(config, image.config_json)
             entries.append(ManifestEntry(config, image.repo_tags, image.layers))
-        self._members.write_file("manifest.json", dump_docker_manifest(entries))
+        self._members.write_file(MANIFEST, dump_docker_manifest(entries))
         self._members.close()

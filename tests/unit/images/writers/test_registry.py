@@ -309,11 +309,13 @@ def test_a_layer_is_finished_when_the_registry_has_it(server: MemoryRegistry, st
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_a_layout_says_the_same_of_its_layers_as_a_registry(
-    server: MemoryRegistry, store: FakeStore, tmp_path: Path, compression: str
+@pytest.mark.parametrize(("output", "format_name"), [("layout/", None), ("x.tar", "oci"), ("x.tar", "hybrid")])
+def test_a_layout_or_its_archive_says_the_same_of_its_layers_as_a_registry(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path, compression: str, output: str, format_name: str | None
 ) -> None:
-    lamina.build_layered_image(output=f"{tmp_path}/layout/", layer_compression=compression, **describe(store))
-    pushed = lamina.push_image(tmp_path / "layout", to=f"{server.host}/{REPOSITORY}:1", layer_compression="none")
+    written = f"{tmp_path}/{output}"
+    lamina.build_layered_image(output=written, layer_compression=compression, format=format_name, **describe(store))
+    pushed = lamina.push_image(written, to=f"{server.host}/{REPOSITORY}:1", layer_compression="none")
     again = push(server, store, layer_compression=compression)
     assert again.manifest_digest == pushed.manifest_digest
     assert again.blobs_sent == 0
