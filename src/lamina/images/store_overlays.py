@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from lamina.core.names import STORE_DIR
 from lamina.formats.tar import OPAQUE, WHITEOUT
 from lamina.formats.tar_reader import EntryKind, TarHeader, read_headers
-from lamina.images.readers.blobs import check_member_name
+from lamina.images.readers.blobs import check_member_names
 from lamina.images.tar_difference import UNKNOWN_LENGTH, ForwardReader
 
 _STORE = tuple(STORE_DIR[1:].encode().split(b"/"))
@@ -29,7 +29,7 @@ def find_store_overlay(tar: Iterable[bytes]) -> str | None:
     Names that lead to the store through a link are not recognised. Raises `FormatError` if the tar cannot be read.
     """
     for header in read_headers(ForwardReader(tar), UNKNOWN_LENGTH):
-        check_member_name(header.name)
+        check_member_names(header)
         if _changes_store(header):
             return header.name.decode("utf-8", "backslashreplace")
     return None

@@ -21,7 +21,7 @@ from lamina.core.nodes import Extent
 from lamina.core.progress import INTACT, REUSED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
 from lamina.formats.platform import Platform
-from lamina.formats.tar_reader import EntryKind, Read, read_headers
+from lamina.formats.tar_reader import EntryKind, Read, TarHeader, read_headers
 from lamina.images.readers.documents import DocumentParser, JsonDocument, parse_diff_ids
 from lamina.images.readers.members import Members
 from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceLayer
@@ -169,9 +169,7 @@ class Blobs:
                 self._member_count += 1
                 if self._member_count > _MAX_MEMBERS:
                     raise FormatError(got=f"more than {_MAX_MEMBERS} members in all layers", expected="fewer")
-                check_member_name(header.name)
-                if header.kind is EntryKind.LINK:
-                    check_member_name(header.target)
+                check_member_names(header)
                 match = _STORE_MEMBER.match(header.name)
                 if match:
                     sizes[match[1]] = sizes.get(match[1], 0) + header.size
@@ -216,11 +214,12 @@ def find_stated_digest(name: str) -> Digest | None:
     return Digest(bytes.fromhex(match[1])) if match else None
 
 
-def check_member_name(name: bytes) -> None:
-    """Raise `FormatError` if the name of a layer's member could lead out of the root."""
-    if b".." in name and b".." in name.split(b"/"):
-        member = short_repr(name.decode("utf-8", "backslashreplace"))
-        raise FormatError(got=f"a member {member}", expected="names without '..', which could lead out of the root")
+def check_member_names(header: TarHeader) -> None:
+    """Raise `FormatError` if the name of a layer's member, or the file that it is a link to, has '..'."""
+    for name in (header.name, header.target if header.kind is EntryKind.LINK else b""):
+        if b".." in name and b".." in name.split(b"/"):
+            member = short_repr(name.decode("utf-8", "backslashreplace"))
+            raise FormatError(got=f"a member {member}", expected="names without '..', which could lead out of the root")
 
 
 def _try_parse_store_path(base: bytes) -> StorePath | None:
