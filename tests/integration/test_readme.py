@@ -1,4 +1,4 @@
-"""The shell examples of the docs run verbatim, with a real docker and a real Nix."""
+"""The shell examples of the docs run verbatim but for the registries, with a real docker and a real Nix."""
 
 import os
 import re
@@ -62,10 +62,17 @@ PAGES = ("README.md", "docs/arguments.md", "docs/image.md", "docs/layering.md", 
 EXAMPLES = [block for page in PAGES for block in _find_examples(page) if "lamina " in block]
 
 
+def _use_registry(block: str, folder: Path, address: str) -> str:
+    """Return ``block`` with a registry on this machine in the place of those of the examples."""
+    if "debian:12" in block:
+        _run(f"lamina push debian.tar --to {address}/debian:12", folder)
+    return block.replace("debian:12", f"{address}/debian:12").replace("ghcr.io/", f"{address}/")
+
+
 @pytest.mark.parametrize("block", EXAMPLES)
-def test_the_shell_of_the_docs_works(block: str, folder: Path, own_docker: Engine) -> None:
+def test_the_shell_of_the_docs_works(block: str, folder: Path, own_docker: Engine, registry: str) -> None:
     _write_docker_command(folder, own_docker)
-    _run(block, folder)
+    _run(_use_registry(block, folder, registry), folder)
     for name in own_docker.images():
         assert name.startswith("hello:")
         if "latest" in block:
