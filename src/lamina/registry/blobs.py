@@ -57,7 +57,8 @@ def read_blob(connection: RegistryConnection, digest: Digest, size: int) -> Iter
     downloader = Downloader(open_response, connection.policy)
     hasher, received = hashlib.sha256(), 0
     with registry_errors():
-        for piece in downloader.stream(Request("GET", request.url, {}, request.subject), _UNLIMITED):
+        whole = Request("GET", request.url, {}, request.subject)
+        for piece in downloader.stream(whole, _UNLIMITED, checked_size=size):
             received += len(piece)
             if received > size:
                 raise IntegrityError(request.subject, f"more than {size} bytes", str(size))
@@ -72,12 +73,15 @@ def read_blob(connection: RegistryConnection, digest: Digest, size: int) -> Iter
 def read_blob_start(connection: RegistryConnection, digest: Digest, size: int) -> bytes:
     """Return the first ``size`` bytes of the blob with ``digest``, or all of a smaller one.
 
-    The bytes are not checked. Of a registry that ignores ranges, no more is read either. Raises what `read_blob` raises
-    for the registry's answer.
+    The bytes are not checked. Of a registry that ignores or refuses ranges, no more is read either. Raises what
+    `read_blob` raises for the registry's answer.
     """
-    request = replace(_make_request(connection, "GET", digest), headers={"Range": f"bytes=0-{size - 1}"})
+    whole = _make_request(connection, "GET", digest)
+    request = replace(whole, headers={"Range": f"bytes=0-{size - 1}"})
 
-    def read(response: RegistryResponse) -> bytes:
+    def read(response: RegistryResponse) -> bytes | None:
+        if response.status == 416:
+            return None
         if response.status not in (200, 206):
             raise connection.make_error(response, "the blob")
         start = bytearray()
@@ -87,7 +91,8 @@ def read_blob_start(connection: RegistryConnection, digest: Digest, size: int) -
                 break
         return bytes(start[:size])
 
-    return connection.perform(request, read)
+    start = connection.perform(request, read)
+    return (connection.perform(whole, read) or b"") if start is None else start
 
 
 def _make_request(connection: RegistryConnection, method: str, digest: Digest) -> RegistryRequest:

@@ -3,7 +3,7 @@
 Ranges are those of RFC 9110, section 14.
 
 Invariant: `Downloader.stream` yields the bytes of one version of the file, each byte once and in order, even if the
-connection is cut several times.
+connection is cut several times. If the caller checks the digest, that check replaces the server's word for the version.
 """
 
 from __future__ import annotations
@@ -60,8 +60,14 @@ class Downloader:
             except TransientError as error:
                 retries.retry(error)
 
-    def stream(self, request: Request, limit: int) -> Iterator[bytes]:
+    def stream(self, request: Request, limit: int, *, checked_size: int | None = None) -> Iterator[bytes]:
         """Yield the file in pieces of at most 256 KiB. If the connection is cut, continue after the last byte.
+
+        Args:
+            request: the request for the whole file.
+            limit: the maximum number of bytes.
+            checked_size: the size of a file whose digest the caller checks. Such a file is continued even if the server
+                states no version of it.
 
         Raises:
             NotFound: the file is absent.
@@ -70,7 +76,7 @@ class Downloader:
             Unavailable: the file cannot be read.
 
         """
-        download = _Download(request)
+        download = _Download(request, checked_size)
         retries = RetryState(self._policy, request.subject)
         while True:
             before = download.received
@@ -117,10 +123,12 @@ class Downloader:
 class _Download:
     """The state of one download: how many bytes were received, and which version of the file they belong to."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, checked_size: int | None) -> None:
         self.request = request
         self.received = 0
         self.is_complete = False
+        self._checked_size = checked_size
+        self._sends_ranges = True
         self._has_started = False
         self._length: int | None = None
         self._validator = ""
@@ -128,11 +136,15 @@ class _Download:
 
     def next_request(self) -> Request:
         """Return the request for the rest of the file, or for all of it if its version cannot be identified."""
-        request = self.request
-        if not self.received or not self._validator or self._is_encoded:
-            return request
-        headers = request.headers | {"Range": f"bytes={self.received}-", "If-Range": self._validator}
-        return replace(request, headers=headers)
+        return replace(self.request, headers=self.request.headers | self._range_headers())
+
+    def _range_headers(self) -> dict[str, str]:
+        if not self.received or not self._sends_ranges or self._is_encoded:
+            return {}
+        size = self._checked_size
+        if size is not None:  # some registries understand only ranges with an end
+            return {"Range": f"bytes={self.received}-{size - 1}"} if self.received < size else {}
+        return {"Range": f"bytes={self.received}-", "If-Range": self._validator} if self._validator else {}
 
     def start(self, response: Response) -> int:
         """Check the headers of ``response``, and return how many of its bytes have been received before.
@@ -182,7 +194,7 @@ class _Download:
     def _start_range(self, response: Response) -> None:
         match = _RANGE.fullmatch(response.header("Content-Range"))
         if match is None or int(match[1]) != self.received or response.codings:
-            self._validator = ""  # request no further range from this server
+            self._sends_ranges = False
             raise TransientError(f"a range that does not start at byte {self.received}")
         total = None if match[3] == "*" else int(match[3])
         if None not in (total, self._length) and total != self._length:
@@ -191,6 +203,9 @@ class _Download:
 
     def _end_at_range(self, response: Response) -> None:
         match = _UNSATISFIED.fullmatch(response.header("Content-Range"))
+        if match is None and self._checked_size is not None:  # the server does not understand the range
+            self._sends_ranges = False
+            raise TransientError(f"HTTP 416 for the bytes from {self.received} on")
         if match is None or int(match[1]) != self.received:
             raise self._changed_error("no bytes", f"the bytes from {self.received} on")
         self.is_complete = True

@@ -1,10 +1,10 @@
 """Blobs are asked for with HEAD, and fetched and checked with GET."""
 
 import pytest
-from tests.support.registry import QUICK, MemoryRegistry, RegistryHandler, answer_with, connect, digest_of
+from tests.support.registry import QUICK, Fault, MemoryRegistry, RegistryHandler, answer_with, connect, digest_of
 
 from lamina.errors import AuthError, FormatError, IntegrityError, RegistryError
-from lamina.registry.blobs import find_blob, read_blob
+from lamina.registry.blobs import find_blob, read_blob, read_blob_start
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.credentials import Credentials
 
@@ -33,21 +33,74 @@ def test_a_blob_is_read(registry: MemoryRegistry) -> None:
         assert b"".join(read_blob(connection, digest, len(DATA))) == DATA
 
 
-def test_a_cut_blob_is_continued(registry: MemoryRegistry) -> None:
-    digest = registry.add_blob("me/app", DATA)
+def cut_after(size: int, **headers: str) -> Fault:
+    """Make a fault that sends ``size`` bytes of the blob and cuts the connection."""
 
-    def cut_within(handler: RegistryHandler) -> bool:
+    def fault(handler: RegistryHandler) -> bool:
         handler.send_response(200)
-        handler.send_header("Content-Length", str(len(DATA)))
-        handler.send_header("ETag", f'"{digest}"')
+        for name, value in {"Content-Length": str(len(DATA)), **headers}.items():
+            handler.send_header(name, value)
         handler.end_headers()
-        handler.wfile.write(DATA[:300_000])
+        handler.wfile.write(DATA[:size])
         return handler.cut()
 
-    registry.fail("GET", BLOBS, cut_within)
+    return fault
+
+
+def refuse_range(handler: RegistryHandler) -> bool:
+    """Refuse a range as a registry does that knows none, and leave other requests to the registry."""
+    return "Range" in handler.headers and handler.refuse(416, "BLOB_UNKNOWN")
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": '"v1"'}, {"ETag": 'W/"v1"'}])
+def test_a_cut_blob_is_continued_whatever_its_version(registry: MemoryRegistry, headers: dict[str, str]) -> None:
+    digest = registry.add_blob("me/app", DATA)
+    registry.fail("GET", BLOBS, cut_after(300_000, **headers))
+    ranges: list[str] = []
+
+    def note_range(handler: RegistryHandler) -> bool:
+        ranges.extend(handler.headers.get_all("Range", []))
+        return False
+
+    registry.faults.append(note_range)
     with connect(registry) as connection:
         assert b"".join(read_blob(connection, digest, len(DATA))) == DATA
     assert registry.methods() == ["GET", "GET", "GET"]
+    assert ranges == [f"bytes=300000-{len(DATA) - 1}"]
+
+
+def test_a_cut_blob_of_a_registry_without_ranges_is_read_again(registry: MemoryRegistry) -> None:
+    digest = registry.add_blob("me/app", DATA)
+    registry.fail("GET", BLOBS, cut_after(300_000))
+    registry.sends_ranges = False
+    with connect(registry) as connection:
+        assert b"".join(read_blob(connection, digest, len(DATA))) == DATA
+    assert registry.methods() == ["GET", "GET", "GET"]
+
+
+def test_a_cut_blob_of_a_registry_that_refuses_ranges_is_read_again(registry: MemoryRegistry) -> None:
+    digest = registry.add_blob("me/app", DATA)
+    registry.fail("GET", BLOBS, cut_after(300_000))
+    registry.faults.append(refuse_range)
+    with connect(registry) as connection:
+        assert b"".join(read_blob(connection, digest, len(DATA))) == DATA
+    assert registry.methods() == ["GET", "GET", "GET", "GET"]
+
+
+def test_a_blob_that_changes_after_a_cut_is_refused(registry: MemoryRegistry) -> None:
+    registry.fail("GET", BLOBS, cut_after(300_000))
+    digest = digest_of(DATA)
+    registry.blobs["me/app"] = {str(digest): DATA[:-1] + b"x"}
+    with connect(registry) as connection, pytest.raises(IntegrityError, match="the digest that was asked for"):
+        list(read_blob(connection, digest, len(DATA)))
+
+
+def test_the_start_of_a_blob_is_read_from_a_registry_that_refuses_ranges(registry: MemoryRegistry) -> None:
+    digest = registry.add_blob("me/app", DATA)
+    with connect(registry) as connection:
+        assert read_blob_start(connection, digest, 100) == DATA[:100]
+        registry.faults.append(refuse_range)
+        assert read_blob_start(connection, digest, 100) == DATA[:100]
 
 
 @pytest.mark.parametrize(
