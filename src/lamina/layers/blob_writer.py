@@ -100,7 +100,8 @@ class BlobWriter:
         self._layers = list(zip(states, self._find_stored(states), strict=True))
         self._missing = [state for state, stored in self._layers if not stored]
         limit = _MAX_WRITING_WORKERS if compression.is_none else _MAX_COMPRESSING_WORKERS
-        worker_count = context.worker_count(sum(state.source.weight for state in self._missing), limit)
+        self._missing_size = sum(state.source.weight for state in self._missing)
+        worker_count = context.worker_count(self._missing_size, limit)
         self._pool = _start_pool(worker_count) if worker_count else None
 
     def __enter__(self) -> Self:
@@ -169,10 +170,16 @@ class BlobWriter:
         if content is None:
             return None
         item = self._start_item(state)
-        threads = max(1, self._context.jobs // len(self._missing))
-        task = worker_tasks.blob_task(content, os.fsencode(part), self._compression, threads)
+        task = worker_tasks.blob_task(content, os.fsencode(part), self._compression, self._count_threads(state))
         plain, blob = worker_tasks.parse_blob_infos(run_task(task, partial(self._progress.advance, item)))
         return self._commit(part, state, _MadeBlob(plain, blob, listed))
+
+    def _count_threads(self, state: LayerState) -> int:
+        """Return with how many threads to compress a layer: its share of the processors by size, and at least one.
+
+        A layer that is much larger than the others would otherwise be compressed by one thread after all of them.
+        """
+        return max(1, round(self._context.jobs * state.source.weight / max(1, self._missing_size)))
 
     def _finish_blob(self, state: LayerState, submitted: _SubmittedBlob | None) -> _MadeBlob:
         made = submitted and submitted.future.result()

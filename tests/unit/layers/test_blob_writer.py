@@ -67,6 +67,27 @@ def test_each_layer_is_a_blob_of_its_digest(tmp_path: Path, compression: str, jo
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("compression", ["gzip", "zstd:1"])
+def test_a_layer_that_is_much_larger_than_the_others_has_the_same_bytes_with_any_number_of_threads(
+    tmp_path: Path, compression: str
+) -> None:
+    """A layer is compressed with its share of the threads, by size."""
+    trees: dict[StorePath, Item] = {path("A"): {b"a": File(bytes(range(256)) * 20_000)}, path("B"): File(b"b")}
+    nodes = MemoryStore((), trees).nodes
+    sources = [
+        StoreLayer(LayerPlan.of([info(name, size=size)], ""), nodes, Owner(), 1)
+        for name, size in (("A", 5_120_000), ("B", 1))
+    ]
+    found = []
+    for jobs in (1, 2, 5):
+        folder = tmp_path / str(jobs)
+        folder.mkdir()
+        context = BuildContext(jobs=jobs, min_parallel_size=0)
+        with BlobWriter(sources, context, LayerCompression.parse(compression), FolderOfBlobs(folder)) as writer:
+            found.append([written.blob for written in writer])
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_blob_that_is_stored_already_is_not_written_again(tmp_path: Path) -> None:
     blobs = FolderOfBlobs(tmp_path / "blobs")
     blobs.folder.mkdir()
