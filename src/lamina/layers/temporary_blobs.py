@@ -47,7 +47,7 @@ def create_blob_folder() -> TempDir:
     try:
         return TempDir()
     except OSError as error:
-        raise OutputError("temporary folder", error, "a folder for compressed layers", hint=FOLDER_HINT) from error
+        raise OutputError("temporary folder", error, "a folder for layers", hint=FOLDER_HINT) from error
 
 
 class TemporaryBlobStore:

@@ -58,5 +58,5 @@ def test_a_folder_that_cannot_be_used_is_an_error(folder: Path, monkeypatch: pyt
     with pytest.raises(OutputError):
         blobs.create()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "nothing"))
-    with pytest.raises(OutputError, match=r"temporary folder: got .*expected a folder for compressed layers"):
+    with pytest.raises(OutputError, match=r"temporary folder: got .*expected a folder for layers"):
         TemporaryBlobStore()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lamina.compression.compressors import LayerCompression
 from lamina.core.nodes import Extent
 from lamina.core.progress import Progress, ProgressItem
+from lamina.errors import OutputError, default_hint
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import LayerSource
-from lamina.layers.temporary_blobs import TemporaryBlobStore
+from lamina.layers.temporary_blobs import FOLDER_HINT, TemporaryBlobStore
 from lamina.system.transfer import BlobInfo
 
 
@@ -34,10 +35,16 @@ def write_blobs(
         contextlib.closing(TemporaryBlobStore()) as blobs,
         BlobWriter(sources, context, compression, blobs, progress, items) as blob_writer,
     ):
-        for written in blob_writer:
+        for written in _write_each(blob_writer):
             if written.blob not in known:
                 write(written.blob, blobs.extent(written.blob))
             known.add(written.blob)
             blobs.remove(written.blob)
             layers.append(written)
     return tuple(layers)
+
+
+def _write_each(blob_writer: BlobWriter) -> Iterator[WrittenBlob]:
+    """Yield the layers; an error about a temporary file, but none about the archive, says how to choose the folder."""
+    with default_hint(FOLDER_HINT, OutputError):
+        yield from blob_writer

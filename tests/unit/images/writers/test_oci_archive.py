@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.examples import mark_rest
-from tests.support.fake_nix_store import FakeStore, example, layer_cache_at, run
+from tests.support.fake_nix_store import MODULE, FakeStore, example, in_mount_namespace, layer_cache_at, run
 from tests.support.image_files import docker_archive, layer
 
 import lamina
@@ -174,6 +175,28 @@ def test_errors_of_the_output_are_passed_on(store: FakeStore) -> None:
 
     with pytest.raises(OutputError, match="no space left"):
         OciArchive(FunctionOutput(fail), None, None, NO_LAYER_COMPRESSION).write(draft(store))
+
+
+@pytest.mark.parametrize("option", mark_rest(["--format=oci", "--layer-compression=gzip"], 1))
+@pytest.mark.parametrize("is_temporary", [True, False])
+def test_only_an_error_about_a_temporary_file_names_the_variable_of_its_folder(
+    store: FakeStore, tmp_path: Path, option: str, is_temporary: bool
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    store.add("random-1", os.urandom(200_000))
+    folder = tmp_path / "small"
+    folder.mkdir()
+    temporary = f"TMPDIR={folder if is_temporary else tmp_path}"
+    output = (tmp_path if is_temporary else folder) / "x.tar"
+    words = f"--quiet --store {store.root} --name x --closure random --no-layer-cache {option} -o {output}".split()
+    mounted = 'mount -t tmpfs -o size=100k none "$1" && shift && exec "$@"'
+    ran = in_mount_namespace(mounted, [folder, "env", temporary, *MODULE, "build", *words])
+    error = ran.stderr.decode().splitlines()
+    assert ran.returncode == 10
+    assert error[0].startswith(f"lamina: {folder}/")
+    assert "No space left on device" in error[0]
+    assert (error[1:] == ["hint: choose another folder with TMPDIR"]) == is_temporary
 
 
 @pytest.mark.parametrize("name", ["docker", "hybrid"])
