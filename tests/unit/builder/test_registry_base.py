@@ -164,6 +164,21 @@ def test_a_push_into_the_same_registry_mounts_the_layers(registry: MemoryRegistr
     assert {*BLOBS} <= {*registry.blobs["me/app"]}
 
 
+def test_a_layer_that_the_layer_cache_knows_is_mounted_from_the_base(
+    registry: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    closure: dict[str, Any] = {"closure": ["hello"], "name": "app", "store": str(store.root), "architecture": "amd64"}
+    first = lamina.push_layered_image(to=f"{registry.host}/me/base:1", layer_cache=tmp_path / "cache.sqlite", **closure)
+    pushed = lamina.push_layered_image(
+        to=f"{registry.host}/me/app:1",
+        layer_cache=tmp_path / "cache.sqlite",
+        from_image=f"{registry.host}/me/base:1",
+        **closure,
+    )
+    assert pushed.blobs_sent == 1, "the customisation layer"
+    assert pushed.blobs_mounted == 2 * len(first.layers) - 1
+
+
 def test_a_push_into_another_registry_copies_the_layers(registry: MemoryRegistry, store: FakeStore) -> None:
     with serve_registry() as other:
         pushed = lamina.push_layered_image(

@@ -267,6 +267,7 @@ class RegistryWriter:
         """Bring the blobs of all layers, which are given by their numbers, to all repositories."""
         pushed: dict[int, _PushedLayer] = {}
         to_pack = [item for item in items if item.number in packed]
+        blobs.add_owners(found.blob for found in stored.values())
         with (
             default_hint(FOLDER_HINT, OutputError),
             BlobWriter(

@@ -4,8 +4,8 @@ A blob that a repository has is not sent. One that another repository of the sam
 written to a temporary file first, because its digest and its length come before its bytes in an upload; the file is
 read again if the upload is repeated. Uploads run side by side, and while the next layers are packed.
 
-Invariant: the temporary files that wait to be sent have at most `MAX_UNSENT` bytes, not counting those that are being
-written.
+Invariant: a thread that gave a layer goes on when the layers that wait to be sent have at most `MAX_UNSENT` bytes. So
+no more than that waits, and one layer of each thread.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class RegistryBlobs:
         self._failure: BaseException | None = None
         self._is_stopped = False
         self._may_mount = True
+        self._owners: dict[Digest, str] = {}
         self.sent: set[BlobInfo] = set()
         self.mounted: set[BlobInfo] = set()
         self.bytes_sent: int = 0
@@ -128,6 +129,13 @@ class RegistryBlobs:
 
     # --- for the writer
 
+    def add_owners(self, stored: Iterable[StoredBlob]) -> None:
+        """Remember the repositories that have these blobs, from which a blob can be mounted whoever asks for it.
+
+        Call it before `find`: a layer that is to be packed may have the same blob as a layer of another image.
+        """
+        self._owners.update((blob.descriptor.digest, blob.repository) for blob in stored if blob.repository)
+
     def send(self, stored: StoredBlob, item: ProgressItem) -> None:
         """Send a blob of another image as it is, if it is missing, as soon as a thread is free."""
 
@@ -135,7 +143,7 @@ class RegistryBlobs:
             self._progress.finish(item, outcome, stored.plain.size)
 
         content = self._report(BlobContent(stored.descriptor.digest, stored.descriptor.size, stored.open), item)
-        if not self._start(content, on_stored, ignore, stored.repository):
+        if not self._start(content, on_stored, ignore):
             on_stored(REUSED)
 
     def stop(self) -> None:
@@ -178,21 +186,19 @@ class RegistryBlobs:
 
         return replace(content, open=read)
 
-    def _start(
-        self, content: BlobContent, on_stored: OnStored, release: Callable[[], object], repository: str = ""
-    ) -> bool:
+    def _start(self, content: BlobContent, on_stored: OnStored, release: Callable[[], object]) -> bool:
         """Send ``content`` in a thread; return False if that has been started before."""
         with self._changed:
             if content.digest in self._uploads:
                 return False
-            task = partial(self._run, content, on_stored, release, repository)
+            task = partial(self._run, content, on_stored, release)
             self._uploads[content.digest] = self._pool.submit(task)
             return True
 
-    def _run(self, content: BlobContent, on_stored: OnStored, release: Callable[[], object], repository: str) -> None:
+    def _run(self, content: BlobContent, on_stored: OnStored, release: Callable[[], object]) -> None:
         try:
             if not self._is_ending:
-                on_stored(self._store(content, repository))
+                on_stored(self._store(content))
         except BaseException as error:  # noqa: BLE001 - `finish` and `commit` raise it
             with self._changed:
                 self._failure = self._failure or error
@@ -207,10 +213,10 @@ class RegistryBlobs:
             self._unsent -= size
             self._changed.notify_all()
 
-    def _store(self, content: BlobContent, repository: str = "") -> str:
+    def _store(self, content: BlobContent) -> str:
         """Bring the blob to all repositories, and return the word for how."""
         blob = BlobInfo(content.digest, content.size)
-        located = self._located.get(content.digest) or self._locate(blob, repository)
+        located = self._located.get(content.digest) or self._locate(blob)
         outcome = located.outcome
         present = list(located.present)
         for target, session in located.missing:
@@ -229,11 +235,14 @@ class RegistryBlobs:
                 self.bytes_sent += content.size
         with self._changed:
             self.mounted.discard(blob)  # by an earlier mount that had no effect
-            {SENT: self.sent, MOUNTED: self.mounted}.get(outcome, set()).add(blob)
+            if outcome == SENT:
+                self.sent.add(blob)
+            elif outcome == MOUNTED:
+                self.mounted.add(blob)
             self._located[content.digest] = _Located(tuple(self._repositories), ())
         return outcome
 
-    def _locate(self, blob: BlobInfo, repository: str = "") -> _Located:
+    def _locate(self, blob: BlobInfo) -> _Located:
         """Ask all repositories for a blob, and mount it where a repository of the same registry has it."""
         present = [target for target in self._repositories if find_blob(target.connection, blob.digest)]
         absent = [target for target in self._repositories if target not in present]
@@ -241,7 +250,7 @@ class RegistryBlobs:
         is_mounted = False
         for target in absent:
             session = None
-            source = self._find_source(target, blob.digest, present, repository) if self._may_mount else ""
+            source = self._find_source(target, blob.digest, present) if self._may_mount else ""
             if source:
                 session = mount_blob(target.connection, blob.digest, source)
             if source and session is None:
@@ -256,11 +265,9 @@ class RegistryBlobs:
                 self.mounted.add(blob)
         return located
 
-    def _find_source(
-        self, target: TargetRepository, digest: Digest, present: Sequence[TargetRepository], repository: str
-    ) -> str:
+    def _find_source(self, target: TargetRepository, digest: Digest, present: Sequence[TargetRepository]) -> str:
         """Return another repository of the same registry that has the blob; an empty text if none is known."""
-        registry, _, name = repository.partition("/")
+        registry, _, name = self._owners.get(digest, "").partition("/")
         stated = [name] if registry == target.registry else []
         listed = self._destination.find_sources(target.registry, digest)
         others = (other for other in (*stated, *listed) if other != target.name)

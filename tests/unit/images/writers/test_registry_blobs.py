@@ -103,7 +103,9 @@ def test_the_blob_of_another_image_is_mounted_or_sent_as_it_is(server: MemoryReg
     with opened(server) as blobs:
         for number, data in enumerate(DATA[:2], 1):
             item = ProgressItem(number, len(data), FileSubject("layer"))
-            blobs.send(stored(data, f"{server.host}/base/image"), item)
+            blob = stored(data, f"{server.host}/base/image")
+            blobs.add_owners([blob])
+            blobs.send(blob, item)
         blobs.finish()
         assert (blobs.mounted, blobs.sent) == ({info(DATA[0])}, {info(DATA[1])})
     assert set(server.blobs["me/app"].values()) == set(DATA[:2])
