@@ -1,5 +1,7 @@
 """Fetch the blobs of an image in a registry into an OCI layout.
 
+The first failure ends the other transfers, because the image cannot be complete any more.
+
 Invariant: a blob gets its name in the layout only after its bytes were compared with its digest.
 """
 
@@ -74,6 +76,10 @@ def fetch_layers(
     return fetched
 
 
+class _EndedError(Exception):
+    """A transfer was ended because another one failed."""
+
+
 class _Fetcher:
     def __init__(
         self, connection: RegistryConnection, blobs: LayoutBlobs, cache: BlobCache | None, progress: ProgressReporter
@@ -82,6 +88,8 @@ class _Fetcher:
         self._blobs = blobs
         self._cache = cache
         self._progress = progress
+        # Errors in the order in which they happened; appending is atomic.
+        self._failures: list[BaseException] = []
 
     def fetch(self, title: str, layers: Sequence[RegistryLayer]) -> FetchedBlobs:
         items = tuple(ProgressItem(number, layer.size, _name(layer)) for number, layer in enumerate(layers, 1))
@@ -94,11 +102,23 @@ class _Fetcher:
                 if outcome:
                     self._progress.finish(item, outcome, layer.size)
                 else:
-                    futures.append((layer, pool.submit(partial(self._store, layer, item))))
+                    futures.append((layer, pool.submit(partial(self._run, layer, item))))
             sizes = [layer.size for layer, future in futures if future.result()]
+        if self._failures:
+            raise self._failures[0]
         self._progress.documents()
         self._progress.done()
         return FetchedBlobs(len(sizes), sum(sizes))
+
+    def _run(self, layer: RegistryLayer, item: ProgressItem) -> bool:
+        """Store a layer unless another one has failed; return whether it came from the registry."""
+        try:
+            return not self._failures and self._store(layer, item)
+        except _EndedError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - `fetch` raises it
+            self._failures.append(error)
+        return False
 
     def _store(self, layer: RegistryLayer, item: ProgressItem) -> bool:
         """Store a layer that the layout lacks; return whether it came from the registry."""
@@ -116,6 +136,8 @@ class _Fetcher:
         try:
             with part.open("wb") as file:
                 for piece in pieces:
+                    if self._failures:
+                        raise _EndedError
                     file.write(piece)
                     self._progress.advance(item, len(piece))
         except OSError as error:
