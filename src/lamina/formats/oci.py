@@ -106,9 +106,14 @@ def _parse_layer(item: Mapping[str, Any], subject: str) -> Descriptor:
 
 def _is_descriptor(item: object) -> bool:
     match item:
-        case {"mediaType": str(), "digest": str(), "size": int()}:
-            return True
+        case {"mediaType": str(), "digest": str(), "size": size}:
+            return is_size(size)
     return False
+
+
+def is_size(value: object) -> bool:
+    """Return whether ``value`` is a number of bytes, as in a descriptor."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _parse_digest(descriptor: Mapping[str, Any], subject: str) -> Digest:

@@ -127,6 +127,8 @@ def test_the_layers_of_a_manifest_are_parsed() -> None:
         '{"layers": [5]}',
         '{"layers": [{"mediaType": "x", "digest": "sha256:1", "size": 1}]}',
         '{"layers": [{"mediaType": "x", "digest": 5, "size": 1}]}',
+        f'{{"layers": [{{"mediaType": "x", "digest": "sha256:{"0" * 64}", "size": -1}}]}}',
+        f'{{"layers": [{{"mediaType": "x", "digest": "sha256:{"0" * 64}", "size": true}}]}}',
         '{"layers": [{"mediaType": "x", "size": 1}]}',
     ],
 )

@@ -28,6 +28,7 @@ from lamina.formats.oci import (
     REF_NAME,
     Descriptor,
     blob_path,
+    is_size,
 )
 from lamina.formats.platform import Platform
 from lamina.images.readers.documents import get_field, parse_digest, parse_list, parse_strings
@@ -210,7 +211,7 @@ def _parse_descriptor(value: Any, subject: str) -> Descriptor:
         subject, [get_field(value, subject, "mediaType"), get_field(value, subject, "digest")]
     )
     size = get_field(value, subject, "size")
-    if not isinstance(size, int) or isinstance(size, bool):
+    if not is_size(size):
         raise FormatError(subject, f"size {short_repr(size)}", "a number of bytes")
     return Descriptor(media_type, parse_digest(text), size)
 

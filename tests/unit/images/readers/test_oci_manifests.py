@@ -77,6 +77,7 @@ def test_a_manifest_names_its_config_and_its_layers() -> None:
     [
         ({**LAYER, "mediaType": f"{OCI}layer.v1.tar+lz4"}, "expected the media type of a tar"),
         ({**LAYER, "size": True}, "expected a number of bytes"),
+        ({**LAYER, "size": -1}, "got size -1, expected a number of bytes"),
         ({**LAYER, "digest": "sha256:1"}, "digest"),
     ],
 )
