@@ -182,6 +182,17 @@ def test_a_manifest_of_20_megabytes_is_not_read(store: FakeStore, registry: Memo
     assert (ran.code, ran.stdout, too_long in ran.error) == (7, b"", True)
 
 
+@pytest.mark.parametrize("options", [(), ("--no-cache-from",)])
+@pytest.mark.parametrize("fault", [answer_with(200, {}, b" " * (5 << 20)), refuse(403, "DENIED")])
+def test_a_tag_whose_manifest_cannot_be_read_is_pushed_over(
+    fault: Fault, options: tuple[str, ...], store: FakeStore, registry: MemoryRegistry
+) -> None:
+    registry.fail("GET", "/manifests/1$", fault, ALWAYS)
+    ran = push(store, registry, *options)
+    assert ran.code == 0, ran.stderr
+    assert "1" in registry.manifests["me/app"]
+
+
 def test_an_upload_on_another_host_gets_no_credentials(
     store: FakeStore, registry: MemoryRegistry, tmp_path: Path
 ) -> None:

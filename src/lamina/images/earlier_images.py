@@ -17,10 +17,12 @@ from lamina.images.readers.oci_manifests import INDEXES, IndexReader
 from lamina.layer_cache.cache import LayerCache
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.manifests import StoredManifest, get_manifest
+from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo
 
-# The most images of an index that are read.
+# The most images of an index that are read, and how many of them at a time.
 _MAX_PLATFORMS = 16
+_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,12 @@ class EarlierImage:
                     layer_cache.add_statement(statement.key, plain, compression.identity, blob)
 
 
-def read_earlier_image(connection: RegistryConnection, reference: RegistryReference) -> EarlierImage | None:
+def read_earlier_image(
+    connection: RegistryConnection, reference: RegistryReference, *, is_optional: bool = False
+) -> EarlierImage | None:
     """Return the image that ``reference`` names, or None if there is none.
+
+    With ``is_optional``, a manifest that is too long, or may not be read (HTTP 403), counts as missing.
 
     Raises:
         FormatError: a manifest is invalid.
@@ -75,25 +81,33 @@ def read_earlier_image(connection: RegistryConnection, reference: RegistryRefere
         AuthError: the registry refuses the credentials, or wants some.
 
     """
-    stored = get_manifest(connection, reference.target)
+    stored = get_manifest(connection, reference.target, is_optional=is_optional)
     if stored is None:
         return None
     if stored.descriptor.media_type in INDEXES:
-        platforms = tuple(_read_index(connection, stored, str(reference)))
+        platforms = tuple(_read_index(connection, stored, str(reference), is_optional=is_optional))
     else:
         platforms = (PlatformLayers("", parse_layers(stored.document, str(reference))),)
     digests = frozenset(layer.digest for found in platforms for layer in found.layers)
     return EarlierImage(reference, stored.descriptor.digest, platforms, digests)
 
 
-def _read_index(connection: RegistryConnection, stored: StoredManifest, subject: str) -> Iterator[PlatformLayers]:
+def _read_index(
+    connection: RegistryConnection, stored: StoredManifest, subject: str, *, is_optional: bool
+) -> Iterator[PlatformLayers]:
     """Yield the images of an index; others of its manifests are left out, such as attestations."""
 
+    def find(descriptor: Descriptor) -> StoredManifest | None:
+        return get_manifest(connection, str(descriptor.digest), is_optional=is_optional)
+
     def find_index(descriptor: Descriptor) -> Any:
-        nested = get_manifest(connection, str(descriptor.digest))
+        nested = find(descriptor)
         return parse_json(nested.document, subject) if nested else None
 
-    entries = IndexReader(find_index).read_entries(parse_json(stored.document, subject), subject)
-    for entry in islice(entries, _MAX_PLATFORMS):
-        if manifest := get_manifest(connection, str(entry.descriptor.digest)):
+    listed = IndexReader(find_index).read_entries(parse_json(stored.document, subject), subject)
+    entries = list(islice(listed, _MAX_PLATFORMS))
+    with ThreadPool(_THREADS, "lamina-earlier") as pool:
+        manifests = pool.map(find, [entry.descriptor for entry in entries])
+    for entry, manifest in zip(entries, manifests, strict=True):
+        if manifest:
             yield PlatformLayers(str(entry.platform), parse_layers(manifest.document, subject))

@@ -105,11 +105,14 @@ def open_destination(
 
 
 def _read_tags(connection: RegistryConnection, references: Sequence[RegistryReference]) -> dict[str, EarlierImage]:
-    """Return the images that the tags name now. A tag that names no image that can be read is left out."""
+    """Return the images that the tags name now. A tag that names no image that can be read is left out.
+
+    They save work, and a push replaces them, so no defect of theirs may end it.
+    """
     found: dict[str, EarlierImage] = {}
     for reference in references:
         with contextlib.suppress(FormatError, IntegrityError):
-            if image := read_earlier_image(connection, reference):
+            if image := read_earlier_image(connection, reference, is_optional=True):
                 found[reference.tag] = image
     return found
 

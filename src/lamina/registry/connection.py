@@ -115,7 +115,7 @@ class RegistryConnection:
             authorization = self._authenticator.authorize(request.scopes)
             with self._sender.open(request, authorization, origin) as response:
                 if response.status != 401 or Origin.of(response.url) != origin:
-                    self._check(response)
+                    self._check(request, response)
                     yield response
                     return
                 challenges = parse_challenges(response.header("WWW-Authenticate"))
@@ -129,11 +129,11 @@ class RegistryConnection:
         got = response.describe(self._authenticator.hide_secrets)
         return RegistryError(response.response.subject, got, expected)
 
-    def _check(self, response: RegistryResponse) -> None:
+    def _check(self, request: RegistryRequest, response: RegistryResponse) -> None:
         if response.response.is_transient:
             got = response.describe(self._authenticator.hide_secrets)
             raise TransientError(got, response.response.retry_after)
-        if response.status == 403:
+        if response.status == 403 and not request.may_be_forbidden:
             raise self._authenticator.make_error(response.describe(self._authenticator.hide_secrets))
         if response.status in (401, 407):
             raise self.make_error(response, "an answer")

@@ -69,8 +69,10 @@ def find_manifest(connection: RegistryConnection, target: str) -> Descriptor | N
     return connection.perform(_make_request(connection, "HEAD", target), read)
 
 
-def get_manifest(connection: RegistryConnection, target: str) -> StoredManifest | None:
+def get_manifest(connection: RegistryConnection, target: str, *, is_optional: bool = False) -> StoredManifest | None:
     """Return the manifest with the tag or digest ``target``, or None if the repository lacks it.
+
+    With ``is_optional``, a manifest that is too long, or may not be read (HTTP 403), counts as missing.
 
     Raises:
         IntegrityError: it has another digest than ``target``, or than the registry states.
@@ -82,9 +84,16 @@ def get_manifest(connection: RegistryConnection, target: str) -> StoredManifest 
     def read(response: RegistryResponse) -> StoredManifest | None:
         if response.status == 404:
             return None
+        if is_optional and response.status == 403:
+            return None
         if response.status != 200:
             raise connection.make_error(response, "the manifest")
-        document = response.read(MAX_MANIFEST_SIZE)
+        try:
+            document = response.read(MAX_MANIFEST_SIZE)
+        except RegistryError:
+            if is_optional:
+                return None
+            raise
         digest = Digest(hashlib.sha256(document).digest())
         subject = response.response.subject
         if target.startswith("sha256:") and target != str(digest):
@@ -93,7 +102,7 @@ def get_manifest(connection: RegistryConnection, target: str) -> StoredManifest 
         media_type = _get_media_type(response) or _read_media_type(document, subject)
         return StoredManifest(Descriptor(media_type, digest, len(document)), document)
 
-    return connection.perform(_make_request(connection, "GET", target), read)
+    return connection.perform(_make_request(connection, "GET", target, may_be_forbidden=is_optional), read)
 
 
 def put_manifest(connection: RegistryConnection, target: str, document: bytes, media_type: str) -> Digest:
@@ -161,13 +170,16 @@ def _read_tags(connection: RegistryConnection, response: RegistryResponse) -> tu
     return tags, tags[-1] if has_more and tags else ""
 
 
-def _make_request(connection: RegistryConnection, method: str, target: str) -> RegistryRequest:
+def _make_request(
+    connection: RegistryConnection, method: str, target: str, *, may_be_forbidden: bool = False
+) -> RegistryRequest:
     return RegistryRequest(
         method,
         f"/v2/{connection.repository}/manifests/{target}",
         _subject(connection, target),
         connection.scopes,
         {"Accept": ", ".join(MEDIA_TYPES)},
+        may_be_forbidden=may_be_forbidden,
     )
 
 

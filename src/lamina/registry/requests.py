@@ -52,6 +52,7 @@ class RegistryRequest:
         headers: more headers.
         body: what is sent.
         timeout: the maximum time in seconds until the response begins; 0 for that of the retry policy.
+        may_be_forbidden: whether HTTP 403 is a response like others, and not an error.
     """
 
     method: str
@@ -61,6 +62,7 @@ class RegistryRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: RequestBody = EMPTY_BODY
     timeout: float = 0.0
+    may_be_forbidden: bool = False
 
 
 class RegistryResponse:

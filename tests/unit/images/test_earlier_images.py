@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.registry import MemoryRegistry, connect, digest_of, serve_registry
+from tests.support.registry import MemoryRegistry, answer_with, connect, digest_of, serve_registry
 
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest
-from lamina.errors import FormatError
+from lamina.errors import AuthError, FormatError
 from lamina.formats.layer_annotations import LayerStatement
 from lamina.formats.oci import INDEX_TYPE, LAYER_TYPE, MANIFEST_TYPE, Descriptor, dump_manifest
 from lamina.images.earlier_images import EarlierImage, read_earlier_image
@@ -72,6 +72,17 @@ def test_an_index_has_the_layers_of_all_its_images(server: MemoryRegistry) -> No
     assert image.digests == {digest_of(b"one"), digest_of(b"other")}
     assert image.list_blobs("linux/arm64") == (BlobInfo(digest_of(b"other"), 5),)
     assert image.list_blobs("linux/s390x") is None
+
+
+def test_a_manifest_of_an_index_that_may_not_be_read_is_left_out_on_demand(server: MemoryRegistry) -> None:
+    add_index(server, amd64=dump(layer(b"one")), arm64=dump(layer(b"other")))
+    server.fail("GET", f"/manifests/{digest_of(dump(layer(b'one')))}", answer_with(403), times=9)
+    with connect(server) as connection:
+        image = read_earlier_image(connection, server.reference(), is_optional=True)
+        assert image
+        assert image.digests == {digest_of(b"other")}
+        with pytest.raises(AuthError):
+            read_earlier_image(connection, server.reference())
 
 
 def test_there_may_be_no_image(server: MemoryRegistry) -> None:
