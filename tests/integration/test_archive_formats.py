@@ -146,3 +146,16 @@ def test_an_engine_runs_a_hybrid_archive_from_a_pipe(engine: Engine, archives: A
         engine.load(file)
     assert "args: from an archive" in engine.run(NAME).stdout
     engine.remove(NAME)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "registry"), [("docker", "localhost"), ("oci", "docker.io"), ("hybrid", "docker.io")]
+)
+def test_podman_adds_a_registry_to_a_short_name_and_finds_the_image_without_it(
+    podman: Engine, small: Sample, tmp_path: Path, format_name: str, registry: str
+) -> None:
+    archive, _ = write_image(tmp_path, small, format=format_name, config={"Cmd": ["/bin/hello", "short"]})
+    podman.load(archive)
+    assert f"{registry}/test/image:1" in podman.images()
+    assert "args: short" in podman.run("test/image:1").stdout
+    podman.remove(f"{registry}/test/image:1")
