@@ -10,7 +10,7 @@ from lamina.errors import AuthError, RegistryError
 from lamina.formats.auth_challenges import Challenge
 from lamina.registry.credentials import Credentials, FindCredentials
 from lamina.registry.sender import RequestSender
-from lamina.registry.tokens import Token, fetch_token, hide_credentials
+from lamina.registry.tokens import Token, TokenLimitError, fetch_token, hide_credentials
 from lamina.transports.environment import format_basic_auth
 from lamina.transports.urls import Origin
 
@@ -104,6 +104,11 @@ class Authenticator:
         which = "with the credentials that were found" if has_credentials else "with no credentials"
         return AuthError(self._name, f"{got} {which}", "accepted credentials", hint=self._login_hint(self._name))
 
+    def suggest_account(self) -> str:
+        """Return the hint for a registry that has had too many requests."""
+        with self._lock:
+            return self._suggest_account()
+
     def hide_secrets(self, text: str) -> str:
         """Return ``text`` of the registry without the secrets that it may repeat."""
         with self._lock:
@@ -114,6 +119,11 @@ class Authenticator:
         if not self._found:
             self._found.append(self._find_credentials(self._name))
         return self._found[0]
+
+    def _suggest_account(self) -> str:
+        if self._found and self._found[0] is None:
+            return f"{self._login_hint(self._name)}; registries answer more requests with an account"
+        return "try again later; the registry limits how many requests it answers"
 
     def _format_basic(self, credentials: Credentials | None) -> str:
         if credentials is None or not (credentials.username or credentials.secret):
@@ -143,6 +153,9 @@ class Authenticator:
             except AuthError as error:
                 error.hint = error.hint or self._login_hint(self._name)
                 raise error.add_context(self._name) from None
+            except TokenLimitError as error:
+                error.hint = self._suggest_account()
+                raise
             self._tokens[key] = token
         return token
 

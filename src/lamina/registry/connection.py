@@ -132,7 +132,8 @@ class RegistryConnection:
     def _check(self, request: RegistryRequest, response: RegistryResponse) -> None:
         if response.response.is_transient:
             got = response.describe(self._authenticator.hide_secrets)
-            raise TransientError(got, response.response.retry_after)
+            hint = self._authenticator.suggest_account() if response.status == 429 else ""
+            raise TransientError(got, response.response.retry_after, hint=hint)
         if response.status == 403 and not request.may_be_forbidden:
             raise self._authenticator.make_error(response.describe(self._authenticator.hide_secrets))
         if response.status in (401, 407):
@@ -181,7 +182,8 @@ class RegistryConnection:
         request = RegistryRequest("GET", f"{root}/v2/", self.name)
         with self._sender.open(request, "", Origin.of(root)) as response:
             if response.response.is_transient:
-                raise _FailedAnswerError(response.describe(), response.response.retry_after)
+                hint = self._authenticator.suggest_account() if response.status == 429 else ""
+                raise _FailedAnswerError(response.describe(), response.response.retry_after, hint=hint)
             if response.status == 401:
                 challenges = parse_challenges(response.header("WWW-Authenticate"))
                 self._authenticator.accept(Origin.of(root), challenges)

@@ -37,6 +37,10 @@ class Token:
     end: float
 
 
+class TokenLimitError(TransientError):
+    """The token server has had too many requests."""
+
+
 def fetch_token(
     sender: RequestSender,
     challenge: Challenge,
@@ -106,7 +110,8 @@ def _read_token(response: RegistryResponse, credentials: Credentials | None, now
     subject = response.response.subject
     if response.response.is_transient:
         retry_after = response.response.retry_after
-        raise TransientError(f"HTTP {response.status} from the {subject}", retry_after)
+        kind = TokenLimitError if response.status == 429 else TransientError
+        raise kind(f"HTTP {response.status} from the {subject}", retry_after)
     if response.status != 200:
         got = response.describe(lambda text: hide_credentials(text, credentials))
         refused = response.status in (401, 403) or response.error_code == "invalid_grant"

@@ -43,7 +43,8 @@ class RetryPolicy:
     """The maximum number of consecutive attempts that receive less than ``min_bytes`` bytes each."""
     initial_delay: float = 0.25
     """The delay before the second attempt; it doubles with each attempt, up to ``max_delay``."""
-    max_delay: float = 30.0
+    max_delay: float = 60.0
+    """The maximum delay. A server that asks for a longer one is not asked again."""
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
@@ -51,11 +52,11 @@ class RetryPolicy:
     def compute_delay(self, attempt: int, retry_after: float = 0.0) -> float:
         """Return how long to pause before ``attempt``, which is 2 for the first repetition.
 
-        The pause is at least the ``retry_after`` seconds that the server asked for, and at most ``max_delay``. Up to
-        half of the delay is random, so that clients that were refused together do not retry at the same time.
+        The pause is at least the ``retry_after`` seconds that the server asked for. Up to half of the delay is random,
+        so that clients that were refused together do not retry at the same time.
         """
         full_delay = min(self.initial_delay * 2.0 ** min(attempt - 2, 60), self.max_delay)
-        return max(full_delay * (1 - self.jitter() / 2), min(retry_after, self.max_delay))
+        return max(full_delay * (1 - self.jitter() / 2), retry_after)
 
 
 _CURRENT_POLICY = ContextVar("retry policy", default=RetryPolicy())  # noqa: B039 - it is frozen
@@ -80,13 +81,15 @@ class TransientError(Exception):
     """A failure that may not happen again when the request is repeated.
 
     The text describes what was received instead of the file; it follows "got" in a message. ``retry_after`` is the
-    number of seconds that the server asks to wait. ``is_unreachable`` means that there was no response at all.
+    number of seconds that the server asks to wait. ``is_unreachable`` means that there was no response at all. The
+    ``hint`` is for the error after the last attempt.
     """
 
-    def __init__(self, got: str, retry_after: float = 0.0, *, is_unreachable: bool = False) -> None:
+    def __init__(self, got: str, retry_after: float = 0.0, *, is_unreachable: bool = False, hint: str = "") -> None:
         super().__init__(got)
         self.retry_after = retry_after
         self.is_unreachable = is_unreachable
+        self.hint = hint
 
 
 class RetryState:
@@ -119,7 +122,8 @@ class RetryState:
     def retry(self, error: TransientError, size: int = 0) -> None:
         """Sleep until the next attempt, or raise an error of ``kind`` if there have been too many.
 
-        If ``kind`` is `Unavailable` and the server did not respond at all, the error is `Unreachable`.
+        It is raised at once if the server asks for a longer delay than ``max_delay``. If ``kind`` is `Unavailable` and
+        the server did not respond at all, the error is `Unreachable`.
 
         Args:
             error: why the attempt failed.
@@ -129,10 +133,16 @@ class RetryState:
         if size >= self._policy.min_bytes:
             self._count = 0
         self._count += 1
+        if error.retry_after > self._policy.max_delay:
+            got, expected = (
+                f"{error} and {error.retry_after:.0f} seconds to wait",
+                f"at most {self._policy.max_delay:g}",
+            )
+            raise self._kind(self._subject, got, expected, hint=error.hint) from error.__cause__
         if self._count >= self._policy.attempts:
             times = f" {self._count} times in a row" if self._count > 1 else ""
             kind = Unreachable if error.is_unreachable and self._kind is Unavailable else self._kind
-            hint = NETWORK_HINT if kind is Unreachable else self._hint if error.is_unreachable else ""
+            hint = NETWORK_HINT if kind is Unreachable else self._hint if error.is_unreachable else error.hint
             raise kind(self._subject, f"{error}{times}", self._expected, hint=hint) from error.__cause__
         self._policy.sleep(self._policy.compute_delay(self._count + 1, error.retry_after))
 

@@ -1,5 +1,6 @@
 """A registry is reached over HTTP or HTTPS, and requests to it are repeated while that may help."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -23,12 +24,13 @@ from lamina.errors import AuthError, RegistryError
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.blobs import find_blob
 from lamina.registry.connection import RegistryConnection
-from lamina.registry.credentials import suggest_login
+from lamina.registry.credentials import Credentials, suggest_login
 from lamina.registry.requests import RegistryRequest
 from lamina.registry.uploads import BlobContent, upload_blob
 from lamina.transports.retry import RetryPolicy
 
 DIGEST = digest_of(b"x")
+LOGIN = Credentials("user", "hunter2/pass")
 
 
 def ask(connection: RegistryConnection) -> bool:
@@ -74,6 +76,31 @@ def test_the_registry_says_how_long_to_wait(registry: MemoryRegistry) -> None:
     with connect(registry, policy=policy) as connection:
         ask(connection)
     assert pauses == [7.0]
+
+
+@pytest.mark.parametrize("path", ["/v2/$", "/token", "/blobs/"])
+def test_a_registry_that_limits_requests_for_a_day_is_not_asked_again(registry: MemoryRegistry, path: str) -> None:
+    registry.authentication, registry.is_public = "token", True
+    registry.fail("HEAD" if path == "/blobs/" else "GET", path, answer_with(429, {"Retry-After": "86400"}), times=9)
+    with connect(registry, is_writer=False) as connection, pytest.raises(RegistryError) as caught:
+        ask(connection)
+    assert "HTTP 429" in str(caught.value)
+    assert str(caught.value).endswith(" and 86400 seconds to wait, expected at most 60")
+    assert len([request for request in registry.seen if re.search(path, request.path)]) <= 2
+    if path == "/v2/$":  # nobody knows yet whether there are credentials
+        assert caught.value.hint.startswith("try again later")
+    else:
+        assert "log in with docker login" in caught.value.hint
+        assert caught.value.hint.endswith("registries answer more requests with an account")
+
+
+def test_a_registry_that_limits_an_account_is_asked_later(registry: MemoryRegistry) -> None:
+    registry.authentication = "token"
+    registry.fail("HEAD", "/blobs/", answer_with(429), times=9)
+    with connect(registry, credentials=LOGIN) as connection, pytest.raises(RegistryError) as caught:
+        ask(connection)
+    assert "HTTP 429 5 times in a row" in str(caught.value)
+    assert caught.value.hint.startswith("try again later")
 
 
 def test_a_registry_that_does_not_answer_is_unreachable() -> None:

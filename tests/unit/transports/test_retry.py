@@ -26,9 +26,28 @@ def test_half_of_a_delay_is_random() -> None:
     assert 4 <= RetryPolicy(initial_delay=8).compute_delay(2) <= 8
 
 
-def test_retry_after_is_honoured_up_to_the_maximum() -> None:
+def test_a_delay_is_at_least_what_the_server_asks_for() -> None:
     policy = RetryPolicy(initial_delay=1, max_delay=10, jitter=lambda: 0.0)
-    assert [policy.compute_delay(2, asked) for asked in (0.5, 5, 50)] == [1, 5, 10]
+    assert [policy.compute_delay(2, asked) for asked in (0.5, 5, 10)] == [1, 5, 10]
+
+
+def test_a_server_that_asks_for_a_longer_delay_than_the_maximum_is_given_up_at_once() -> None:
+    slept: list[float] = []
+    retries = RetryState(RetryPolicy(sleep=slept.append), "x")
+    retries.retry(TransientError("HTTP 429", 60))
+    with pytest.raises(
+        Unavailable, match=r"^x: got HTTP 429 and 86400 seconds to wait, expected at most 60$"
+    ) as caught:
+        retries.retry(TransientError("HTTP 429", 86400, hint="log in"))
+    assert caught.value.hint == "log in"
+    assert slept == [60]
+
+
+def test_the_error_after_the_last_attempt_has_the_hint_of_the_failure() -> None:
+    retries = RetryState(RetryPolicy(attempts=1), "x")
+    with pytest.raises(Unavailable) as caught:
+        retries.retry(TransientError("HTTP 429", hint="log in"))
+    assert caught.value.hint == "log in"
 
 
 def test_there_is_no_delay_after_the_last_attempt() -> None:
