@@ -28,6 +28,7 @@ from lamina.compression.compressors import (
 from lamina.core.names import StorePath
 from lamina.core.progress import FETCHED, Progress, check_progress
 from lamina.errors import InvalidArgument
+from lamina.formats.media_types import OCI
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult, Draft, ImageWriter
 from lamina.images.writers.archives import DEFAULT_FORMAT, LAYOUT_FORMAT, create_archive_writer
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
 
 _IMAGE_HINT = "name one with --image"
 _PLATFORM_HINT = "say which with --platform"
+_ANNOTATIONS_WARNING = (
+    "annotations: a docker-archive has no place for them, so they are left out; --format oci and hybrid, an OCI layout "
+    "(-o DIR/) and a registry (lamina push) have"
+)
 
 
 class Stream:
@@ -155,6 +160,7 @@ class Stream:
                 hint="--layer-compression is for its layers",
             )
         check_format(output, self._spec.format)
+        self._check_media_types("an OCI layout")
         from lamina.images.writers.oci_layout import OciLayout
 
         began = time.monotonic()
@@ -197,13 +203,19 @@ class Stream:
         began = time.monotonic()
         with self._build_context() as context, open_push(to, cache_from, insecure=self._spec.insecure) as destination:
             compression = self._spec.layer_compression or REGISTRY_LAYER_COMPRESSION
-            writer = RegistryWriter(destination, compression, progress, context, self._warnings.append)
+            warn, types = self._warnings.append, self._spec.media_types
+            writer = RegistryWriter(destination, compression, progress, context, warn, types)
             pushed = writer.write(self.draft)
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
         began = time.monotonic()
         spec = self._spec
+        format_name = spec.format or DEFAULT_FORMAT
+        if format_name != DEFAULT_FORMAT:
+            self._check_media_types(f"the format {format_name}")
+        elif spec.annotations and _ANNOTATIONS_WARNING not in self._warnings:
+            self._warnings.append(_ANNOTATIONS_WARNING)
         with (
             self._build_context() as context,
             open_counted_output(output, compressor=compressor, jobs=spec.jobs) as (out, counter),
@@ -212,11 +224,21 @@ class Stream:
             # are started.
             hashing = context if out.is_zero_copy else replace(context, jobs=1)
             compression = spec.layer_compression or NO_LAYER_COMPRESSION
-            format_name = spec.format or DEFAULT_FORMAT
             written = self._write_draft(create_archive_writer(format_name, out, progress, hashing, compression))
         file = str(output) if isinstance(output, Path) else None
         seconds = self._measure(began)
         return replace(written, bytes_written=counter.size, file=file, seconds=seconds, warnings=self.warnings)
+
+    def _check_media_types(self, output: str) -> None:
+        """Raise `InvalidArgument` if the image has other media types than OCI's, which ``output`` cannot have."""
+        types = self._spec.media_types
+        if types not in (None, OCI):
+            raise InvalidArgument(
+                "media_types",
+                f"{types.name} and {output}",
+                "oci, because skopeo and podman find no others in a layout",
+                hint="docker's media types are for lamina push",
+            )
 
     def _write_draft(self, writer: ImageWriter) -> BuildResult:
         return writer.write(self.draft)

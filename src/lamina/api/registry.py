@@ -25,7 +25,14 @@ from lamina.images.registry_destination import RegistryDestination, open_destina
 from lamina.images.source_layers import can_be_sent_unread
 from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_jobs, parse_layer_compression, parse_size
+from lamina.inputs.parsers import (
+    parse_boolean,
+    parse_cache_path,
+    parse_jobs,
+    parse_layer_compression,
+    parse_media_types,
+    parse_size,
+)
 from lamina.inputs.registry_names import References, parse_references, parse_targets
 from lamina.layers.context import BuildContext
 from lamina.registry.connection import RegistryConnection
@@ -90,6 +97,7 @@ def push_image(
     platform: str | None = None,
     max_unpacked_size: int | str | None = None,
     layer_compression: str | None = None,
+    media_types: str | None = None,
     layer_cache: StrPath | None = None,
     jobs: int | None = None,
     verify: bool = False,
@@ -110,6 +118,8 @@ def push_image(
         max_unpacked_size: as in `inspect`.
         layer_compression: the compression of layers that are not compressed: ``none``, ``gzip`` or ``zstd``,
             optionally with ``:LEVEL``. By default ``gzip``.
+        media_types: ``oci`` or ``docker``. By default those of an OCI layout stay as they are, and other images get
+            OCI's. An image from a registry keeps its own.
         layer_cache: the file that keeps what is learnt about layers. By default there is none.
         jobs: the number of processors to use. By default all that this process may use.
         verify: whether to read and check the whole file before anything is sent. By default only the documents are
@@ -133,6 +143,9 @@ def push_image(
     check_progress(progress)
     targets, caches = parse_targets("to", to), _parse_caches(cache_from)
     compression = parse_layer_compression("layer_compression", layer_compression) or REGISTRY_LAYER_COMPRESSION
+    types = parse_media_types("media_types", media_types)
+    if types:
+        types.check_codec("layer_compression", compression.codec)
     cache_file = parse_cache_path("layer_cache", layer_cache)
     processors = parse_jobs("jobs", jobs) or cpu_count()
     limit = parse_size("max_unpacked_size", max_unpacked_size)
@@ -146,7 +159,7 @@ def push_image(
 
         def make_writer() -> RegistryWriter:
             destination = stack.enter_context(_open_destination(targets, caches, insecure=is_insecure))
-            return RegistryWriter(destination, compression, progress, context, warnings.append)
+            return RegistryWriter(destination, compression, progress, context, warnings.append, types)
 
         if isinstance(source, select.ImageFile):
             chosen = _read_image(source, wanted, limit, progress, verify=is_verified)

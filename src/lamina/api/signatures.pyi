@@ -50,6 +50,7 @@ def stream_layered_image(
     tag: str | None = None,
     architecture: str | None = None,
     created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
     uid: int = 0,
     gid: int = 0,
@@ -68,6 +69,7 @@ def stream_layered_image(
     compressor: str | None = None,
     format: str | None = None,
     layer_compression: str | None = None,
+    media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -113,6 +115,8 @@ def stream_layered_image(
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
         mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
             ``now``.
         uid: the number of the user who owns all files in store layers.
@@ -138,6 +142,8 @@ def stream_layered_image(
             default ``docker``; a folder is always ``oci``.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
             default ``gzip`` in a registry, and ``none`` elsewhere.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
@@ -188,6 +194,7 @@ def build_layered_image(
     tag: str | None = None,
     architecture: str | None = None,
     created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
     uid: int = 0,
     gid: int = 0,
@@ -206,6 +213,7 @@ def build_layered_image(
     compressor: str | None = None,
     format: str | None = None,
     layer_compression: str | None = None,
+    media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -251,6 +259,8 @@ def build_layered_image(
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
         mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
             ``now``.
         uid: the number of the user who owns all files in store layers.
@@ -276,6 +286,8 @@ def build_layered_image(
             default ``docker``; a folder is always ``oci``.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
             default ``gzip`` in a registry, and ``none`` elsewhere.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
@@ -315,6 +327,7 @@ def plan_layered_image(
     tag: str | None = None,
     architecture: str | None = None,
     created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
     uid: int = 0,
     gid: int = 0,
@@ -333,6 +346,7 @@ def plan_layered_image(
     compressor: str | None = None,
     format: str | None = None,
     layer_compression: str | None = None,
+    media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -375,6 +389,8 @@ def plan_layered_image(
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
         mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
             ``now``.
         uid: the number of the user who owns all files in store layers.
@@ -400,6 +416,8 @@ def plan_layered_image(
             default ``docker``; a folder is always ``oci``.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
             default ``gzip`` in a registry, and ``none`` elsewhere.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.
@@ -442,6 +460,7 @@ def push_layered_image(
     tag: str | None = None,
     architecture: str | None = None,
     created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
     uid: int = 0,
     gid: int = 0,
@@ -460,6 +479,7 @@ def push_layered_image(
     compressor: str | None = None,
     format: str | None = None,
     layer_compression: str | None = None,
+    media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
@@ -512,6 +532,8 @@ def push_layered_image(
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
         mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
             ``now``.
         uid: the number of the user who owns all files in store layers.
@@ -535,6 +557,8 @@ def push_layered_image(
             it.
         format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
             default ``docker``; a folder is always ``oci``.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
         layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
             default there is none.

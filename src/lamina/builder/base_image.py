@@ -17,6 +17,7 @@ from lamina.core.callbacks import ignore
 from lamina.core.nodes import Symlink
 from lamina.core.progress import Progress
 from lamina.errors import FormatError, InvalidArgument, PlanError, error_context
+from lamina.formats.annotations import BASE_DIGEST, BASE_NAME
 from lamina.formats.container_config import check_type, inherit, merge_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.platform import Platform
@@ -135,6 +136,18 @@ class BaseImage:
     def architecture(self) -> str:
         """The image's architecture; empty if its config has none, or if there is no image."""
         return self.image.architecture if self.image else ""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations of an image that is made of this one: its name and the digest of its manifest.
+
+        They are empty for a docker-archive, which has no manifest with a digest.
+        """
+        digest = self.image.manifest_digest if self.image else None
+        if self.image is None or digest is None:
+            return {}
+        name = {BASE_NAME: self.image.full_name} if self.image.full_name else {}
+        return {BASE_DIGEST: str(digest), **name}
 
     def check_architecture(self, architecture: str) -> tuple[str, ...]:
         """Return warnings about this base image in an image for ``architecture``.

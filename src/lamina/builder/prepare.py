@@ -25,6 +25,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
 from lamina.core.progress import Progress
 from lamina.errors import InvalidArgument, NotFound, default_hint
+from lamina.formats.annotations import CREATED, sort_annotations
 from lamina.formats.docker import MAX_LAYERS, ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
@@ -123,7 +124,9 @@ def _prepare_over(
     )
     architecture_warnings = _check_architecture(spec, [content.path for content in contents], store)
     config = ImageConfig(architecture, spec.created or now, base.merge_config(spec.config, spec.inherit))
-    settings = ImageSettings(name, spec.tag, config, spec.owner, spec.mtime or now)
+    known = {CREATED: config.created.isoformat(), **base.annotations}
+    annotations = sort_annotations(known | dict(spec.annotations))
+    settings = ImageSettings(name, spec.tag, config, spec.owner, spec.mtime or now, annotations)
     base_warnings = base.check_architecture(architecture)
     warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
     draft = Draft(plans, store, root.layer, settings, base.layers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
@@ -23,7 +23,6 @@ from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.blob_cache import MAX_SIZE, BlobCache
 from lamina.images.fetch import fetch_layers
-from lamina.images.readers.oci_manifests import to_oci_layer_type
 from lamina.images.readers.open import open_images
 from lamina.images.readers.registry_image import (
     RegistryImage,
@@ -201,9 +200,7 @@ class RegistryBaseLayer(LayerSource):
         """The blob in the registry."""
         fetched = self.contents.find(self.number)
         plain = BlobInfo(self.layer.diff_id, fetched.tar.length if fetched else self.layer.size)
-        # Not every program takes docker's media types in a manifest of OCI.
-        descriptor = replace(self.layer.descriptor, media_type=to_oci_layer_type(self.layer.descriptor.media_type))
-        return StoredBlob(descriptor, plain, self._open, self.contents.repository)
+        return StoredBlob(self.layer.descriptor, plain, self._open, self.contents.repository)
 
     @property
     def hashed(self) -> BlobInfo | None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 # The arguments whose flags most people need come first in their sections of the help.
 _FIRST = ("contents", "name", "tag", "from_image", "architecture", "created", "extras", "add_user", "tree")
-# Only ``build`` has ``--compressor``.
-_NAMES = (*_FIRST, *(name for name in ARGUMENTS if name not in (*_FIRST, "compressor")))
+# Only ``build`` has ``--compressor``, and only ``push`` has ``--media-types``.
+_OF_ONE_VERB = ("compressor", "media_types")
+_NAMES = (*_FIRST, *(name for name in ARGUMENTS if name not in (*_FIRST, *_OF_ONE_VERB)))
 # The arguments whose options add to what the spec file says.
-_ADDED = frozenset(("contents", "add_user", "tree"))
+_ADDED = frozenset(("contents", "add_user", "tree", "annotations"))
 # The arguments that say nothing about the image.
 _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 

@@ -64,6 +64,7 @@ def _list_fields(image: InspectedImage, *, full: bool) -> Iterator[tuple[str, st
     yield "created", str(image.config.get("created") or "not stated")
     yield "size", format_size(sum(layer.size for layer in image.layers))
     yield "layers", str(len(image.layers))
+    yield from (("annotation", f"{key}={value}") for key, value in image.annotations.items())
 
 
 def _print_layers(layers: Sequence[InspectedLayer], *, full: bool) -> None:

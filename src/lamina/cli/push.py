@@ -10,7 +10,7 @@ from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_push
 from lamina.cli.image_files import is_image
 from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_stream
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import (
     explain,
@@ -65,12 +65,14 @@ _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "
     metavar="[OS/]ARCH[/VARIANT]",
     help="Push the image for this platform, of an image that exists and has several.",
 )
+@argument_option("media_types")
 @image_options("plan", "draft", "write")
 @report_options
 def command(
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...],
     platform: str | None,
+    media_types: str | None,
     image: ImageOptions,
     report: ReportOptions,
     *,
@@ -87,11 +89,11 @@ def command(
     caches = None if no_cache_from else cache_from
     file = _find_image_file(image)
     if file:
-        pushed = _push_file(file, to, caches, platform, image, report)
+        pushed = _push_file(file, to, caches, platform, media_types, image, report)
     else:
         if platform is not None:
             raise InvalidArgument("--platform", "ROOTs", "an image", hint="--architecture is for a new image")
-        pushed = _push_roots(to, caches, image, report)
+        pushed = _push_roots(to, caches, media_types, image, report)
     if report.as_json:
         print_json(dump_push(pushed))
         return
@@ -103,12 +105,15 @@ def command(
 def _push_roots(
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...] | None,
+    media_types: str | None,
     image: ImageOptions,
     report: ReportOptions,
 ) -> RegistryPushResult:
     from lamina.api.registry import prepare_arguments
 
     arguments = prepare_arguments(to, image.make_arguments())
+    if media_types is not None:
+        arguments["media_types"] = media_types
     with prepare_stream(arguments, report) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
@@ -124,6 +129,7 @@ def _push_file(
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...] | None,
     platform: str | None,
+    media_types: str | None,
     image: ImageOptions,
     report: ReportOptions,
 ) -> RegistryPushResult:
@@ -135,7 +141,13 @@ def _push_file(
         arguments["layer_cache"] = choose_layer_cache()
     with open_progress(report) as progress:
         pushed = lamina.push_image(
-            file, to=to, cache_from=cache_from, platform=platform, progress=progress, **arguments
+            file,
+            to=to,
+            cache_from=cache_from,
+            platform=platform,
+            media_types=media_types,
+            progress=progress,
+            **arguments,
         )
     warn(pushed.warnings, report)
     return pushed

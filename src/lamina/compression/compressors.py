@@ -264,11 +264,6 @@ class LayerCompression:
         return self.codec == "none"
 
     @property
-    def media_suffix(self) -> str:
-        """The suffix of OCI's media type after ``….layer.v1.tar`` (OCI image specification, "Layer")."""
-        return "" if self.is_none else f"+{self.codec}"
-
-    @property
     def identity(self) -> str:
         """A string that names everything that the compressed bytes depend on, apart from the input.
 

@@ -58,13 +58,27 @@ def blob_path(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def dump_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-    """Return the manifest of an image as JSON; ``layers`` start with the lowest."""
+def dump_manifest(
+    config: Descriptor,
+    layers: Sequence[Descriptor],
+    annotations: Sequence[tuple[str, str]] = (),
+    media_type: str = MANIFEST_TYPE,
+) -> bytes:
+    """Return the manifest of an image as JSON.
+
+    Args:
+        config: the descriptor of the config.
+        layers: the descriptors of the layers, from the lowest up.
+        annotations: names and values that say more about the image.
+        media_type: the type of the manifest.
+
+    """
     document = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
+        "mediaType": media_type,
         "config": config.dump(),
         "layers": [layer.dump() for layer in layers],
+        **({"annotations": dict(annotations)} if annotations else {}),
     }
     return json.dumps(document, indent=2).encode()
 
@@ -154,7 +168,7 @@ def update_index(
 
     Args:
         existing: the index as JSON, or None to create one.
-        manifest: the descriptor of the image's manifest.
+        manifest: the descriptor of the image's manifest; its annotations are kept beside those of the name.
         reference: the name of the image.
         platform: the platform of the image; it is left out of the entry if its architecture is unknown.
         keeps_platforms: whether entries of the same name for other platforms stay.
@@ -167,7 +181,7 @@ def update_index(
     dumped = _dump_platform(platform)
     entry = manifest.dump() | {
         **({"platform": dumped} if dumped else {}),
-        "annotations": {FULL_NAME: full_name(reference), REF_NAME: reference.tag},
+        "annotations": {**dict(manifest.annotations), FULL_NAME: full_name(reference), REF_NAME: reference.tag},
     }
     listed = index["manifests"] or ()
     named = [item for item in listed if _is_named(item, reference)]

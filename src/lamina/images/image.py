@@ -14,6 +14,7 @@ from typing import Protocol
 from lamina.core.labels import shorten_digest
 from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import ProgressItem, Work
+from lamina.formats.annotations import Annotations
 from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
 from lamina.images.blob_totals import UpdateTotals
@@ -37,6 +38,7 @@ class ImageSettings:
         config: the architecture, the date and the container config.
         owner: the owner of every file in the layers that lamina makes of store paths.
         mtime: the modification time of these files.
+        annotations: those of the manifest, which a docker-archive does not have.
     """
 
     repository: str
@@ -44,6 +46,7 @@ class ImageSettings:
     config: ImageConfig
     owner: Owner = DEFAULT_OWNER
     mtime: datetime = DEFAULT_DATE
+    annotations: Annotations = ()
 
     @property
     def mtime_seconds(self) -> int:

@@ -24,7 +24,7 @@ class ImageDocuments:
         config: the config as JSON.
         config_digest: its digest, which is the image ID.
         manifest: the manifest as JSON.
-        descriptor: the descriptor of the manifest.
+        descriptor: the descriptor of the manifest, with the same annotations.
         reference: the name of the image.
         platform: the platform of the image.
     """
@@ -44,6 +44,7 @@ def make_documents(
     history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in written]
     config, digest, reference = settings.dump_config(history)
     described = Descriptor(CONFIG_TYPE, digest, len(config))
-    manifest = dump_manifest(described, [describe_layer(item, compression) for item in written])
-    descriptor = Descriptor(MANIFEST_TYPE, Digest(hashlib.sha256(manifest).digest()), len(manifest))
+    annotations = settings.annotations
+    manifest = dump_manifest(described, [describe_layer(item, compression) for item in written], annotations)
+    descriptor = Descriptor(MANIFEST_TYPE, Digest(hashlib.sha256(manifest).digest()), len(manifest), annotations)
     return ImageDocuments(config, digest, manifest, descriptor, reference, Platform.parse(settings.config.architecture))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
@@ -11,15 +11,16 @@ from lamina.core.labels import CUSTOMISATION_LAYER, shorten_digest, summarize_la
 from lamina.core.names import Digest
 from lamina.errors import IntegrityError
 from lamina.formats.docker import parse_store_paths_comment
-from lamina.formats.oci import LAYER_TYPE, Descriptor, blob_path
+from lamina.formats.media_types import OCI
+from lamina.formats.oci import Descriptor, blob_path
 from lamina.images.readers.source_image import SourceLayer
 from lamina.layers.layer import FinishedLayer, StoredBlob
 from lamina.messages.redaction import cut
 from lamina.system.extents import iter_extent, read_head
 from lamina.system.transfer import BlobInfo
 
-# The suffixes of OCI's media types for layers; it has none for other compressions.
-_SUFFIXES: Mapping[str, str] = {"gzip": "+gzip", "zstd": "+zstd"}
+# The compressions that registries have media types for.
+_CODECS = ("gzip", "zstd")
 
 
 def can_be_sent_unread(layer: SourceLayer) -> bool:
@@ -28,7 +29,7 @@ def can_be_sent_unread(layer: SourceLayer) -> bool:
     Its digest must be known: a compressed blob has it in its name. Registries have blobs with gzip, zstd or none.
     """
     codec = detect_compression(read_head(layer.blob, MAGIC_SIZE))
-    return layer.digest == layer.diff_id if codec == "none" else codec in _SUFFIXES and layer.digest != layer.diff_id
+    return layer.digest == layer.diff_id if codec == "none" else codec in _CODECS and layer.digest != layer.diff_id
 
 
 def make_layer_source(
@@ -70,8 +71,10 @@ def _name_layer(layer: SourceLayer) -> str:
 
 def find_compressed_blob(layer: SourceLayer) -> StoredBlob | None:
     """Return the blob of a layer that is compressed with gzip or zstd, else None."""
-    suffix = _SUFFIXES.get(detect_compression(read_head(layer.blob, MAGIC_SIZE)))
-    return store_blob(layer, Descriptor(LAYER_TYPE + suffix, layer.digest, layer.size)) if suffix else None
+    codec = detect_compression(read_head(layer.blob, MAGIC_SIZE))
+    if codec not in _CODECS:
+        return None
+    return store_blob(layer, Descriptor(OCI.layer_type(codec), layer.digest, layer.size))
 
 
 def store_blob(layer: SourceLayer, descriptor: Descriptor) -> StoredBlob:

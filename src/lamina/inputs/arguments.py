@@ -319,6 +319,22 @@ class ImageArguments(StoreArguments, total=False):
             "DATE",
         ),
     ]
+    annotations: Annotated[
+        Mapping[str, str] | Sequence[str],
+        Argument(
+            parsers.parse_annotations,
+            (),
+            "What the image's manifest says about it, in an OCI layout and in a registry: an object of strings, or a "
+            "list of ``K=V``. The date of the image and its base image are there already.",
+            phase="write",
+        ),
+        repeatable(
+            "K=V",
+            "Annotate the image's manifest, in an OCI layout and in a registry, such as "
+            "org.opencontainers.image.source=https://example.org/app.",
+            name="--annotation",
+        ),
+    ]
     mtime: Annotated[
         "str | datetime",
         Argument(
@@ -535,6 +551,23 @@ class ImageArguments(StoreArguments, total=False):
             "else none]",
             "WORD[:LEVEL]",
             completion=("none", "gzip", "zstd"),
+        ),
+    ]
+    media_types: Annotated[
+        str | None,
+        Argument(
+            parsers.parse_media_types,
+            None,
+            "The media types in a registry: ``oci``, or ``docker`` for registries and programs that know no others. By "
+            "default ``oci``, which annotations and layers of zstd need.",
+            section="registry",
+            phase="write",
+        ),
+        Flag(
+            "Push with these media types: oci, or docker for registries and programs that know no others. Docker's "
+            "have neither annotations nor zstd.  [default: oci]",
+            "oci|docker",
+            value_type=("oci", "docker"),
         ),
     ]
     jobs: Annotated[

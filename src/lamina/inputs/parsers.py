@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lamina.compression.compressors import LayerCompression
+    from lamina.formats.annotations import Annotations
     from lamina.formats.keys import PublicKey
+    from lamina.formats.media_types import MediaTypes
     from lamina.inputs.arguments import StrPath
     from lamina.layering import LayeringFunction, Pipeline
     from lamina.rootfs.entries import DeclaredEntry
@@ -313,6 +315,22 @@ def parse_layer_compression(name: str, value: str | None) -> LayerCompression | 
         return value
     with _named(name):
         return LayerCompression.parse(value)
+
+
+def parse_annotations(name: str, value: Mapping[str, str] | Sequence[str]) -> Annotations:
+    """Parse the annotations of an image, as an object or a list of ``K=V``."""
+    if value == ():
+        return ()  # as in most images, which do without the module
+    from lamina.formats import annotations
+
+    return annotations.parse_annotations(name, value)
+
+
+def parse_media_types(name: str, value: str | None) -> MediaTypes | None:
+    """Parse the name of a set of media types, or None for that of the destination."""
+    from lamina.formats import media_types
+
+    return None if value is None else media_types.parse_media_types(name, value)
 
 
 def parse_jobs(name: str, value: int | None) -> int | None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
 from lamina.formats import container_config
+from lamina.formats.annotations import Annotations
 from lamina.formats.keys import PublicKey
+from lamina.formats.media_types import MediaTypes
 from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
@@ -69,6 +71,7 @@ class Spec(StoreSpec):
     tag: str | None
     architecture: str | None
     created: datetime | None
+    annotations: Annotations
     mtime: datetime | None
     uid: int
     gid: int
@@ -87,6 +90,7 @@ class Spec(StoreSpec):
     compressor: str | None
     format: str | None
     layer_compression: LayerCompression | None
+    media_types: MediaTypes | None
     jobs: int | None
     layer_cache: str | None
     blob_cache: str | None
@@ -102,12 +106,25 @@ class Spec(StoreSpec):
         If ``layering`` names a file, the file is read.
 
         Raises:
-            InvalidArgument: an argument is unknown or wrong; the message begins with its name.
+            InvalidArgument: an argument is unknown or wrong, or two contradict each other; the message begins with a
+                name.
             InputError: the file is missing, or cannot be read.
             FormatError: the file is not a pipeline in JSON.
 
         """
-        return cls(**_parse_arguments(arguments, ARGUMENTS))
+        spec = cls(**_parse_arguments(arguments, ARGUMENTS))
+        spec._check_media_types()
+        return spec
+
+    def _check_media_types(self) -> None:
+        """Raise `InvalidArgument` if the media types cannot express the annotations or the compression of layers."""
+        if self.media_types is None:
+            return
+        if self.layer_compression:
+            self.media_types.check_codec("layer_compression", self.layer_compression.codec)
+        if self.annotations and not self.media_types.has_annotations:
+            got = f"annotations and {self.media_types.name}'s media types, which have none"
+            raise InvalidArgument("annotations", got, "one of them", hint="--media-types oci is the default")
 
     @property
     def owner(self) -> Owner:

@@ -8,8 +8,10 @@ import pytest
 
 from lamina import layering
 from lamina.compression.compressors import CODECS, COMPRESSORS, LayerCompression
+from lamina.formats.annotations import Annotations
 from lamina.formats.container_config import KEYS
 from lamina.formats.keys import PublicKey
+from lamina.formats.media_types import MediaTypes
 from lamina.images.writers.archives import FORMATS
 from lamina.inputs import arguments
 from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
@@ -22,9 +24,11 @@ from lamina.stores.store import Store, StoreLike
 # What the modules import for type checkers only.
 NAMES = {
     **vars(arguments),
+    "Annotations": Annotations,
     "DeclaredEntry": DeclaredEntry,
     "LayerCompression": LayerCompression,
     "LayeringFunction": layering.LayeringFunction,
+    "MediaTypes": MediaTypes,
     "Pipeline": layering.Pipeline,
     "PublicKey": PublicKey,
     "Store": Store,

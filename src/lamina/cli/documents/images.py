@@ -118,6 +118,7 @@ class SourceImageDocument(ImageDocument):
     tags: Annotated[list[str], "The names in an OCI layout that do not have the form NAME:TAG."]
     architecture: Annotated[str | None, "The processor architecture that its config states, as GOARCH."]
     created: Annotated[str | None, "When it was created, as its config states it."]
+    annotations: Annotated[dict[str, str], "The annotations of its manifest; empty for a docker-archive."]
     config: Annotated[dict[str, Any] | None, "The settings of a container, as in the OCI image configuration."]
 
 
@@ -270,6 +271,7 @@ def _dump_source_image(image: InspectedImage) -> SourceImageDocument:
         "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
         "tags": list(image.tags),
         "architecture": image.config.get("architecture"),
+        "annotations": dict(image.annotations),
         "created": image.config.get("created"),
         "config": image.config.get("config"),
     }

@@ -19,17 +19,8 @@ from typing import Any
 from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.image_names import familiar_name
-from lamina.formats.oci import (
-    CONFIG_TYPE,
-    FULL_NAME,
-    INDEX_TYPE,
-    LAYER_TYPE,
-    MANIFEST_TYPE,
-    REF_NAME,
-    Descriptor,
-    blob_path,
-    is_size,
-)
+from lamina.formats.media_types import MEDIA_TYPES
+from lamina.formats.oci import FULL_NAME, INDEX_TYPE, LAYER_TYPE, REF_NAME, Descriptor, blob_path, is_size
 from lamina.formats.platform import Platform
 from lamina.images.readers.documents import get_field, parse_digest, parse_list, parse_strings
 from lamina.messages.redaction import short_repr
@@ -38,26 +29,21 @@ _MAX_NESTING = 4
 _MAX_DESCRIPTORS = 20_000
 _MAX_REPORTED = 3
 
-_OCI, _DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
+_DOCKER = "application/vnd.docker."
 INDEXES = frozenset((INDEX_TYPE, f"{_DOCKER}distribution.manifest.list.v2+json"))
 """The media types of indexes."""
-MANIFESTS = frozenset((MANIFEST_TYPE, f"{_DOCKER}distribution.manifest.v2+json"))
+MANIFESTS = frozenset(types.manifest for types in MEDIA_TYPES.values())
 """The media types of manifests."""
-_CONFIGS = {CONFIG_TYPE, f"{_DOCKER}container.image.v1+json"}
+_CONFIGS = {types.config for types in MEDIA_TYPES.values()}
 _DOCKER_LAYER = f"{_DOCKER}image.rootfs."
-_FOREIGN_TYPE = f"{_OCI}layer.nondistributable.v1.tar"
-FOREIGN_LAYERS = frozenset(
-    (
-        *(f"{_FOREIGN_TYPE}{ending}" for ending in ("", "+gzip", "+zstd")),
-        *(f"{_DOCKER_LAYER}foreign.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
-    )
-)
+_ENDINGS = [
+    (types, ending)
+    for types in MEDIA_TYPES.values()
+    for ending in ("", *(f"{types.separator}{codec}" for codec in ("gzip", "zstd")))
+]
+FOREIGN_LAYERS = frozenset(f"{types.foreign_layer}{ending}" for types, ending in _ENDINGS)
 """The media types of layers that a registry or a layout need not have."""
-_LAYERS = {
-    *(f"{LAYER_TYPE}{ending}" for ending in ("", "+gzip", "+zstd")),
-    *(f"{_DOCKER_LAYER}diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
-    *FOREIGN_LAYERS,
-}
+_LAYERS = {*(f"{types.layer}{ending}" for types, ending in _ENDINGS), *FOREIGN_LAYERS}
 # Digests with other algorithms than SHA-256 (OCI image-spec, "Digests").
 _OTHER_DIGEST = re.compile(r"(?!sha256:)([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+")
 _MAX_DIGEST_LENGTH = 256
@@ -183,15 +169,6 @@ def parse_image_manifest(manifest: Mapping[str, Any], subject: str) -> ImageMani
                 subject, f"a layer of media type {short_repr(layer.media_type)}", "the media type of a tar"
             )
     return ImageManifest(config, layers)
-
-
-def to_oci_layer_type(media_type: str) -> str:
-    """Return OCI's media type for a layer that has docker's; any other is returned unchanged."""
-    kind, dot, compression = media_type.removeprefix(_DOCKER_LAYER).partition(".tar.")
-    base = {"diff": LAYER_TYPE, "foreign.diff": _FOREIGN_TYPE}.get(kind.removesuffix(".tar"))
-    if base is None or not media_type.startswith(_DOCKER_LAYER):
-        return media_type
-    return f"{base}+{compression}" if dot else base
 
 
 def _find_other_algorithm(descriptor: Any) -> str:

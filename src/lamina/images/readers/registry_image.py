@@ -8,7 +8,7 @@ Invariant: every document has the size and the digest of its descriptor. What it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamina.core.callbacks import ignore
@@ -69,6 +69,17 @@ class RegistryImage(InspectedImage):
     reference: RegistryReference = field(kw_only=True)
     manifest: StoredManifest = field(kw_only=True, repr=False)
     config_descriptor: Descriptor = field(kw_only=True)
+
+    @property
+    def full_name(self) -> str:
+        """The name that it was found by, with its registry; the digest only if there is no tag."""
+        reference = self.reference
+        return str(replace(reference, digest=None) if reference.tag else reference)
+
+    @property
+    def manifest_bytes(self) -> bytes:
+        """The manifest as the registry has it."""
+        return self.manifest.document
 
 
 def name_image(reference: RegistryReference, image_id: Digest) -> ImageReference:

@@ -6,14 +6,16 @@ match their digests. The one exception are images whose layers were left unread 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamina.core.labels import shorten_digest, summarize_layer_paths
-from lamina.core.names import Digest, StorePath
+from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
-from lamina.formats.image_names import DistinctNames
+from lamina.formats.annotations import read_annotations
+from lamina.formats.image_names import DistinctNames, full_name
 from lamina.formats.platform import Platform
 from lamina.messages.sizes import format_size
 from lamina.system.tempdir import TempDir
@@ -78,6 +80,26 @@ class InspectedImage:
         return str(self.digest)
 
     @property
+    def full_name(self) -> str:
+        """Its first name, with its registry; empty if it has none."""
+        return full_name(ImageReference.parse(self.repo_tags[0])) if self.repo_tags else ""
+
+    @property
+    def manifest_bytes(self) -> bytes:
+        """The manifest as it is stored; empty for an image of a docker-archive."""
+        return b""
+
+    @property
+    def manifest_digest(self) -> Digest | None:
+        """The digest of the manifest; None for an image of a docker-archive."""
+        return Digest(hashlib.sha256(self.manifest_bytes).digest()) if self.manifest_bytes else None
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The annotations of the manifest."""
+        return read_annotations(self.manifest_bytes)
+
+    @property
     def effective_platform(self) -> Platform:
         """The platform from the config, completed from the index where the config does not state it."""
         declared, indexed = Platform.from_document(self.config), self.index_platform
@@ -131,6 +153,11 @@ class SourceImage(InspectedImage):
 
     layers: tuple[SourceLayer, ...]
     manifest_json: bytes = field(default=b"", kw_only=True, repr=False, compare=False)
+
+    @property
+    def manifest_bytes(self) -> bytes:
+        """The manifest as it is stored; empty for an image of a docker-archive."""
+        return self.manifest_json
 
 
 def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:

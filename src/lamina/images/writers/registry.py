@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from lamina.compression.compressors import LayerCompression
@@ -16,9 +16,11 @@ from lamina.core.callbacks import ignore
 from lamina.core.labels import summarize_layer_paths
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.progress import REUSED, FileSubject, Progress, ProgressItem, Work
-from lamina.errors import OutputError, default_hint
+from lamina.errors import InvalidArgument, OutputError, default_hint
+from lamina.formats.annotations import Annotations, sort_annotations
 from lamina.formats.docker import HistoryItem, list_layer_comments
-from lamina.formats.oci import CONFIG_TYPE, Descriptor, dump_manifest, parse_layers, read_media_type
+from lamina.formats.media_types import OCI, MediaTypes
+from lamina.formats.oci import Descriptor, dump_manifest, parse_layers, read_media_type
 from lamina.images.blob_totals import UpdateTotals, add_up_update
 from lamina.images.image import Draft, Image
 from lamina.images.layer_descriptors import describe_layer
@@ -29,7 +31,7 @@ from lamina.images.registry_destination import RegistryDestination
 from lamina.images.source_layers import find_compressed_blob, make_layer_source, store_blob
 from lamina.images.writers.push_progress import PushProgress
 from lamina.images.writers.registry_blobs import RegistryBlobs
-from lamina.layers.blob_writer import BlobWriter
+from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
 from lamina.layers.temporary_blobs import FOLDER_HINT
@@ -107,6 +109,8 @@ class RegistryWriter:
         progress: receives the progress of the work.
         context: the layer cache and the number of processors.
         warn: is called with the text of each warning.
+        media_types: those of the manifest, the config and the layers; by default those of an image that exists, and
+            OCI's for all others.
     """
 
     def __init__(
@@ -116,8 +120,11 @@ class RegistryWriter:
         progress: Progress | None = None,
         context: BuildContext | None = None,
         warn: Callable[[str], object] = ignore,
+        media_types: MediaTypes | None = None,
     ) -> None:
         self._destination = destination
+        self._stated_types = media_types
+        self._types = media_types or OCI
         self._compression = compression
         self._progress = ProgressReporter(progress)
         self._push_progress = PushProgress(self._progress)
@@ -150,11 +157,12 @@ class RegistryWriter:
         items = list_items(sources)
 
         def push(blobs: RegistryBlobs) -> RegistryPushResult:
-            pushed = self._push_sources(sources, items, blobs)
+            pushed = self._push_sources(sources, items, blobs, self._types)
             pairs = zip(pushed, sources, strict=True)
             history = [HistoryItem(item.layer.diff_id, source.comment) for item, source in pairs]
             config, *_ = settings.dump_config(history)
-            return self._publish(pushed, settings.config.platform, blobs, config)
+            manifest = self._dump_manifest(config, pushed, settings.annotations)
+            return self._publish(pushed, settings.config.platform, blobs, config, manifest)
 
         return self._push(draft.describe_work(items), push)
 
@@ -174,8 +182,10 @@ class RegistryWriter:
             Error: what `write` raises.
 
         """
-        is_kept = bool(image.manifest_json) and (
-            self._compression.is_none or all(layer.digest != layer.diff_id for layer in image.layers)
+        is_kept = (
+            bool(image.manifest_json)
+            and (self._compression.is_none or all(layer.digest != layer.diff_id for layer in image.layers))
+            and self._has_types(image.manifest_json)
         )
         if is_kept:
             stored: list[StoredBlob | None] = list(
@@ -188,8 +198,10 @@ class RegistryWriter:
         items = list_items(sources)
 
         def push(blobs: RegistryBlobs) -> RegistryPushResult:
-            pushed = self._push_sources(sources, items, blobs)
-            manifest = image.manifest_json if is_kept else b""
+            pushed = self._push_sources(sources, items, blobs, None if is_kept else self._types)
+            manifest = image.manifest_json
+            if not is_kept:
+                manifest = self._dump_manifest(image.config_json, pushed, sort_annotations(image.annotations))
             return self._publish(pushed, image.platform, blobs, image.config_json, manifest)
 
         return self._push(Work(str(self._destination.references[0]), items), push)
@@ -208,6 +220,10 @@ class RegistryWriter:
             Error: what `write` raises.
 
         """
+        if not self._has_types(image.manifest.document):
+            got = f"{self._types.name}, and an image of a registry that has others"
+            hint = f"pull it first: lamina pull {image.reference} -o DIR/"
+            raise InvalidArgument("media types", got, "an image file, an OCI layout or ROOTs", hint=hint)
         repository = image.reference.name
         stored = {}
         for number, layer in enumerate(image.layers, 1):
@@ -244,9 +260,16 @@ class RegistryWriter:
                 raise error.error.add_hint(_UNKNOWN_BLOB_HINT) from None
 
     def _push_sources(
-        self, sources: Sequence[LayerSource], items: Sequence[ProgressItem], blobs: RegistryBlobs
+        self,
+        sources: Sequence[LayerSource],
+        items: Sequence[ProgressItem],
+        blobs: RegistryBlobs,
+        types: MediaTypes | None,
     ) -> list[_PushedLayer]:
-        """Bring the layers to all repositories: the blobs that other images have as they are, the others packed."""
+        """Bring the layers to all repositories: the blobs that other images have as they are, the others packed.
+
+        The blobs get the media types ``types``; with None they keep theirs.
+        """
         packed: dict[int, LayerSource] = {}
         stored: dict[int, _StoredLayer] = {}
         for item, source in zip(items, sources, strict=True):
@@ -254,7 +277,8 @@ class RegistryWriter:
             if blob is None:
                 packed[item.number] = source
             else:
-                stored[item.number] = _StoredLayer(blob, source.paths)
+                described = types.describe(blob.descriptor) if types else blob.descriptor
+                stored[item.number] = _StoredLayer(replace(blob, descriptor=described), source.paths)
         return self._push_layers(items, packed, stored, blobs)
 
     def _push_layers(
@@ -285,12 +309,25 @@ class RegistryWriter:
                         layer = Layer(plain.digest, plain.size, found.paths)
                         pushed[item.number] = _PushedLayer(layer, found.blob.descriptor)
                 for item, written in zip(to_pack, blob_writer, strict=True):
-                    pushed[item.number] = _PushedLayer(written.layer, describe_layer(written, self._compression))
+                    pushed[item.number] = _PushedLayer(written.layer, self._describe(written))
                 blobs.finish()
             except BaseException:
                 blobs.stop()
                 raise
         return [pushed[item.number] for item in items]
+
+    def _has_types(self, manifest: bytes) -> bool:
+        """Return whether a manifest has the media types that are wanted."""
+        return self._stated_types is None or read_media_type(manifest) == self._stated_types.manifest
+
+    def _describe(self, written: WrittenBlob) -> Descriptor:
+        return describe_layer(written, self._compression, self._types)
+
+    def _dump_manifest(self, config: bytes, layers: Sequence[_PushedLayer], annotations: Annotations) -> bytes:
+        types = self._types
+        described = Descriptor(types.config, Digest(hashlib.sha256(config).digest()), len(config))
+        kept = annotations if types.has_annotations else ()
+        return dump_manifest(described, [layer.descriptor for layer in layers], kept, types.manifest)
 
     def _publish(
         self,
@@ -298,16 +335,12 @@ class RegistryWriter:
         platform: str,
         blobs: RegistryBlobs,
         config: bytes,
-        manifest: bytes = b"",
+        manifest: bytes,
     ) -> RegistryPushResult:
-        """Store the config, and then the manifest under all tags that do not name it yet.
-
-        ``manifest`` is made of the config and the layers if it is empty.
-        """
+        """Store the config, and then the manifest under all tags that do not name it yet."""
         self._progress.documents()
         bytes_sent = blobs.bytes_sent
-        described = Descriptor(CONFIG_TYPE, blobs.add(config).digest, len(config))
-        manifest = manifest or dump_manifest(described, [item.descriptor for item in pushed])
+        image_id = blobs.add(config).digest
         media_type, digest = read_media_type(manifest), Digest(hashlib.sha256(manifest).digest())
         for repository in self._destination.repositories:
             for reference in repository.references:
@@ -318,7 +351,7 @@ class RegistryWriter:
         stored = tuple(BlobInfo(item.descriptor.digest, item.descriptor.size) for item in pushed)
         first = self._destination.references[0]
         return RegistryPushResult(
-            described.digest,
+            image_id,
             ImageReference(first.name, first.tag),
             tuple(item.layer for item in pushed),
             platform,

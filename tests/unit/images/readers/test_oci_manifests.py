@@ -9,7 +9,7 @@ import pytest
 from lamina.errors import FormatError
 from lamina.formats.platform import Platform
 from lamina.images.readers import oci_manifests
-from lamina.images.readers.oci_manifests import IndexReader, find_mismatch, parse_image_manifest, to_oci_layer_type
+from lamina.images.readers.oci_manifests import IndexReader, find_mismatch, parse_image_manifest
 
 OCI = "application/vnd.oci.image."
 DIGEST = f"sha256:{'1' * 64}"
@@ -84,16 +84,3 @@ def test_a_manifest_names_its_config_and_its_layers() -> None:
 def test_a_layer_of_another_kind_is_refused(layer: dict[str, Any], message: str) -> None:
     with pytest.raises(FormatError, match=message):
         parse_image_manifest({"config": CONFIG, "layers": [layer]}, "m")
-
-
-@pytest.mark.parametrize(
-    ("docker", "oci"),
-    [
-        ("diff.tar.gzip", "layer.v1.tar+gzip"),
-        ("diff.tar", "layer.v1.tar"),
-        ("foreign.diff.tar.gzip", "layer.nondistributable.v1.tar+gzip"),
-    ],
-)
-def test_the_media_types_of_docker_s_layers_have_names_in_oci(docker: str, oci: str) -> None:
-    assert to_oci_layer_type(f"application/vnd.docker.image.rootfs.{docker}") == OCI + oci
-    assert to_oci_layer_type(OCI + oci) == OCI + oci
