@@ -6,6 +6,7 @@ match their digests. The one exception are images whose layers were left unread 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
+from lamina.errors import InvalidArgument
 from lamina.formats.annotations import read_annotations
 from lamina.formats.image_names import DistinctNames, full_name
 from lamina.formats.platform import Platform
@@ -81,8 +83,11 @@ class InspectedImage:
 
     @property
     def full_name(self) -> str:
-        """Its first name, with its registry; empty if it has none."""
-        return full_name(ImageReference.parse(self.repo_tags[0])) if self.repo_tags else ""
+        """Its first name, with its registry; empty if it has none that is valid."""
+        for name in self.repo_tags:
+            with contextlib.suppress(InvalidArgument):
+                return full_name(ImageReference.parse(name))
+        return ""
 
     @property
     def manifest_bytes(self) -> bytes:

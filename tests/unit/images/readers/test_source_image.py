@@ -1,5 +1,8 @@
 """An image that was read: its platform, and several entries for one image."""
 
+import hashlib
+from dataclasses import replace
+
 import pytest
 
 from lamina.core.names import Digest
@@ -50,3 +53,24 @@ def test_an_image_is_listed_once_with_all_its_names() -> None:
     assert found[0].tags == ("bare",)
     assert found[0].index_platform == ARM64
     assert found[1] == other
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), ""),
+        (("app:1", "app:2"), "docker.io/library/app:1"),
+        (("localhost:5000/a/b:1",), "localhost:5000/a/b:1"),
+        (("not a name", "", "app:2"), "docker.io/library/app:2"),
+        (("not a name",), ""),
+    ],
+)
+def test_the_full_name_is_the_first_valid_one_with_its_registry(names: tuple[str, ...], expected: str) -> None:
+    assert image({}, repo_tags=names).full_name == expected
+
+
+def test_an_image_has_a_digest_and_annotations_of_its_manifest_if_there_is_one() -> None:
+    assert (image({}).manifest_digest, image({}).annotations) == (None, {})
+    found = replace(image({}), manifest_json=b'{"annotations": {"a": "b"}}')
+    assert found.manifest_digest == Digest(hashlib.sha256(found.manifest_json).digest())
+    assert found.annotations == {"a": "b"}
