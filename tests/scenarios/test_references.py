@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.fake_nix_store import run
-from tests.support.image_files import LayoutBuilder, layer
+from tests.support.image_files import LayoutBuilder, layer, platform
 from tests.support.registry import MemoryRegistry, add_image, answer_with, serve_registry
 
 import lamina
@@ -42,6 +42,21 @@ def test_inspect_prints_a_document(registry: MemoryRegistry) -> None:
     document = json.loads(ran.stdout)
     assert document["repo_tags"] == [f"{registry.host}/me/app:1"]
     assert [item["paths"] for item in document["layers"]] == [[PATH], []]
+
+
+def test_what_an_index_lists_and_the_registry_lacks_is_a_warning_of_inspect(registry: MemoryRegistry) -> None:
+    layout = LayoutBuilder()
+    images = [
+        layout.image([layer(name)], config_more=platform(name), platform=platform(name)) for name in ("amd64", "arm64")
+    ]
+    add_image(registry, layout, layout.nested(images), "me/all")
+    del registry.manifests["me/all"][images[1]["digest"]]
+    reference, listed = f"{registry.host}/me/all:1", "got an index that lists linux/arm64, but no manifest sha256:"
+    ran = run("inspect", reference)
+    assert (ran.code, "linux/amd64" in ran.stdout.decode(), listed in ran.stderr) == (0, True, True)
+    ran = run("push", reference, "--to", f"{registry.host}/me/copy:1")
+    assert (ran.code, listed in ran.error) == (7, True)
+    assert run("push", reference, "--to", f"{registry.host}/me/copy:1", "--platform", "amd64").code == 0
 
 
 def test_images_of_a_registry_are_compared_with_each_other_and_with_files(registry: MemoryRegistry) -> None:

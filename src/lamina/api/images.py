@@ -455,7 +455,8 @@ def inspect(
         progress: receives the progress of unpacking a compressed file, and of reading the layers of each image.
 
     Returns:
-        The images, in the order of the file or of the registry's index.
+        The images, in the order of the file or of the registry's index. An image that the index lists and the registry
+        lacks is a warning.
 
     Raises:
         InvalidArgument: an argument is wrong.
@@ -478,7 +479,8 @@ def inspect(
     from lamina.registry.open import open_repository
 
     with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
-        return ListResult(read_registry_images(connection, source, wanted))
+        warnings: list[str] = []
+        return ListResult(read_registry_images(connection, source, wanted, warn=warnings.append), warnings)
 
 
 def read_file(

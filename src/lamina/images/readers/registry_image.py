@@ -93,6 +93,7 @@ def read_registry_images(
     platform: Platform | None = None,
     choose_platform: Callable[[Sequence[Platform]], Platform | None] = ignore,
     platform_hint: str = PLATFORM_HINT,
+    warn: Callable[[str], object] | None = None,
 ) -> tuple[RegistryImage, ...]:
     """Return the images of a reference: one, or one for each platform of an index, in its order.
 
@@ -103,9 +104,11 @@ def read_registry_images(
         choose_platform: takes the platforms that an index lists, and returns one of them, or None for all; it is called
             if ``platform`` is None and the reference is that of an index.
         platform_hint: the hint of the error if no image is for the platform.
+        warn: is called with a message for each image that the index lists and the registry lacks; None if that is an
+            error.
 
     Raises:
-        RegistryError: the registry has no such image, or failed.
+        RegistryError: the registry has no such image, lacks one that the index lists, or failed.
         AuthError: the registry refuses the credentials, or wants some.
         FormatError: a document is not valid, or describes no image.
         IntegrityError: a document does not match its digest.
@@ -117,7 +120,7 @@ def read_registry_images(
         raise make_missing_error(reference)
     reader = _RegistryReader(connection, reference, platform_hint)
     if stored.descriptor.media_type in INDEXES:
-        return reader.read_index(stored, platform, choose_platform)
+        return reader.read_index(stored, platform, choose_platform, warn)
     if stored.descriptor.media_type not in MANIFESTS:
         raise FormatError(reference, f"a manifest of media type {short_repr(stored.descriptor.media_type)}", _EXPECTED)
     image = reader.read_image(stored, NO_PLATFORM)
@@ -147,6 +150,7 @@ class _RegistryReader:
         stored: StoredManifest,
         platform: Platform | None,
         choose_platform: Callable[[Sequence[Platform]], Platform | None],
+        warn: Callable[[str], object] | None,
     ) -> tuple[RegistryImage, ...]:
         document = self._parse(str(self._reference), stored.document)
         listed = {entry.descriptor.digest: entry for entry in self.index.read_entries(document, str(self._reference))}
@@ -157,7 +161,12 @@ class _RegistryReader:
         if len(entries) > _MAX_IMAGES:
             raise FormatError(self._reference, f"{len(entries)} images", f"at most {_MAX_IMAGES}")
         with ThreadPool(_THREADS, "lamina-inspect") as pool:
-            images = tuple(filter(None, pool.map(self._read_entry, entries)))
+            read = pool.map(self._read_entry, entries)
+        images = tuple(image for image in read if isinstance(image, RegistryImage))
+        for error in (error for error in read if isinstance(error, RegistryError)):
+            if warn is None or not images:
+                raise error
+            warn(str(error))
         if not images:
             raise FormatError(self._reference, self.index.describe_skipped(), _EXPECTED)
         return select_by_platform(images, platform, self._reference, self._platform_hint) if platform else images
@@ -170,11 +179,14 @@ class _RegistryReader:
             raise PlanError(self._reference, f"images for {offered}", f"one for {platform}", hint=self._platform_hint)
         return [min(ranked, key=lambda pair: pair[0])[1]]
 
-    def _read_entry(self, entry: ListedManifest) -> RegistryImage | None:
+    def _read_entry(self, entry: ListedManifest) -> RegistryImage | RegistryError | None:
+        """Return the image of an entry; an error if the registry lacks it; None for an artifact."""
         stored = self._find(entry.descriptor)
         if stored is None:
-            self.index.skipped.append(f"no {entry.descriptor.digest}")
-            return None
+            listed = str(entry.platform) or "an image without a platform"
+            got = f"an index that lists {listed}, but no manifest {entry.descriptor.digest}"
+            hint = "push the image again, with all its platforms, or choose another one with --platform"
+            return RegistryError(self._reference, got, "both in the registry", hint=hint)
         return self.read_image(stored, entry.platform)
 
     def read_image(self, stored: StoredManifest, index_platform: Platform) -> RegistryImage | None:

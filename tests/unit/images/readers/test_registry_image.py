@@ -59,6 +59,18 @@ def test_only_the_image_for_the_wanted_platform_is_read(registry: MemoryRegistry
     assert list_reads(registry) == ["1", str(found.manifest.descriptor.digest), str(found.digest)]
 
 
+@pytest.mark.parametrize("wanted", ["", "arm64"])
+def test_an_image_that_an_index_lists_and_the_registry_lacks_is_named(
+    registry: MemoryRegistry, wanted: str
+) -> None:
+    add_index(registry, "amd64", "arm64")
+    (arm,) = read(registry, wanted="arm64")
+    del registry.manifests["me/app"][str(arm.manifest.descriptor.digest)]
+    with pytest.raises(RegistryError, match="me/app:1: got an index that lists linux/arm64, but no manifest sha256:"):
+        read(registry, wanted=wanted)
+    assert [one.platform for one in read(registry, wanted="amd64")] == ["linux/amd64"]
+
+
 def test_the_platforms_are_listed_if_none_fits(registry: MemoryRegistry) -> None:
     add_index(registry, "amd64", "arm64")
     with pytest.raises(PlanError, match="got images for linux/amd64, linux/arm64, expected one for linux/s390x"):
