@@ -56,10 +56,11 @@ def command(
     given: Mapping[str, Any],
     report: ReportOptions,
 ) -> None:
-    """Fetch an image from a registry, whole or not at all, and write it to FILE or into an OCI layout.
+    """Fetch an image from a registry, and write it to FILE or into an OCI layout.
 
-    FILE is a docker-archive. A folder, or a name that ends in /, is an OCI layout: it gets the blobs and the manifest
-    as they are in the registry, and only those that it lacks are fetched. Of several platforms, that of this machine is
+    FILE is a docker-archive, written whole or not at all. A folder, or a name that ends in /, is an OCI layout: it gets
+    the blobs and the manifest as they are in the registry, and only those that it lacks are fetched. After a failure,
+    the layers that were fetched whole stay there for the next pull, and the index does not name the image. Of several platforms, that of this machine is
     taken unless --platform names another one. Every blob is checked by its digest. Prints FILE.
     """
     arguments = {"blob_cache": get_default_blob_cache(), **given}
