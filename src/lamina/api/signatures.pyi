@@ -103,7 +103,7 @@ def stream_layered_image(
             has moved. A missing file is not used.
         locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
-            GiB, or 100 times the length of a larger file.
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
@@ -247,7 +247,7 @@ def build_layered_image(
             has moved. A missing file is not used.
         locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
-            GiB, or 100 times the length of a larger file.
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
@@ -377,7 +377,7 @@ def plan_layered_image(
             has moved. A missing file is not used.
         locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
-            GiB, or 100 times the length of a larger file.
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
@@ -521,7 +521,7 @@ def push_layered_image(
             has moved. A missing file is not used.
         locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
-            GiB, or 100 times the length of a larger file.
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).

@@ -144,7 +144,7 @@ class BaseLayers:
         workspace = _create_workspace(cache)
         folder, image = workspace.path / "layout", self._image
         with open_layout(folder, verify=False) as blobs:
-            fetch_layers(self._connection, image, blobs, cache, progress)
+            fetch_layers(self._connection, image, blobs, cache, progress, self._access.max_unpacked)
             blobs.tag(name_image(image.reference, image.digest), image.manifest.descriptor, image.effective_platform)
         if cache:
             for layer in image.layers:

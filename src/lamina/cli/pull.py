@@ -60,8 +60,9 @@ def command(
 
     FILE is a docker-archive, written whole or not at all. A folder, or a name that ends in /, is an OCI layout: it gets
     the blobs and the manifest as they are in the registry, and only those that it lacks are fetched. After a failure,
-    the layers that were fetched whole stay there for the next pull, and the index does not name the image. Of several platforms, that of this machine is
-    taken unless --platform names another one. Every blob is checked by its digest. Prints FILE.
+    the layers that were fetched whole stay there for the next pull, and the index does not name the image. Of several
+    platforms, that of this machine is taken unless --platform names another one. Every blob is checked by its digest.
+    Prints FILE.
     """
     arguments = {"blob_cache": get_default_blob_cache(), **given}
     with open_progress(report) as progress, open_output(output) as target:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from lamina.core.labels import shorten_digest, summarize_layer_paths
 from lamina.core.progress import COPIED, FETCHED, FileSubject, Progress, ProgressItem, Work
-from lamina.errors import RegistryError, output_error
+from lamina.errors import FormatError, RegistryError, output_error
 from lamina.images.blob_cache import BlobCache
 from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
 from lamina.images.readers.registry_image import RegistryImage, RegistryLayer
+from lamina.images.readers.unpack import MAX_UNPACKED_HINT
 from lamina.images.writers.oci_layout import LayoutBlobs
+from lamina.messages.sizes import format_size
 from lamina.registry.blobs import read_blob
 from lamina.registry.connection import RegistryConnection
 from lamina.system.progress_reporter import ProgressReporter
@@ -49,6 +51,7 @@ def fetch_layers(
     blobs: LayoutBlobs,
     cache: BlobCache | None = None,
     progress: Progress | None = None,
+    max_unpacked: int | None = None,
 ) -> FetchedBlobs:
     """Fetch the layers that a layout lacks, several at a time, and add the config and the manifest.
 
@@ -58,22 +61,35 @@ def fetch_layers(
         blobs: the blobs of the layout.
         cache: the place where layers are looked for first.
         progress: receives the progress; each distinct layer is an item.
+        max_unpacked: the most bytes to which the layers may unpack later. Nothing is fetched if they are larger already
+            while they are compressed. None for no limit.
 
     Returns:
         What came from the registry.
 
     Raises:
+        FormatError: the compressed layers are larger than ``max_unpacked``.
         RegistryError: the registry lacks a layer, or failed.
         AuthError: the registry refuses the credentials.
         IntegrityError: a layer does not match its digest.
         OutputError: the layout cannot be written.
 
     """
-    fetcher = _Fetcher(connection, blobs, cache, ProgressReporter(progress))
-    fetched = fetcher.fetch(str(image.reference), list({layer.digest: layer for layer in image.layers}.values()))
+    layers = list({layer.digest: layer for layer in image.layers}.values())
+    _check_size(image, layers, max_unpacked)
+    fetched = _Fetcher(connection, blobs, cache, ProgressReporter(progress)).fetch(str(image.reference), layers)
     blobs.add(image.config_json)
     blobs.add(image.manifest.document)
     return fetched
+
+
+def _check_size(image: RegistryImage, layers: Sequence[RegistryLayer], max_unpacked: int | None) -> None:
+    size = sum(layer.size for layer in layers if not layer.descriptor.media_type.endswith("tar"))
+    # Bytes that cannot be compressed grow by less than two percent.
+    if max_unpacked is not None and size - size // 50 > max_unpacked:
+        got = f"{format_size(size)} of compressed layers"
+        expected = f"layers that unpack to at most {format_size(max_unpacked)}"
+        raise FormatError(image.reference, got, expected, hint=MAX_UNPACKED_HINT)
 
 
 class _EndedError(Exception):

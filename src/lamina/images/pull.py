@@ -75,6 +75,7 @@ def pull_into_layout(
     folder: Path,
     cache: BlobCache | None = None,
     progress: Progress | None = None,
+    max_unpacked: int | None = None,
 ) -> PullResult:
     """Add an image to an OCI layout, which is created if it does not exist.
 
@@ -86,6 +87,7 @@ def pull_into_layout(
         folder: the layout.
         cache: the place where layers are looked for first.
         progress: receives the progress.
+        max_unpacked: as in `fetch_layers`; None for a layout in which the layers stay compressed.
 
     Raises:
         Error: those of `fetch_layers` and of opening the layout.
@@ -94,7 +96,7 @@ def pull_into_layout(
     name = name_image(image.reference, image.digest)
     stored = [BlobInfo(layer.digest, layer.size) for layer in image.layers]
     with open_layout(folder, verify=False) as blobs:
-        fetched = fetch_layers(connection, image, blobs, cache, progress)
+        fetched = fetch_layers(connection, image, blobs, cache, progress, max_unpacked)
         manifest = image.manifest.descriptor
         tagged = blobs.tag(name, manifest, image.effective_platform, keeps_platforms=True)
         before = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
@@ -135,7 +137,7 @@ def pull_into_archive(
         raise OutputError("temporary folder", error, "a folder for the layers", hint=hint) from error
     with workspace:
         folder = workspace.path / "layout"
-        pulled = pull_into_layout(connection, image, folder, cache, progress)
+        pulled = pull_into_layout(connection, image, folder, cache, progress, max_unpacked)
         images = open_images(folder, max_unpacked, subject=image.reference)
         write_merged(images, out, progress, BuildContext(jobs=cpu_count()))
     return pulled

@@ -201,12 +201,12 @@ class ImageArguments(StoreArguments, total=False):
             parsers.parse_size,
             None,
             "The most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2 GiB, or "
-            "100 times the length of a larger file.",
+            "100 times the size of a larger file, or of the compressed layers in a registry.",
             phase="plan",
         ),
         Flag(
             "Refuse an image that unpacks to more than this: a number of bytes, or a size such as 500M or 4GiB."
-            "  [default: 2GiB, or 100 times the size of the file if that is more]",
+            "  [default: 2GiB, or 100 times the compressed size if that is more]",
             "SIZE",
         ),
     ]

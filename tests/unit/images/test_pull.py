@@ -14,7 +14,7 @@ from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, cut_connection, serve_registry
 
 import lamina
-from lamina.errors import IntegrityError, InvalidArgument, OutputError, PlanError, RegistryError
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, PlanError, RegistryError
 from lamina.transports.retry import use_policy
 
 LAYERS = [layer("etc/one"), layer("etc/two")]
@@ -149,6 +149,14 @@ def test_a_layer_that_is_missing_is_an_error_of_the_registry(registry: MemoryReg
     del registry.blobs["me/app"][sha256(pack(LAYERS[1]))]
     with pytest.raises(RegistryError, match="HTTP 404"):
         pull(registry, f"{tmp_path}/images/")
+
+
+def test_compressed_layers_that_are_too_large_are_not_fetched(registry: MemoryRegistry, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"me/app:1: got .* of compressed layers, expected .* at most 10 B") as raised:
+        pull(registry, tmp_path / "x.tar", max_unpacked_size=10)
+    assert raised.value.hint == "allow a larger image with --max-unpacked-size"
+    assert count_layers(registry) == 0
+    assert pull(registry, f"{tmp_path}/images/", max_unpacked_size=10).blobs_fetched == 2, "nothing is unpacked"
 
 
 def test_layers_of_the_blob_cache_are_not_fetched(registry: MemoryRegistry, tmp_path: Path) -> None:

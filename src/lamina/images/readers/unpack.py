@@ -27,6 +27,7 @@ from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
 
 DEFAULT_UNPACKED_SIZE = 2 << 30
+MAX_UNPACKED_HINT = "allow a larger image with --max-unpacked-size"
 _RATIO = 100
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
@@ -143,7 +144,7 @@ def check_unpacked_size(size: int, input_size: int, limit: int | None) -> None:
         raise FormatError(
             got=f"more than {format_size(maximum)} when decompressed",
             expected="a smaller image; this may be a decompression bomb",
-            hint="allow a larger image with --max-unpacked-size",
+            hint=MAX_UNPACKED_HINT,
         )
 
 

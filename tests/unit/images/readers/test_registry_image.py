@@ -60,9 +60,7 @@ def test_only_the_image_for_the_wanted_platform_is_read(registry: MemoryRegistry
 
 
 @pytest.mark.parametrize("wanted", ["", "arm64"])
-def test_an_image_that_an_index_lists_and_the_registry_lacks_is_named(
-    registry: MemoryRegistry, wanted: str
-) -> None:
+def test_an_image_that_an_index_lists_and_the_registry_lacks_is_named(registry: MemoryRegistry, wanted: str) -> None:
     add_index(registry, "amd64", "arm64")
     (arm,) = read(registry, wanted="arm64")
     del registry.manifests["me/app"][str(arm.manifest.descriptor.digest)]
