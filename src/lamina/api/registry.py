@@ -56,7 +56,7 @@ def push_layered_image(
     Args:
         to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
         cache_from: references to images whose layers are used where they are those of this image. By default the images
-            that ``to`` names now. None for no image.
+            that ``to`` names now. None to use no image.
         progress: receives the progress of the work.
         name: the image's name in messages. By default that of the first reference.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
@@ -113,7 +113,7 @@ def push_image(
         image: a file or folder, or ``FILE#NAME`` for one of several images in it; or a reference.
         to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
         cache_from: references to images whose blobs may be mounted. By default the images that ``to`` names now. None
-            for no image.
+            to use no image.
         platform: push the image for this platform, such as ``linux/arm64``; needed if there are several.
         max_unpacked_size: as in `inspect`.
         layer_compression: the compression of layers that are not compressed: ``none``, ``gzip`` or ``zstd``,

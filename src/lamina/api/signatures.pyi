@@ -497,7 +497,7 @@ def push_layered_image(
     Args:
         to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
         cache_from: references to images whose layers are used where they are those of this image. By default the images
-            that ``to`` names now. None for no image.
+            that ``to`` names now. None to use no image.
         progress: receives the progress of the work.
         name: the image's name in messages. By default that of the first reference.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.

@@ -25,7 +25,7 @@ VERBS = {
     "script": "Write an executable script that streams an image.",
     "plan": "Show which store path goes to which layer; build nothing.",
     "push": "Push an image to a registry; send only what is missing there.",
-    "inspect": "Show what an image file or an OCI layout holds.",
+    "inspect": "Show what an image file, an OCI layout or a reference holds.",
     "diff": "Show what an update from one image to another changes and moves.",
     "verify": "Make the layers of an image again from signed store paths, and compare.",
     "pull": "Fetch an image from a registry into a file or an OCI layout.",

@@ -263,7 +263,8 @@ class ReaderOptions(NamedTuple):
     platform: Annotated[
         str | None,
         Flag(
-            "Take the images for this platform only, such as linux/arm64 or arm/v7.  [default: all platforms]",
+            "Take only images for this platform, such as linux/arm64 or arm/v7. Verbs that need one image take the "
+            "only one if it is not given.",
             "[OS/]ARCH[/VARIANT]",
             parse=parsers.parse_platform,
         ),

@@ -19,10 +19,17 @@ from lamina.cli.options import (
     progress_options,
 )
 from lamina.cli.output import open_output, print_stdout
-from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, print_update, warn
+from lamina.cli.reporting import (
+    describe_blobs,
+    format_count,
+    open_progress,
+    print_json,
+    print_summary,
+    print_update,
+    warn,
+)
 from lamina.core.labels import shorten_digest
 from lamina.inputs.parsers import parse_platform
-from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.images.pull import PullResult
@@ -87,5 +94,5 @@ def _list_facts(pulled: PullResult) -> Iterator[str]:
 
 def _list_details(pulled: PullResult) -> Iterator[str]:
     count = len({layer.digest for layer in pulled.image.layers})
-    yield f"{pulled.blobs_fetched} of {format_count(count, 'blob')} fetched, {format_size(pulled.bytes_fetched)}"
+    yield describe_blobs(pulled.blobs_fetched, count, "fetched", pulled.bytes_fetched)
     yield f"{pulled.seconds:.1f} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import lamina
@@ -120,8 +121,18 @@ def _push_roots(
         reported = warn(stream.warnings, report)
         with open_progress(report) as progress:
             pushed = stream.push(to, cache_from=cache_from, progress=progress)
-    warn(pushed.warnings[reported:], report)
-    return pushed
+    unused = _list_unused_tags(to, image)
+    warn((*unused, *pushed.warnings[reported:]), report)
+    return replace(pushed, warnings=(*pushed.warnings, *unused))
+
+
+def _list_unused_tags(to: tuple[RegistryReference, ...], image: ImageOptions) -> tuple[str, ...]:
+    """Return a warning about a tag on the command line that the image does not get, because ``to`` names others."""
+    tag = image.given.get("tag")
+    if tag is None or any(tag == reference.tag for reference in to):
+        return ()
+    flag, value = ("--tag", tag) if image.reference is None else ("-t", image.reference)
+    return (f"{flag} {value} has no effect: an image in a registry has the names that --to gives it",)
 
 
 def _push_file(

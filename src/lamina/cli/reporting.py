@@ -110,8 +110,7 @@ def print_push_summary(pushed: RegistryPushResult, report: ReportOptions) -> Non
         format_count(len(pushed.layers), "layer"),
         format_size(sum(layer.size for layer in pushed.layers)),
     )
-    sent = f"{pushed.blobs_sent} of {len(pushed.blobs)} blobs sent"
-    sent += f", {format_size(pushed.bytes_sent)}" if pushed.blobs_sent else ""
+    sent = describe_blobs(pushed.blobs_sent, len({*pushed.blobs}), "sent", pushed.bytes_sent)
     mounted = (f"{pushed.blobs_mounted} mounted",) if pushed.blobs_mounted else ()
     print_summary(facts, report, details=(sent, *mounted, f"{pushed.seconds:.1f} s"))
     print_update(pushed.repo_tag, pushed.update, report)
@@ -131,11 +130,15 @@ def _list_update(update: UpdateTotals) -> Iterator[str]:
 
 
 def _describe_written(image: BuildResult) -> str:
-    size = format_size(image.bytes_written)
     if image.file is None or not os.path.isdir(image.file):
-        return f"{size} written"
-    blobs = f"{image.blobs_written} of {len(image.blobs)} blobs written"
-    return f"{blobs}, {size}" if image.blobs_written else blobs
+        return f"{format_size(image.bytes_written)} written"
+    return describe_blobs(image.blobs_written, len(image.blobs), "written", image.bytes_written)
+
+
+def describe_blobs(count: int, total: int, verb: str, size: int) -> str:
+    """Return how many of an image's blobs were moved, such as ``3 of 100 blobs sent, 41.3 MiB``."""
+    moved = f"{count} of {format_count(total, 'blob')} {verb}"
+    return f"{moved}, {format_size(size)}" if count else moved
 
 
 def format_count(count: int, noun: str) -> str:

@@ -74,14 +74,26 @@ class LayerBytes:
             for piece in self.open_tar(stored.update if is_compressed else None):
                 plain.update(piece)
                 on_bytes(len(piece))
-        except (FormatError, IntegrityError) as error:
+        except IntegrityError as error:
             return error
+        except FormatError as error:
+            return self._find_wrong_digest() or error
         if is_compressed and self.digest and stored.digest() != self.digest.raw:
-            return IntegrityError(f"blob {self.layer.name}", f"the digest {Digest(stored.digest())}", self.digest)
+            return self._make_digest_error(stored.digest())
         if plain.digest() != self.layer.diff_id.raw:
             subject = f"layer {self.number}"
             return IntegrityError(subject, f"bytes with the digest {Digest(plain.digest())}", self.layer.diff_id)
         return None
+
+    def _find_wrong_digest(self) -> IntegrityError | None:
+        """Return the error if a blob that cannot be unpacked has not its digest; None if it has, or must have none."""
+        hasher = hashlib.sha256()
+        for piece in self.open_start() if self.digest else ():
+            hasher.update(piece)
+        return self._make_digest_error(hasher.digest()) if self.digest and hasher.digest() != self.digest.raw else None
+
+    def _make_digest_error(self, digest: bytes) -> IntegrityError:
+        return IntegrityError(f"blob {self.layer.name}", f"the digest {Digest(digest)}", self.digest)
 
     def read_first_header(self) -> TarHeader:
         """Return the first header of the tar. Raises `FormatError` if there is none."""

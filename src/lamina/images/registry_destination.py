@@ -80,7 +80,7 @@ def open_destination(
     Args:
         references: where to push to, each with a tag.
         cache_from: images whose layers are probably those that will be pushed; if it is empty, the images that
-            ``references`` name now; None for no image.
+            ``references`` name now; None to take layers from no image.
         open_repository: makes a connection.
 
     Raises:

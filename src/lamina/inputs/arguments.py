@@ -279,7 +279,7 @@ class ImageArguments(StoreArguments, total=False):
             "The image's name. By default the package name of the first item of ``contents``.",
             phase="plan",
         ),
-        Flag("Name the image.  [default: the package name of the first ROOT]", "NAME"),
+        Flag("Name the image.  [default: the package name of the first ROOT; in a push, the first --to]", "NAME"),
     ]
     tag: Annotated[
         str | None,
@@ -289,7 +289,10 @@ class ImageArguments(StoreArguments, total=False):
             "The image's tag. By default the first 32 hex digits of the image ID.",
             phase="plan",
         ),
-        Flag("Tag the image.  [default: the first 32 hex digits of the image ID]", "TAG"),
+        Flag(
+            "Tag the image.  [default: the first 32 hex digits of the image ID; in a push, the tag of the first --to]",
+            "TAG",
+        ),
     ]
     architecture: Annotated[
         str | None,

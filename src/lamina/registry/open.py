@@ -10,7 +10,7 @@ from lamina.registry.credential_search import CredentialSearch
 def open_repository(
     reference: RegistryReference, *, insecure: bool = False, is_writer: bool = False
 ) -> RegistryConnection:
-    """Return a connection to the repository of ``reference``, which nothing is sent over yet.
+    """Return a connection to the repository of ``reference``. It sends nothing before the first request.
 
     Args:
         reference: names the repository.

@@ -56,6 +56,27 @@ def test_an_update_is_summed_up(store: FakeStore, server: MemoryRegistry) -> Non
     assert document["blobs_reused"] == len(document["layers"])
 
 
+@pytest.mark.parametrize("words", [("-t", "foo:bar"), ("--tag", "bar")])
+def test_a_tag_that_no_name_in_the_registry_has_is_a_warning(
+    store: FakeStore, server: MemoryRegistry, words: tuple[str, str]
+) -> None:
+    push = ["push", "hello", "--store", store.root, "--to", f"{server.host}/me/app:1"]
+    expected = f"{' '.join(words)} has no effect: an image in a registry has the names that --to gives it"
+    assert f"lamina: warning: {expected}" in run(*push, *words).stderr.splitlines()
+    assert json.loads(run(*push, *words, "--json").stdout)["warnings"] == [expected]
+    assert "no effect" not in run(*push, "-t", "app:1").stderr
+
+
+def test_a_blob_that_two_layers_have_counts_once(store: FakeStore, server: MemoryRegistry) -> None:
+    first, second = f"{server.host}/me/base:1", f"{server.host}/me/app:1"
+    push = ["push", "--closure", "hello", "--store", store.root, "--architecture", "amd64"]
+    assert run(*push, "--to", first).code == 0
+    ran = run(*push, "--to", second, "--from-image", first)
+    count = len({*(layer["digest"] for layer in json.loads(server.manifests["me/app"]["1"][1])["layers"])})
+    assert f"  1 of {count} blobs sent, " in ran.stderr.splitlines()[-1]
+    assert f"  {count - 1} mounted  " in ran.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("image", ["x.tar", "x.tar#x:1", "layout/", "layout#x:1", "oci:layout", "oci:layout:1", "REF"])
 def test_an_image_that_exists_is_pushed_as_it_is(store: FakeStore, server: MemoryRegistry, image: str) -> None:
     words = ("hello", "--store", store.root, "-t", "x:1")

@@ -12,7 +12,7 @@ from tests.support.image_files import LayoutBuilder, sha256, tar
 from tests.support.registry import MemoryRegistry, add_image, connect, serve_registry
 
 from lamina.core.names import Digest
-from lamina.errors import FormatError
+from lamina.errors import FormatError, IntegrityError
 from lamina.images.layer_bytes import LayerBytes, list_file_layers, list_registry_layers
 from lamina.images.readers.open import open_images
 from lamina.images.readers.registry_image import read_registry_images
@@ -67,7 +67,9 @@ def test_a_blob_that_cannot_be_unpacked_is_damage_and_is_read_up_to_it(tmp_path:
     write_layout(tmp_path)
     replace_blob(tmp_path, pack(TAR)[:-8] + b"\1" * 8)
     layer = open_layer(tmp_path)
-    assert isinstance(layer.find_damage(lambda size: None), FormatError)
+    damage = layer.find_damage(lambda size: None)
+    assert isinstance(damage, IntegrityError), "its digest says that it is damaged"
+    assert damage.expected == sha256(pack(TAR))
     assert TAR.startswith(b"".join(layer.open_readable_tar()))
 
 

@@ -101,7 +101,7 @@ class PushDocument(ImageDocument, Document):
 
     digest: Annotated[str, "The digest of the manifest."]
     references: Annotated[list[str], "The names that it was pushed to, each with its digest."]
-    blobs_sent: Annotated[int, "How many layers' blobs were sent."]
+    blobs_sent: Annotated[int, "How many layers' blobs were sent; a blob that several layers have counts once."]
     blobs_mounted: Annotated[int, "How many layers' blobs the registry took from another of its repositories."]
     blobs_reused: Annotated[int, "How many layers' blobs were there before."]
     bytes_sent: Annotated[int, "The size in bytes of the layers' blobs that were sent."]

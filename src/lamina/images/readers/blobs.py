@@ -126,15 +126,19 @@ class Blobs:
                 self._progress.start(item)
                 self._contents_by_blob[blob] = self._read_content(blob, partial(self._progress.advance, item))
             content = self._contents_by_blob[blob]
-            stated = find_stated_digest(name)
-            if stated and stated != content.blob.digest:
-                raise IntegrityError(got=content.blob.digest, expected="the digest in its name")
+            if find_stated_digest(name) not in (None, content.blob.digest):
+                raise _make_digest_error(content.blob.digest)
             if content.uncompressed.digest != diff_id:
                 raise IntegrityError(f"layer {item.number}", content.uncompressed.digest, diff_id)
             if blob not in self._store_paths_by_blob:
                 self._store_paths_by_blob[blob] = self._find_store_paths(content.tar)
             sizes = self._store_paths_by_blob[blob]
-        except (FormatError, IntegrityError) as error:
+        except FormatError as error:
+            if damage := _find_damage(name, blob):
+                raise damage.add_context(name) from error
+            error.add_context(name)
+            raise
+        except IntegrityError as error:
             error.add_context(name)
             raise
         self._progress.finish(item, REUSED if is_known else INTACT, blob.length)
@@ -212,6 +216,20 @@ def find_stated_digest(name: str) -> Digest | None:
     """Return the digest that the name of a layer's blob states; None if it states none."""
     match = _NAMED_BLOB.fullmatch(name)
     return Digest(bytes.fromhex(match[1])) if match else None
+
+
+def _find_damage(name: str, blob: Extent) -> IntegrityError | None:
+    """Return the error if a blob that cannot be read has not the digest in its name; None if it has, or states none.
+
+    The digest says that the file is damaged; the decoder would only say where it stumbled.
+    """
+    stated = find_stated_digest(name)
+    digest = hash_pieces([blob]).digest if stated else None
+    return _make_digest_error(digest) if digest and digest != stated else None
+
+
+def _make_digest_error(digest: Digest) -> IntegrityError:
+    return IntegrityError(got=digest, expected="the digest in its name")
 
 
 def check_member_names(header: TarHeader) -> None:

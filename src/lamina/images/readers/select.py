@@ -108,8 +108,13 @@ def select_by_platform(images: Iterable[_Image], platform: Platform, subject: ob
 
 
 def select_single(images: Sequence[_Image], subject: object, hint: str) -> _Image:
-    """Return the only image. Raises `NotFound`, which lists the images, if there are several."""
+    """Return the only image. Raises `NotFound`, which lists the images, if there are several.
+
+    ``hint`` is for its message; if the images have the same names, it says that a platform chooses one.
+    """
     if len(images) != 1:
+        if len({(*map(canonical_name, image.repo_tags), *image.tags) for image in images}) == 1:
+            hint = PLATFORM_HINT
         raise NotFound(subject, f"{len(images)} images", f"one of {list_names(images)}", hint=hint)
     return images[0]
 

@@ -54,8 +54,9 @@ class RegistryPushResult(Image):
         references: the names that it was pushed to, each as ``HOST/NAME:TAG@sha256:HEX``, the digest being that of the
             manifest.
         manifest_digest: the digest of the manifest.
-        blobs_sent: the number of layers whose blobs were sent.
-        blobs_mounted: the number of layers whose blobs the registry took from another of its repositories.
+        blobs_sent: the number of layers' blobs that were sent. A blob that several layers have counts once, here and
+            below.
+        blobs_mounted: the number of layers' blobs that the registry took from another of its repositories.
         bytes_sent: the size in bytes of the layers' blobs that were sent, once for each repository.
         seconds: how long it took to prepare and push the image.
         update: what an update from the image that the first name named before moves; None if there was none.
@@ -76,8 +77,8 @@ class RegistryPushResult(Image):
 
     @property
     def blobs_reused(self) -> int:
-        """The number of layers whose blobs the repositories had already."""
-        return len(self.blobs) - self.blobs_sent - self.blobs_mounted
+        """The number of layers' blobs that the repositories had already."""
+        return len({*self.blobs}) - self.blobs_sent - self.blobs_mounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,8 +359,8 @@ class RegistryWriter:
             stored,
             tuple(f"{reference}@{digest}" for reference in self._destination.references),
             digest,
-            sum(blob in blobs.sent for blob in stored),
-            sum(blob in blobs.mounted for blob in stored),
+            len(blobs.sent & {*stored}),
+            len(blobs.mounted & {*stored}),
             bytes_sent,
             update=self._add_up_update(platform, stored),
         )

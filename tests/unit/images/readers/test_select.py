@@ -54,6 +54,14 @@ def test_a_name_selects_images_in_any_spelling(name: str, expected: tuple[Source
     assert select.select_by_name((ONE, TWO, ARM), name, "image.tar", "") == expected
 
 
+def test_only_a_platform_chooses_one_of_images_with_the_same_names() -> None:
+    both = (image(1, "app:1"), image(3, "app:1", platform="linux/arm64"))
+    for images, hint in ((both, select.PLATFORM_HINT), ((ONE, TWO), "name one")):
+        with pytest.raises(NotFound, match="got 2 images") as caught:
+            select.select_single(images, "image.tar", "name one")
+        assert caught.value.hint == hint
+
+
 def test_a_name_that_no_image_has_is_an_error_that_lists_the_names() -> None:
     with pytest.raises(NotFound, match=r"image\.tar: got no image other:1, expected one of app:2, bare, sha256:0303"):
         select.select_by_name((ONE, TWO, ARM), "other:1", "image.tar", "")
