@@ -20,11 +20,15 @@ from lamina.registry.credentials import FindCredentials, suggest_login
 from lamina.registry.requests import UNREACHABLE_HINT, RegistryRequest, RegistryResponse
 from lamina.registry.sender import RequestSender
 from lamina.transports.retry import RetryPolicy, RetryState, TransientError, current_policy
-from lamina.transports.urls import Origin
+from lamina.transports.urls import Origin, format_host
 
 _Result = TypeVar("_Result")
 # A request is refused once before the challenge is known, and once if the challenge of the request wants another scope.
 _MAX_LOGINS = 2
+# Such a host gets no credentials: the URL is signed, usually for some minutes, and a login changes nothing.
+_OTHER_HOST_HINT = (
+    "try again, because such URLs expire; check the clock, and whether a proxy or firewall refuses the host"
+)
 
 
 class _FailedAnswerError(TransientError):
@@ -103,7 +107,7 @@ class RegistryConnection:
 
         Raises:
             AuthError: the registry answered 401 in spite of the credentials, or 403.
-            RegistryError: a request failed for good.
+            RegistryError: a request failed for good, or a host that the registry names refuses it.
             TransientError: a request failed and may be repeated; 408, 425, 429 and most of 5xx count too.
 
         """
@@ -114,28 +118,38 @@ class RegistryConnection:
         for attempt in range(_MAX_LOGINS + 1):
             authorization = self._authenticator.authorize(request.scopes)
             with self._sender.open(request, authorization, origin) as response:
-                if response.status != 401 or Origin.of(response.url) != origin:
+                if response.status != 401 or not self._is_registry(response):
                     self._check(request, response)
                     yield response
                     return
                 challenges = parse_challenges(response.header("WWW-Authenticate"))
-                got = response.describe(self._authenticator.hide_secrets)
+                got = self._describe(response)
             if attempt == _MAX_LOGINS or (authorization.startswith("Basic ") and challenges):
                 raise self._authenticator.make_error(got)
             self._authenticator.accept(origin, challenges, request.scopes, authorization)
 
     def make_error(self, response: RegistryResponse, expected: str) -> RegistryError:
         """Return the error for the status of ``response``, with what the registry says of it."""
+        return RegistryError(response.response.subject, self._describe(response), expected)
+
+    def _describe(self, response: RegistryResponse) -> str:
+        """Return the status, what the answer says of it, and which host answered if it is not the registry."""
         got = response.describe(self._authenticator.hide_secrets)
-        return RegistryError(response.response.subject, got, expected)
+        return got if self._is_registry(response) else f"{got} from {format_host(Origin.of(response.url))}"
+
+    def _is_registry(self, response: RegistryResponse) -> bool:
+        """Return whether the registry answered, and not a host to which it redirects or that takes its uploads."""
+        return Origin.of(response.url) == Origin.of(self._root)
 
     def _check(self, request: RegistryRequest, response: RegistryResponse) -> None:
+        is_registry = self._is_registry(response)
         if response.response.is_transient:
-            got = response.describe(self._authenticator.hide_secrets)
-            hint = self._authenticator.suggest_account() if response.status == 429 else ""
-            raise TransientError(got, response.response.retry_after, hint=hint)
-        if response.status == 403 and not request.may_be_forbidden:
-            raise self._authenticator.make_error(response.describe(self._authenticator.hide_secrets))
+            hint = self._authenticator.suggest_account() if response.status == 429 and is_registry else ""
+            raise TransientError(self._describe(response), response.response.retry_after, hint=hint)
+        if response.status == 403 and is_registry and not request.may_be_forbidden:
+            raise self._authenticator.make_error(self._describe(response))
+        if response.status in (401, 403) and not is_registry:
+            raise self.make_error(response, "an answer").add_hint(_OTHER_HOST_HINT)
         if response.status in (401, 407):
             raise self.make_error(response, "an answer")
 

@@ -100,6 +100,12 @@ class Origin:
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
 
+def format_host(origin: Origin) -> str:
+    """Return ``HOST``, or ``HOST:PORT`` if the port is not that of the scheme."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == DEFAULT_PORTS[origin.scheme] else f"{host}:{origin.port}"
+
+
 @dataclass(frozen=True, slots=True)
 class CacheUrl:
     """The URL of a cache that is accessed over HTTP."""

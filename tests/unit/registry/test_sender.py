@@ -33,6 +33,33 @@ def test_another_host_gets_no_credentials(registry: MemoryRegistry, status: int)
     assert registry.seen[-1].authorization.startswith("Basic ")
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_host_that_refuses_a_redirected_request_is_named_and_no_login_blamed(
+    registry: MemoryRegistry, status: int
+) -> None:
+    registry.authentication = "basic"
+    with serve_registry() as storage:
+        digest = registry.add_blob("me/app", DATA)
+        registry.fail("GET", "/blobs/", answer_with(307, {"Location": f"{storage.url}/x?signature=secret"}), times=9)
+        storage.fail("GET", "/x", answer_with(status), times=9)
+        with connect(registry, credentials=GOOD) as connection, pytest.raises(RegistryError) as caught:
+            list(read_blob(connection, digest, len(DATA)))
+        assert f"got HTTP {status} from {storage.host}, expected" in str(caught.value)
+    assert caught.value.hint.startswith("try again, because such URLs expire")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "times"), [(404, ""), (429, " 5 times in a row"), (500, " 5 times in a row")])
+def test_an_error_names_the_host_that_answered(registry: MemoryRegistry, status: int, times: str) -> None:
+    with serve_registry() as storage:
+        registry.fail("PUT", "/uploads/", answer_with(307, {"Location": f"{storage.url}/x"}), times=9)
+        storage.fail("PUT", "/x", answer_with(status, {}, b'{"errors": [{"code": "ODD"}]}'), times=9)
+        with connect(registry) as connection, pytest.raises(RegistryError) as caught:
+            upload_blob(connection, BlobContent(digest_of(DATA), len(DATA), lambda start: (DATA[start:],)))
+        assert f"got HTTP {status} (ODD) from {storage.host}{times}, expected" in str(caught.value)
+        assert caught.value.hint == ""
+
+
 def test_the_same_host_gets_the_credentials_again(registry: MemoryRegistry) -> None:
     registry.authentication = "basic"
     digest = registry.add_blob("x", DATA)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lamina.errors import FormatError
 from lamina.transports.files import FileTransport
-from lamina.transports.urls import CacheUrl, Origin, redact_url, strip_credentials
+from lamina.transports.urls import CacheUrl, Origin, format_host, redact_url, strip_credentials
 
 
 @pytest.fixture
@@ -50,3 +50,9 @@ def test_any_name_resolves_to_an_http_url_or_is_refused(start: str, rest: str) -
 )
 def test_credentials_are_removed_from_a_url(url: str, without: str) -> None:
     assert strip_credentials(url) == without
+
+
+@pytest.mark.parametrize("host", ["host", "host:8080", "[::1]:8080"])
+def test_a_host_has_its_port_unless_it_is_that_of_the_scheme(host: str) -> None:
+    assert format_host(Origin.of(f"https://{host}/x?y")) == host
+    assert format_host(Origin.of("http://host:80")) == "host"
