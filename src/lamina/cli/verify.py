@@ -46,7 +46,7 @@ _UNSIGNED_HINT = (
 @verb(
     "verify",
     "lamina verify hello.tar.gz",
-    "lamina verify ghcr.io/me/app:1 --store https://cache.example.org --trusted-key cache.example.org-1:BASE64",
+    "lamina verify me/app:1 --store https://cache.example --trusted-key NAME:BASE64",
 )
 @image_argument("image", "IMAGE[#NAME]", REFERENCE_HELP)
 @reader_options
