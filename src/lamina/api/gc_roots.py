@@ -17,6 +17,7 @@ from typing import Any
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error, FormatError, InvalidArgument, NotFound
+from lamina.formats.json_toml import name_type
 from lamina.formats.reference_scanner import scan_references
 from lamina.images.readers.open import open_images
 from lamina.inputs import specfile
@@ -89,7 +90,7 @@ def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Itera
         value = arguments.get(key, ())
         for root in [value] if isinstance(value, str) else value:
             if not isinstance(root, str):
-                raise InvalidArgument(key, type(root).__name__, "strings")
+                raise InvalidArgument(key, name_type(root), "strings")
             if "/" not in root:
                 # Several paths may have the name. The next build decides which it takes, so keep all of them.
                 yield from store.find(root)

@@ -18,6 +18,16 @@ _MAX_KEY_PARTS = 64
 _KEY_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _LONG_KEY = rf"(?<![A-Za-z0-9_.-]){_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{{_MAX_KEY_PARTS}}}"
 
+# A boolean is an int too, so it comes first.
+_TYPE_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
+
 
 def parse_json(
     text: str | bytes,
@@ -51,6 +61,13 @@ def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, A
         if re.search(_LONG_KEY, text):
             raise FormatError(subject, f"a key of more than {_MAX_KEY_PARTS} parts", expected)
         return tomllib.loads(text)
+
+
+def name_type(value: object) -> str:
+    """Return what a JSON ``value`` is, for a message that must not show it: ``a list``, ``a string``."""
+    if value is None:
+        return "null"
+    return next((name for kind, name in _TYPE_NAMES.items() if isinstance(value, kind)), "another value")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lamina.errors import Error, FormatError, InvalidArgument, error_context
-from lamina.formats.json_toml import parse_json, parse_toml
+from lamina.formats.json_toml import name_type, parse_json, parse_toml
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.messages.redaction import join_names, short_repr
 from lamina.messages.suggestions import format_suggestion
@@ -136,7 +136,7 @@ def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
     parse = parse_json if is_json else parse_toml
     document: Any = parse(data, str(path), "TOML, or JSON in a .json file")
     if not isinstance(document, dict):
-        raise FormatError(path, type(document).__name__, "one table for each image")
+        raise FormatError(path, name_type(document), "one table for each image")
     tables = {key: value for key, value in document.items() if key != _SCHEMA_KEY}
     plain = next((key for key, value in tables.items() if not isinstance(value, dict)), None)
     if plain is None:

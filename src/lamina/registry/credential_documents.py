@@ -17,7 +17,7 @@ from typing import Any
 
 from lamina.errors import FormatError
 from lamina.formats.image_names import HUB, HUB_ALIASES
-from lamina.formats.json_toml import parse_json
+from lamina.formats.json_toml import name_type, parse_json
 from lamina.messages.redaction import short_repr
 from lamina.registry.credentials import Credentials
 
@@ -72,12 +72,12 @@ class CredentialDocument:
         """Parse a document; an empty one has no entries, as in docker and podman. Raises `FormatError`."""
         document = _parse_json(data, subject) if data.strip() else {}
         if not isinstance(document, dict):
-            raise FormatError(subject, f"a {type(document).__name__}", EXPECTED)
+            raise FormatError(subject, name_type(document), EXPECTED)
         return cls(
             subject,
             _get_table(document, "auths", dict, subject),
             _get_table(document, "credHelpers", str, subject),
-            _check_text(document.get("credsStore") or "", "credsStore", subject),
+            _get_text(document, "credsStore", subject),
         )
 
     def find_helper(self, name: str) -> Helper | None:
@@ -146,7 +146,7 @@ def _normalize_key(key: str) -> str:
 
 def _parse_entry(entry: Mapping[str, Any], subject: str) -> Credentials | None:
     keys = ("registrytoken", "identitytoken", "auth", "username", "password")
-    registry_token, identity_token, encoded, *plain = (_check_text(entry.get(key) or "", key, subject) for key in keys)
+    registry_token, identity_token, encoded, *plain = (_get_text(entry, key, subject) for key in keys)
     if registry_token or identity_token:
         return Credentials("", "", identity_token, registry_token)
     # docker accepts a user and a password as they are too, and secrets of Kubernetes have them.
@@ -167,16 +167,20 @@ def _decode(encoded: str, subject: str) -> tuple[str, str]:
 
 
 def _get_table(document: Mapping[str, Any], key: str, kind: type, subject: str) -> Mapping[str, Any]:
-    table = document.get(key) or {}
+    table = document.get(key)
+    if table is None:  # programs in Go may write an empty table as null
+        return {}
     if not isinstance(table, dict):
-        raise FormatError(f"{subject}: {key}", f"a {type(table).__name__}", "an object")
+        raise FormatError(f"{subject}: {key}", name_type(table), "an object")
     for name, value in table.items():
         if not isinstance(value, kind):
-            raise FormatError(f"{subject}: {key}: {short_repr(name)}", f"a {type(value).__name__}", EXPECTED)
+            raise FormatError(f"{subject}: {key}: {short_repr(name)}", name_type(value), EXPECTED)
     return table
 
 
-def _check_text(value: object, key: str, subject: str) -> str:
-    if not isinstance(value, str):
-        raise FormatError(f"{subject}: {key}", f"a {type(value).__name__}", "a string")
-    return value
+def _get_text(table: Mapping[str, Any], key: str, subject: str) -> str:
+    """Return a string of ``table``, or ``""`` if it is absent or null. Raises `FormatError`."""
+    value = table.get(key)
+    if not isinstance(value, str | None):
+        raise FormatError(f"{subject}: {key}", name_type(value), "a string")
+    return value or ""

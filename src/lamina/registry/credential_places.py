@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 _PODMAN_FILE = "containers/auth.json"
 _DOCKER_FILE = "config.json"
+_FILE_VARIABLE = "REGISTRY_AUTH_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class CredentialFile:
 
     path: str
     variable: str = ""
+
+    @property
+    def may_be_pipe(self) -> bool:
+        """Whether the user named the file itself, which may be a pipe: ``<(command)``."""
+        return self.variable == _FILE_VARIABLE
 
     def __str__(self) -> str:
         return f"{self.path} (named by {self.variable})" if self.variable else self.path
@@ -68,8 +74,8 @@ def list_places(environment: Mapping[str, str], home: str, platform: str, user_i
 
     """
     search_path = environment.get("PATH", os.defpath)
-    if named := environment.get("REGISTRY_AUTH_FILE"):
-        files = [CredentialFile(named, "REGISTRY_AUTH_FILE")]
+    if named := environment.get(_FILE_VARIABLE):
+        files = [CredentialFile(named, _FILE_VARIABLE)]
         return CredentialPlaces(tuple(files), search_path=search_path, login_command="podman login")
     if folder := environment.get("DOCKER_CONFIG"):
         files = [CredentialFile(f"{folder}/{_DOCKER_FILE}", "DOCKER_CONFIG")]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from threading import Lock
 from typing import Self
 
-from lamina.errors import FormatError, default_hint
+from lamina.errors import FormatError, InputError, default_hint
 from lamina.registry.credential_documents import EXPECTED, CredentialDocument
 from lamina.registry.credential_helpers import ask_helper
 from lamina.registry.credential_places import CredentialFile, CredentialPlaces, read_places
@@ -60,7 +61,7 @@ class CredentialSearch:
             AuthError: a helper is missing, or it failed.
 
         """
-        with default_hint(f"correct it, or move it away and {self._suggest_login(name)}", FormatError):
+        with default_hint(f"correct it, or move it away and {self._suggest_login(name)}", FormatError, InputError):
             for place in self._read_places():
                 if found := self._search(place.document, name):
                     return found
@@ -102,6 +103,9 @@ def _read_file(file: CredentialFile) -> _ReadPlace:
     note = _find_absence(file)
     if note:
         return _parse_place(b"", str(file), note)
+    # Nobody writes to a named pipe in a default place, and to open it would never end. A variable may name a pipe.
+    if not file.may_be_pipe and os.path.exists(file.path) and stat.S_ISFIFO(os.stat(file.path).st_mode):
+        raise InputError(str(file), "a named pipe", EXPECTED)
     return _parse_place(read_document(file.path, str(file), EXPECTED, limit=_MAX_BYTES), str(file))
 
 

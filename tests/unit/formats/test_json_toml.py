@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lamina.errors import FormatError
-from lamina.formats.json_toml import parse_json, parse_toml
+from lamina.formats.json_toml import name_type, parse_json, parse_toml
 
 
 def test_a_valid_document_is_parsed() -> None:
@@ -39,3 +39,16 @@ def test_a_key_of_very_many_parts_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(FormatError, match="a key of more than 64 parts"):
         parse_toml(b".".join([b"a"] * 200_000) + b" = 1", "f")
     assert time.process_time() - began < 5
+
+
+def test_a_value_is_named_by_its_type_in_json() -> None:
+    values = parse_json('[{}, [], "x", true, 1, 1.5, null]', "x")
+    assert list(map(name_type, values)) == [
+        "an object",
+        "a list",
+        "a string",
+        "a boolean",
+        "a number",
+        "a number",
+        "null",
+    ]

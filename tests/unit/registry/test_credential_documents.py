@@ -154,6 +154,26 @@ def test_an_invalid_document_is_an_error_that_names_the_file_and_no_secret(data:
         link = link.__cause__ or link.__context__
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("[]", "config.json: got a list, expected JSON as docker login"),
+        ('{"auths": []}', "config.json: auths: got a list, expected an object"),
+        ('{"auths": false}', "config.json: auths: got a boolean, expected an object"),
+        ('{"auths": {"ghcr.io": 1}}', "config.json: auths: 'ghcr.io': got a number, expected JSON"),
+        ('{"auths": {"ghcr.io": null}}', "config.json: auths: 'ghcr.io': got null, expected JSON"),
+        ('{"auths": {"ghcr.io": {"auth": []}}}', "config.json: the entry ghcr.io: auth: got a list, expected a string"),
+        ('{"auths": {"ghcr.io": {"identitytoken": 0}}}', "ghcr.io: identitytoken: got a number, expected a string"),
+        ('{"credHelpers": ""}', "config.json: credHelpers: got a string, expected an object"),
+        ('{"credsStore": {}}', "config.json: credsStore: got an object, expected a string"),
+    ],
+)
+def test_an_empty_value_of_a_wrong_type_is_an_error_too(data: str, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        CredentialDocument.parse(data, "config.json").find_entry(NAME)
+    assert message in str(caught.value)
+
+
 def test_the_repr_of_a_document_has_no_secrets() -> None:
     document = parse(auths={"ghcr.io": {**encode_auth("me", "hunter2"), "identitytoken": "refresh"}})
     assert document.auths["ghcr.io"]["auth"] not in repr(document)

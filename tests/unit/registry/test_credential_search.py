@@ -160,8 +160,18 @@ def test_no_report_of_an_error_has_a_secret(
 
 def test_a_folder_in_place_of_the_file_is_an_error(places: CredentialPlaces) -> None:
     Path(places.files[0].path).mkdir()
-    with pytest.raises(InputError, match="got Is a directory"):
+    with pytest.raises(InputError, match="got Is a directory") as caught:
         CredentialSearch(places).find(NAME)
+    assert caught.value.hint == "correct it, or move it away and log in with docker login ghcr.io"
+
+
+@pytest.mark.parametrize("variable", ["", "DOCKER_CONFIG"])
+def test_a_named_pipe_in_place_of_the_file_is_an_error(places: CredentialPlaces, variable: str) -> None:
+    file = CredentialFile(places.files[1].path, variable)
+    os.mkfifo(file.path)
+    with pytest.raises(InputError, match="got a named pipe") as caught:
+        CredentialSearch(CredentialPlaces((file,))).find(NAME)
+    assert caught.value.hint.startswith("correct it, or move it away")
 
 
 def test_an_endless_file_is_an_error() -> None:
@@ -211,7 +221,7 @@ def test_a_file_is_read_once_because_it_may_be_a_pipe() -> None:
     reader, writer = os.pipe()
     os.write(writer, json.dumps({"auths": {"ghcr.io": encode_auth("me", "x")}}).encode())
     os.close(writer)
-    search = CredentialSearch(CredentialPlaces((CredentialFile(f"/dev/fd/{reader}"),)))
+    search = CredentialSearch(CredentialPlaces((CredentialFile(f"/dev/fd/{reader}", "REGISTRY_AUTH_FILE"),)))
     assert search.find(NAME) == search.find(NAME) == Credentials("me", "x")
     os.close(reader)
 
