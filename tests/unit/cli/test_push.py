@@ -60,7 +60,7 @@ def test_an_update_is_summed_up(store: FakeStore, server: MemoryRegistry) -> Non
 def test_a_tag_that_no_name_in_the_registry_has_is_a_warning(
     store: FakeStore, server: MemoryRegistry, words: tuple[str, str]
 ) -> None:
-    push = ["push", "hello", "--store", store.root, "--to", f"{server.host}/me/app:1"]
+    push: list[str | Path] = ["push", "hello", "--store", store.root, "--to", f"{server.host}/me/app:1"]
     expected = f"{' '.join(words)} has no effect: an image in a registry has the names that --to gives it"
     assert f"lamina: warning: {expected}" in run(*push, *words).stderr.splitlines()
     assert json.loads(run(*push, *words, "--json").stdout)["warnings"] == [expected]
@@ -69,7 +69,7 @@ def test_a_tag_that_no_name_in_the_registry_has_is_a_warning(
 
 def test_a_blob_that_two_layers_have_counts_once(store: FakeStore, server: MemoryRegistry) -> None:
     first, second = f"{server.host}/me/base:1", f"{server.host}/me/app:1"
-    push = ["push", "--closure", "hello", "--store", store.root, "--architecture", "amd64"]
+    push: list[str | Path] = ["push", "--closure", "hello", "--store", store.root, "--architecture", "amd64"]
     assert run(*push, "--to", first).code == 0
     ran = run(*push, "--to", second, "--from-image", first)
     count = len({*(layer["digest"] for layer in json.loads(server.manifests["me/app"]["1"][1])["layers"])})
