@@ -14,15 +14,16 @@ from lamina.api.outputs import open_output
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import InvalidArgument, PlanError
 from lamina.formats.platform import Platform
-from lamina.formats.registry_references import RegistryReference
 from lamina.images.blob_cache import BlobCache
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_size, parse_text
+from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_size
+from lamina.inputs.registry_names import parse_reference
 from lamina.messages.redaction import short_repr
 from lamina.registry.open import open_repository
 from lamina.system.output import Writable, is_layout
 
 if TYPE_CHECKING:
+    from lamina.formats.registry_references import RegistryReference
     from lamina.images.pull import PullResult
     from lamina.images.readers.registry_image import RegistryImage
     from lamina.registry.connection import RegistryConnection
@@ -72,7 +73,7 @@ def pull_image(
 
     began = time.monotonic()
     check_progress(progress)
-    source = RegistryReference.parse(parse_text("reference", reference))
+    source = parse_reference("reference", reference)
     limit, folder = parse_size("max_unpacked_size", max_unpacked_size), parse_cache_path("blob_cache", blob_cache)
     cache = BlobCache(Path(folder)) if folder else None
     check_extension(output, compressor)

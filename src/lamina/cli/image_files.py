@@ -6,8 +6,8 @@ import os
 import re
 
 from lamina.core.names import STORE_DIR
+from lamina.formats.transports import split_transport
 
-_TRANSPORT = re.compile("(docker|docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
 _IMAGE_FILE = re.compile(r".*\.(tar|tgz|tzst|tar\.[a-z0-9]+)", re.IGNORECASE)
 
 
@@ -22,13 +22,17 @@ def is_image(text: str) -> bool:
     if not mark or os.path.exists(text):
         file = text
     if not os.path.lexists(file):
-        return bool(_IMAGE_FILE.fullmatch(file) or _TRANSPORT.match(file)) or _is_reference(file)
+        return bool(_IMAGE_FILE.fullmatch(file) or _has_transport(file)) or _is_reference(file)
     if os.path.isdir(file):
         return os.path.exists(os.path.join(file, "oci-layout"))
     target = os.path.realpath(file)
     if target.startswith(f"{STORE_DIR}/") or file.startswith(f"{STORE_DIR}/"):
         return bool(_IMAGE_FILE.fullmatch(target))
     return not file.endswith(".nix")
+
+
+def _has_transport(text: str) -> bool:
+    return text.startswith("docker:") or split_transport(text) is not None
 
 
 def _is_reference(text: str) -> bool:

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from lamina.core.names import Digest, parse_repository, parse_tag, split_reference
 from lamina.errors import InvalidArgument
 from lamina.formats.image_names import HUB, LATEST, split_host
+from lamina.formats.transports import REGISTRY_TRANSPORT, make_source_hint, split_transport
 from lamina.messages.redaction import holds_secret, short_repr
 
 _SUBJECT = "image reference"
 _EXPECTED = "HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX]"
-TRANSPORT = "docker://"
-"""What skopeo and podman write before a reference."""
-_OTHER_TRANSPORTS = re.compile(r"(docker-daemon|containers-storage|oci|oci-archive|docker-archive|dir):")
 _API_HOSTS = {HUB: "registry-1.docker.io"}
 _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\]|::1)(:[0-9]{1,5})?")
 
@@ -87,17 +85,10 @@ def is_loopback_host(host: str) -> bool:
 
 
 def _strip_transport(text: str) -> str:
-    if text.startswith(TRANSPORT):
-        return text.removeprefix(TRANSPORT)
-    found = _OTHER_TRANSPORTS.match(text)
-    # ``oci:tag`` is also a repository of Docker Hub; a transport has a path or a second colon.
-    if found and (found[1] not in ("oci", "dir") or re.search("[/:]", text[found.end() :])):
-        raise InvalidArgument(
-            _SUBJECT,
-            f"the transport {found[1]}:",
-            _EXPECTED,
-            hint="name an image in a registry, with docker:// or nothing before it",
-        )
+    if text.startswith(REGISTRY_TRANSPORT):
+        return text.removeprefix(REGISTRY_TRANSPORT)
+    if found := split_transport(text):
+        raise InvalidArgument(_SUBJECT, f"the transport {found[0]}:", _EXPECTED, hint=make_source_hint(*found))
     scheme = re.match("[A-Za-z]+://", text)
     if scheme:
         hint = f"leave {scheme[0]} out"

@@ -61,8 +61,11 @@ def test_an_invalid_reference_is_refused(text: str) -> None:
     [
         ("ghcr.io/Me/App:1", "write me/app"),
         ("https://ghcr.io/a", "leave https:// out"),
-        ("docker-daemon:app:1", "name an image in a registry"),
-        ("oci:folder:1", "name an image in a registry"),
+        ("docker-daemon:app:1", "save it to a file first: docker save app:1 -o app.tar"),
+        ("containers-storage:app:1", "save it to a file first: podman save app:1 -o app.tar"),
+        ("oci:folder:1", "it is a file or folder already: lamina inspect 'folder#1' reads it"),
+        ("oci:folder", "it is a file or folder already: lamina inspect folder reads it"),
+        ("docker-archive:x.tar:app:1", "it is a file or folder already: lamina inspect 'x.tar#app:1' reads it"),
     ],
 )
 def test_an_error_says_how_to_write_the_reference(text: str, hint: str) -> None:
@@ -72,7 +75,7 @@ def test_an_error_says_how_to_write_the_reference(text: str, hint: str) -> None:
 
 
 def test_a_repository_may_be_called_like_a_transport() -> None:
-    assert str(RegistryReference.parse("oci:1")) == "docker.io/library/oci:1"
+    assert str(RegistryReference.parse("docker://oci:1")) == "docker.io/library/oci:1"
 
 
 def test_a_password_in_a_reference_is_refused_and_not_shown() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lamina.errors import InvalidArgument
-from lamina.inputs.registry_names import parse_references, parse_targets
+from lamina.inputs.registry_names import parse_reference, parse_references, parse_targets
 
 
 @pytest.mark.parametrize("text", ["ghcr.io/me/app:1", "docker://ghcr.io/me/app:1"])
@@ -45,11 +45,24 @@ def test_what_is_no_reference_is_refused_under_its_name(value: object) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_folder_that_exists_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_or_folder_that_exists_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("images").mkdir()
-    with pytest.raises(InvalidArgument, match="a file or folder"):
-        parse_targets("to", "images")
+    Path("a.tar").touch()
+    for text in ("images", "a.tar"):
+        with pytest.raises(InvalidArgument, match="a file or folder"):
+            parse_targets("to", text)
+        with pytest.raises(InvalidArgument, match="a file or folder") as caught:
+            parse_reference("reference", text)
+        assert caught.value.hint == f"docker://{text} is an image in a registry"
+
+
+def test_an_image_to_read_is_not_answered_with_the_way_to_write_one() -> None:
+    with pytest.raises(
+        InvalidArgument, match="cache_from: image reference: got the transport docker-daemon:"
+    ) as caught:
+        parse_references("cache_from", "docker-daemon:app:1")
+    assert caught.value.hint == "save it to a file first: docker save app:1 -o app.tar"
 
 
 def test_a_digest_is_no_target_but_names_an_image_to_read() -> None:

@@ -13,22 +13,22 @@ from typing import NamedTuple
 
 from lamina.core.names import ImageReference
 from lamina.errors import InputError, InvalidArgument
-from lamina.formats.registry_references import TRANSPORT, RegistryReference
+from lamina.formats.registry_references import RegistryReference
+from lamina.formats.transports import (
+    REGISTRY_TRANSPORT,
+    TRANSPORTS,
+    find_base,
+    make_save_hint,
+    name_archive,
+    name_image_file,
+    split_transport,
+)
 from lamina.messages.redaction import holds_secret
 
 _EXPECTED = "an image file, an OCI layout or a reference"
 _FILE_EXPECTED = "an image file or an OCI layout"
-# Transports for archives that lamina can read. ``NAME`` after a second colon selects an image in the file.
-_ARCHIVE_TRANSPORTS = ("oci-archive", "docker-archive")
-# Transports for images in an engine or in a format that lamina cannot read, and the command that saves one to a file.
-_SAVE_COMMANDS = {
-    "docker-daemon": "docker save {} -o {}",
-    "containers-storage": "podman save {} -o {}",
-    "dir": "skopeo copy dir:{} docker-archive:{}",
-}
 _PULL_COMMAND = "lamina pull {} -o {}"
 _FILE_NAME = re.compile(r".*\.(tar|tgz|gz|zst|xz|json)")
-_UNSAFE = re.compile("[^A-Za-z0-9._-]+")
 _MAX_LENGTH = 500
 
 
@@ -43,7 +43,7 @@ def find_reference(text: str) -> RegistryReference | None:
     """
     if "\0" in text or os.path.lexists(text):
         return None
-    if text.startswith(TRANSPORT):
+    if text.startswith(REGISTRY_TRANSPORT):
         return RegistryReference.parse(text)
     if _may_be_file(text) or find_layout(text) or find_reference_error(text):
         return None
@@ -86,13 +86,12 @@ def _may_be_file(text: str) -> bool:
 
 
 def _explain_transport(text: str) -> _Explanation | None:
-    transport, colon, rest = text.partition(":")
-    if colon and transport in _ARCHIVE_TRANSPORTS:
-        file, _, name = rest.partition(":")
-        hint = f"write {file}#{name}" if name else f"write {file}"
-        return _Explanation(f"the transport {transport}:", f"leave the transport out: {hint}")
-    if colon and transport in _SAVE_COMMANDS:
-        return _Explanation(f"an image of the transport {transport}:", _make_save_hint(transport, rest))
+    found = split_transport(text)
+    if found and TRANSPORTS[found[0]].save:
+        return _Explanation(f"an image of the transport {found[0]}:", make_save_hint(*found))
+    if found and found[0] != "oci":
+        hint = f"leave the transport out: write {name_image_file(found[1])}"
+        return _Explanation(f"the transport {found[0]}:", hint)
     if re.match("https?://", text):
         return _Explanation("a URL", f"download the file first: curl -LO {shlex.quote(text)}")
     return None
@@ -103,36 +102,22 @@ def _explain_name(text: str) -> _Explanation | None:
         return _Explanation("stdin", "write /dev/stdin")
     file, colon, name = text.partition(":")
     if colon and os.path.isfile(file):
-        reference = f", {TRANSPORT}{text} is an image in a registry" if _is_repository(text) else ""
+        reference = f", {REGISTRY_TRANSPORT}{text} is an image in a registry" if _is_repository(text) else ""
         return _Explanation("no such file", f"{file}#{name} chooses an image in {file}{reference}")
     if _is_repository(text) and not _is_qualified(text):
-        return _Explanation("no such file", f"{TRANSPORT}{text} is an image in a registry")
+        return _Explanation("no such file", f"{REGISTRY_TRANSPORT}{text} is an image in a registry")
     return None
 
 
 def make_directory_error(folder: object) -> InputError:
     """Return the error for a folder that skopeo wrote with the transport ``dir:``."""
     got = "a folder in the format of skopeo's dir:"
-    return InputError(folder, got, _FILE_EXPECTED, hint=_make_save_hint("dir", str(folder)))
-
-
-def _make_save_hint(transport: str, name: str) -> str:
-    base = name.rpartition("/")[2] if transport == "dir" else _find_base(name)
-    return f"save it to a file first: {_SAVE_COMMANDS[transport].format(shlex.quote(name), _name_file(base))}"
+    return InputError(folder, got, _FILE_EXPECTED, hint=make_save_hint("dir", str(folder)))
 
 
 def _make_pull_hint(reference: str) -> str:
-    command = _PULL_COMMAND.format(shlex.quote(reference), _name_file(_find_base(reference)))
+    command = _PULL_COMMAND.format(shlex.quote(reference), name_archive(find_base(reference)))
     return f"fetch it first: {command}"
-
-
-def _find_base(reference: str) -> str:
-    """Return the last part of a repository."""
-    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
-def _name_file(base: str) -> str:
-    return f"{_UNSAFE.sub('-', base).strip('.-') or 'image'}.tar"
 
 
 def _is_repository(text: str) -> bool:
