@@ -16,7 +16,7 @@ from lamina.builder.base_image import ARCHITECTURE_HINT, MISMATCH_HINT, Registry
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.core.progress import COPIED, Progress
-from lamina.errors import OutputError, PlanError
+from lamina.errors import PlanError
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.oci import blob_path
 from lamina.formats.platform import Platform
@@ -35,6 +35,7 @@ from lamina.images.readers.source_image import SourceLayer
 from lamina.images.writers.oci_layout import open_layout
 from lamina.layers.layer import LayerSource, StoredBlob
 from lamina.layers.packed import PackedLayer
+from lamina.layers.temporary_blobs import create_blob_folder
 from lamina.registry.blobs import read_blob
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.open import open_repository
@@ -235,8 +236,4 @@ def _create_workspace(cache: BlobCache | None) -> TempDir:
         with contextlib.suppress(OSError):
             cache.folder.mkdir(parents=True, exist_ok=True)
             return TempDir(parent=cache.folder)
-    try:
-        return TempDir()
-    except OSError as error:
-        hint = "choose another with TMPDIR"
-        raise OutputError("temporary folder", error, "a folder for the layers", hint=hint) from error
+    return create_blob_folder()

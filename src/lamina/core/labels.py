@@ -40,3 +40,17 @@ def summarize_layer_paths(paths: Sequence[StorePath], sizes: Sequence[int] = ())
     largest = max(range(len(sizes)), key=sizes.__getitem__, default=0)
     others = f" +{len(paths) - 1}" if len(paths) > 1 else ""
     return paths[largest].name + others
+
+
+def name_layer(paths: Sequence[StorePath], comment: str, other: str = NO_PATHS, sizes: Sequence[int] = ()) -> str:
+    """Return the name of a layer of an image that exists, as `summarize_layer_paths`.
+
+    Args:
+        paths: The store paths.
+        comment: The comment on the layer in the image's history.
+        other: The name of a layer without store paths that is no customisation layer.
+        sizes: The sizes of the paths.
+    """
+    if paths:
+        return summarize_layer_paths(paths, sizes)
+    return comment if comment == CUSTOMISATION_LAYER else other

@@ -71,8 +71,8 @@ class RegistryReference:
         return _API_HOSTS.get(self.host, self.host)
 
     def with_digest(self, digest: Digest) -> RegistryReference:
-        """Return the reference to the manifest with ``digest`` in the same repository, without the tag."""
-        return replace(self, tag="", digest=digest)
+        """Return the reference to the manifest with ``digest``; the tag only says where it was found."""
+        return replace(self, digest=digest)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lamina.core.labels import shorten_digest, summarize_layer_paths
+from lamina.core.labels import name_layer, shorten_digest
 from lamina.core.progress import COPIED, FETCHED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import FormatError, RegistryError, output_error
+from lamina.formats.docker import list_layer_comments
 from lamina.images.blob_cache import BlobCache
 from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
 from lamina.images.readers.registry_image import RegistryImage, RegistryLayer
@@ -77,7 +78,9 @@ def fetch_layers(
     """
     layers = list({layer.digest: layer for layer in image.layers}.values())
     _check_size(image, layers, max_unpacked)
-    fetched = _Fetcher(connection, blobs, cache, ProgressReporter(progress)).fetch(str(image.reference), layers)
+    fetched = _Fetcher(connection, blobs, cache, ProgressReporter(progress)).fetch(
+        str(image.reference), layers, _make_items(image, layers)
+    )
     blobs.add(image.config_json)
     blobs.add(image.manifest.document)
     return fetched
@@ -107,8 +110,7 @@ class _Fetcher:
         # Errors in the order in which they happened; appending is atomic.
         self._failures: list[BaseException] = []
 
-    def fetch(self, title: str, layers: Sequence[RegistryLayer]) -> FetchedBlobs:
-        items = tuple(ProgressItem(number, layer.size, _name(layer)) for number, layer in enumerate(layers, 1))
+    def fetch(self, title: str, layers: Sequence[RegistryLayer], items: tuple[ProgressItem, ...]) -> FetchedBlobs:
         self._progress.begin(Work(title, items))
         present = self._blobs.find([BlobInfo(layer.digest, layer.size) for layer in layers])
         with ThreadPool(_THREADS, "lamina-pull") as pool:
@@ -164,5 +166,15 @@ class _Fetcher:
             raise
 
 
-def _name(layer: RegistryLayer) -> FileSubject:
-    return FileSubject(summarize_layer_paths(layer.paths) if layer.paths else shorten_digest(layer.digest))
+def _make_items(image: RegistryImage, layers: Sequence[RegistryLayer]) -> tuple[ProgressItem, ...]:
+    """Return an item of progress for each of ``layers``, which are those of an image, each once."""
+    comments = list_layer_comments(image.config, len(image.layers))
+    comment_of = {layer.digest: comment for layer, comment in zip(image.layers, comments, strict=True)}
+    return tuple(
+        ProgressItem(
+            number,
+            layer.size,
+            FileSubject(name_layer(layer.paths, comment_of[layer.digest], shorten_digest(layer.digest))),
+        )
+        for number, layer in enumerate(layers, 1)
+    )

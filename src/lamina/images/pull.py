@@ -12,7 +12,6 @@ from pathlib import Path
 from lamina.core.labels import shorten_digest
 from lamina.core.names import ImageReference
 from lamina.core.progress import Progress
-from lamina.errors import OutputError
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.blob_cache import BlobCache
 from lamina.images.blob_totals import UpdateTotals, add_up_update
@@ -22,10 +21,10 @@ from lamina.images.readers.open import open_images
 from lamina.images.readers.registry_image import RegistryImage, name_image
 from lamina.images.writers.oci_layout import open_layout
 from lamina.layers.context import BuildContext
+from lamina.layers.temporary_blobs import create_blob_folder, explain_temporary_files
 from lamina.registry.connection import RegistryConnection
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
-from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
 
 
@@ -130,14 +129,10 @@ def pull_into_archive(
         Error: those of `pull_into_layout`, of `open_images` and of ``out``.
 
     """
-    try:
-        workspace = TempDir()
-    except OSError as error:
-        hint = "choose another with TMPDIR"
-        raise OutputError("temporary folder", error, "a folder for the layers", hint=hint) from error
-    with workspace:
+    with create_blob_folder() as workspace:
         folder = workspace.path / "layout"
-        pulled = pull_into_layout(connection, image, folder, cache, progress, max_unpacked)
+        with explain_temporary_files():
+            pulled = pull_into_layout(connection, image, folder, cache, progress, max_unpacked)
         images = open_images(folder, max_unpacked, subject=image.reference)
         write_merged(images, out, progress, BuildContext(jobs=cpu_count()))
     return pulled

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
-from lamina.core.labels import CUSTOMISATION_LAYER, shorten_digest, summarize_layer_paths
+from lamina.core.labels import name_layer, shorten_digest
 from lamina.core.names import Digest
 from lamina.errors import IntegrityError
 from lamina.formats.docker import parse_store_paths_comment
@@ -47,10 +47,7 @@ def make_layer_source(
         stored_blob: the blob that a registry gets.
 
     """
-    name = comment if comment == CUSTOMISATION_LAYER else _name_layer(layer)
     paths = layer.paths if layer.is_read else parse_store_paths_comment(comment)
-    if paths:
-        name = summarize_layer_paths(paths, layer.path_sizes)
     return FinishedLayer(
         layer.tar,
         f"Adding layer {number} from {cut(layer.name)}",
@@ -58,13 +55,13 @@ def make_layer_source(
         layer.diff_id,
         paths,
         layer.workspace,
-        name,
+        name_layer(paths, comment, _name_blob(layer), layer.path_sizes),
         is_checked=True,
         stored_blob=stored_blob,
     )
 
 
-def _name_layer(layer: SourceLayer) -> str:
+def _name_blob(layer: SourceLayer) -> str:
     """Return the name of the layer's file; if that is its digest, as in a layout, the beginning of it."""
     return shorten_digest(layer.digest) if layer.name == blob_path(layer.digest) else cut(layer.name)
 

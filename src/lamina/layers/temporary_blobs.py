@@ -9,7 +9,8 @@ Invariant: no file is left once the store is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from lamina.layers.blob_writer import OnStored
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
 
-FOLDER_HINT = "choose another folder with TMPDIR"
-"""The hint of an error about the temporary folder of blobs."""
+_HINT = "choose another folder with TMPDIR"
 
 
 class PartFiles:
@@ -47,7 +47,18 @@ def create_blob_folder() -> TempDir:
     try:
         return TempDir()
     except OSError as error:
-        raise OutputError("temporary folder", error, "a folder for layers", hint=FOLDER_HINT) from error
+        raise OutputError("temporary folder", error, "a folder for layers", hint=_HINT) from error
+
+
+@contextmanager
+def explain_temporary_files() -> Iterator[None]:
+    """Say in an `OutputError` of the block that it is about a temporary file, and how to choose the folder."""
+    try:
+        yield
+    except OutputError as error:
+        if not error.hint:
+            error.expected, error.hint = "to write a temporary file there", _HINT
+        raise
 
 
 class TemporaryBlobStore:

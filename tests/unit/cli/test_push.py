@@ -39,6 +39,8 @@ def test_stdout_has_a_name_for_each_reference_and_stderr_the_summary(store: Fake
     assert {line.split()[-1] for line in layers} == {"sent"}
     assert summary.startswith(f"{server.host}/me/app:1  {manifest[:19]}  linux/amd64  {count} layers  ")
     assert f"  {count} of {count} blobs sent, " in summary
+    again = run("push", "hello", "--store", store.root, *(word for name in names for word in ("--to", name)), "--json")
+    assert json.loads(again.stdout)["repo_tags"] == [name.partition("@")[0] for name in expected]
     again = run("push", "hello", "--store", store.root, "--to", names[0])
     assert f"  0 of {count} blobs sent  " in again.stderr.splitlines()[-1]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fake_nix_store import MODULE, in_mount_namespace
 from tests.support.image_files import LayoutBuilder, layer, platform, sha256
 from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, cut_connection, serve_registry
@@ -53,7 +55,7 @@ def count_layers(registry: MemoryRegistry) -> int:
 def test_a_layout_gets_the_bytes_of_the_registry(registry: MemoryRegistry, tmp_path: Path) -> None:
     pulled = pull(registry, f"{tmp_path}/images/")
     _, document = registry.manifests["me/app"]["1"]
-    assert str(pulled.reference) == f"{registry.host}/me/app@{sha256(document)}"
+    assert str(pulled.reference) == f"{registry.host}/me/app:1@{sha256(document)}"
     assert (tmp_path / "images/blobs/sha256" / sha256(document)[7:]).read_bytes() == document
     (entry,) = json.loads((tmp_path / "images/index.json").read_text())["manifests"]
     assert entry["digest"] == sha256(document)
@@ -176,6 +178,33 @@ def test_the_progress_has_all_layers_from_the_start(registry: MemoryRegistry, tm
     assert work.size == sum(len(pack(data)) for data in LAYERS)
     assert [call[2] for call in recorder.calls if call[0] == "finish"] == ["fetched", "fetched"]
     assert sum(recorder.sum_up().values()) == work.size
+
+
+def test_a_full_temporary_folder_is_named(registry: MemoryRegistry, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    layout = LayoutBuilder()
+    add_image(registry, layout, layout.image([os.urandom(200_000)]), "me/large")
+    (tmp_path / "small").mkdir()
+    words: list[str | Path] = [*MODULE, "pull", f"{registry.host}/me/large:1", "-o", tmp_path / "x.tar", "--quiet"]
+    mounted = 'mount -t tmpfs -o size=100k none "$1" && export TMPDIR="$1" && shift && exec "$@"'
+    ran = in_mount_namespace(mounted, [tmp_path / "small", *words])
+    message, hint = ran.stderr.decode().splitlines()
+    assert ran.returncode == 10
+    assert message.endswith("got No space left on device, expected to write a temporary file there")
+    assert hint == "hint: choose another folder with TMPDIR"
+    assert not (tmp_path / "x.tar").exists()
+
+
+def test_a_layer_is_called_as_in_the_push(registry: MemoryRegistry, tmp_path: Path) -> None:
+    history = {"history": [{"comment": "customisation layer"}]}
+    layout = LayoutBuilder()
+    add_image(registry, layout, layout.image([layer("a")], config_more=history), "me/root")
+    name, recorder = f"{registry.host}/me/root:1", RecordedProgress()
+    pull(registry, f"{tmp_path}/images/", "me/root:1", progress=recorder)
+    lamina.push_image(name, to=f"{registry.host}/you/root:1", progress=recorder)
+    lamina.push_image(tmp_path / "images", to=f"{registry.host}/he/root:1", progress=recorder)
+    assert [item.name for work in recorder.works for item in work.items] == ["customisation layer"] * 3
 
 
 def test_a_layout_is_not_compressed_as_a_whole(registry: MemoryRegistry, tmp_path: Path) -> None:

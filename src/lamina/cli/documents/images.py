@@ -224,7 +224,7 @@ def dump_push(pushed: RegistryPushResult) -> PushDocument:
     """Return the document of ``lamina push``."""
     return {
         "id": pushed.id,
-        "repo_tags": [pushed.repo_tag],
+        "repo_tags": list(pushed.repo_tags),
         "platform": pushed.platform,
         "size": sum(blob.size for blob in pushed.blobs),
         "layers": [

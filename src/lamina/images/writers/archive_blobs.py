@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from lamina.compression.compressors import LayerCompression
 from lamina.core.nodes import Extent
 from lamina.core.progress import Progress, ProgressItem
-from lamina.errors import OutputError, default_hint
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import LayerSource
-from lamina.layers.temporary_blobs import FOLDER_HINT, TemporaryBlobStore
+from lamina.layers.temporary_blobs import TemporaryBlobStore, explain_temporary_files
 from lamina.system.transfer import BlobInfo
 
 
@@ -46,5 +45,5 @@ def write_blobs(
 
 def _write_each(blob_writer: BlobWriter) -> Iterator[WrittenBlob]:
     """Yield the layers; an error about a temporary file, but none about the archive, says how to choose the folder."""
-    with default_hint(FOLDER_HINT, OutputError):
+    with explain_temporary_files():
         yield from blob_writer

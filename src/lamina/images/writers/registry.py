@@ -13,10 +13,10 @@ from itertools import count
 
 from lamina.compression.compressors import LayerCompression
 from lamina.core.callbacks import ignore
-from lamina.core.labels import summarize_layer_paths
+from lamina.core.labels import name_layer
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.progress import REUSED, FileSubject, Progress, ProgressItem, Work
-from lamina.errors import InvalidArgument, OutputError, default_hint
+from lamina.errors import InvalidArgument
 from lamina.formats.annotations import Annotations, sort_annotations
 from lamina.formats.docker import HistoryItem, list_layer_comments
 from lamina.formats.media_types import OCI, MediaTypes
@@ -34,7 +34,7 @@ from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
-from lamina.layers.temporary_blobs import FOLDER_HINT
+from lamina.layers.temporary_blobs import explain_temporary_files
 from lamina.registry.blobs import find_blob
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.manifests import UnknownBlobError, put_manifest
@@ -74,6 +74,11 @@ class RegistryPushResult(Image):
     seconds: float = field(default=0.0, compare=False)
     update: UpdateTotals | None = field(default=None, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def repo_tags(self) -> tuple[str, ...]:
+        """The names that it was pushed to, each as ``HOST/NAME:TAG``."""
+        return tuple(reference.partition("@")[0] for reference in self.references)
 
     @property
     def blobs_reused(self) -> int:
@@ -226,15 +231,17 @@ class RegistryWriter:
             hint = f"pull it first: lamina pull {image.reference} -o DIR/"
             raise InvalidArgument("media types", got, "an image file, an OCI layout or ROOTs", hint=hint)
         repository = image.reference.name
+        comments = list_layer_comments(image.config, len(image.layers))
         stored = {}
         for number, layer in enumerate(image.layers, 1):
             is_foreign = layer.descriptor.media_type in FOREIGN_LAYERS
             is_sent = not is_foreign or find_blob(connection, layer.digest)
             blob = describe_registry_blob(layer, connection, repository)
             stored[number] = _StoredLayer(blob, layer.paths, is_sent)
+        names = map(name_layer, (layer.paths for layer in image.layers), comments)
         items = tuple(
-            ProgressItem(number, layer.size, FileSubject(summarize_layer_paths(layer.paths)))
-            for number, layer in enumerate(image.layers, 1)
+            ProgressItem(number, layer.size, FileSubject(name))
+            for number, layer, name in zip(count(1), image.layers, names, strict=False)
         )
 
         def push(blobs: RegistryBlobs) -> RegistryPushResult:
@@ -294,7 +301,7 @@ class RegistryWriter:
         to_pack = [item for item in items if item.number in packed]
         blobs.add_owners(found.blob for found in stored.values())
         with (
-            default_hint(FOLDER_HINT, OutputError),
+            explain_temporary_files(),
             BlobWriter(
                 tuple(packed.values()), self._context, self._compression, blobs, self._push_progress, to_pack
             ) as blob_writer,

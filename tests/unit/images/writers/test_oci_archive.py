@@ -197,6 +197,7 @@ def test_only_an_error_about_a_temporary_file_names_the_variable_of_its_folder(
     assert error[0].startswith(f"lamina: {folder}/")
     assert "No space left on device" in error[0]
     assert (error[1:] == ["hint: choose another folder with TMPDIR"]) == is_temporary
+    assert error[0].endswith("to write a temporary file there" if is_temporary else "to write the result there")
 
 
 @pytest.mark.parametrize("name", ["docker", "hybrid"])
