@@ -35,6 +35,7 @@ _REPOSITORY = re.compile(rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*")
 _SIZE = re.compile("([0-9]{1,18}(?:\\.[0-9]{1,6})?) ?([kmgt]?)(i?b|)", re.IGNORECASE)
 _MAX_BYTES = 1 << 60
 _TIMESTAMP = re.compile("@(-?[0-9]{1,12})")
+_MAX_REPOSITORY_LENGTH = 255
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -266,7 +267,9 @@ def parse_repository(text: str) -> str:
     """Parse the name of an image, and lower-case it as dockerTools does; raise `InvalidArgument` if it is invalid."""
     lowered = text.lower()
     # Lower-casing turns some letters outside ASCII into ASCII letters, so the check is made on `text` itself.
-    if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
+    if len(lowered) > _MAX_REPOSITORY_LENGTH:
+        raise InvalidArgument("image name", f"{len(lowered)} characters", f"at most {_MAX_REPOSITORY_LENGTH}")
+    if not text.isascii() or not _REPOSITORY.fullmatch(lowered):
         raise InvalidArgument(
             "image name",
             short_repr(text),

@@ -18,6 +18,9 @@ from lamina.messages.redaction import holds_secret, short_repr
 
 _SUBJECT = "image reference"
 _EXPECTED = "HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX]"
+_HEX_DIGITS = 64
+# The address of a registry that is no name of an image: a machine's own name with a port, or an IPv4 address.
+_ADDRESS = re.compile(r"localhost:[0-9]{1,5}|[0-9]{1,3}(\.[0-9]{1,3}){3}(:[0-9]{1,5})?")
 _API_HOSTS = {HUB: "registry-1.docker.io"}
 _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\]|::1)(:[0-9]{1,5})?")
 
@@ -41,11 +44,16 @@ class RegistryReference:
     @classmethod
     def parse(cls, text: str) -> RegistryReference:
         """Parse a reference, with or without ``docker://`` before it. Raises `InvalidArgument`."""
+        _check_digest_length(text)
         if holds_secret(text):
             raise InvalidArgument(_SUBJECT, "one with a user or a password", _EXPECTED, hint="log in with docker login")
         name = _strip_transport(text)
         name, at, digest = name.partition("@")
         repository, tag = split_reference(name)
+        if not repository:
+            raise InvalidArgument(_SUBJECT, short_repr(text), _EXPECTED)
+        if _ADDRESS.fullmatch(name):
+            raise InvalidArgument(_SUBJECT, f"{name}, without a repository", _EXPECTED, hint=f"write {name}/REPOSITORY")
         host, path = split_host(repository)
         _check_path(text, path)
         parse_repository(f"{host}/{path}")
@@ -99,6 +107,17 @@ def _strip_transport(text: str) -> str:
 def _check_path(text: str, path: str) -> None:
     if path != path.lower():
         raise InvalidArgument(_SUBJECT, short_repr(text), "a repository in lower case", hint=f"write {path.lower()}")
+
+
+def _check_digest_length(text: str) -> None:
+    """Refuse a digest that is too short or too long to be one, which may look like a password and a host.
+
+    The message does not repeat it.
+    """
+    _, at, digest = text.rpartition("@")
+    digits = digest.removeprefix("sha256:")
+    if at and digits != digest and len(digits) != _HEX_DIGITS:
+        raise InvalidArgument(f"digest of the {_SUBJECT}", f"{len(digits)} characters", "sha256: and 64 hex digits")
 
 
 def _parse_digest(text: str) -> Digest:

@@ -74,6 +74,24 @@ def test_an_error_says_how_to_write_the_reference(text: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "got '', expected HOST"),
+        (":1", "got ':1', expected HOST"),
+        ("127.0.0.1:5400", "got 127.0.0.1:5400, without a repository"),
+        ("docker://localhost:5000", "got localhost:5000, without a repository"),
+        ("ghcr.io/a@sha256:12", "digest of the image reference: got 2 characters, expected sha256: and 64 hex digits"),
+        ("127.0.0.1:5400/a:1@sha256:12", "digest of the image reference: got 2 characters"),
+        ("ghcr.io/" + "a" * 256, "got 264 characters, expected at most 255"),
+    ],
+)
+def test_an_error_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        RegistryReference.parse(text)
+    assert message in str(caught.value)
+
+
 def test_a_repository_may_be_called_like_a_transport() -> None:
     assert str(RegistryReference.parse("docker://oci:1")) == "docker.io/library/oci:1"
 

@@ -29,6 +29,7 @@ _EXPECTED = "an image file, an OCI layout or a reference"
 _FILE_EXPECTED = "an image file or an OCI layout"
 _PULL_COMMAND = "lamina pull {} -o {}"
 _FILE_NAME = re.compile(r".*\.(tar|tgz|gz|zst|xz|json)")
+_HOST = re.compile(r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|\[[0-9a-f:]+\])(?P<port>:[0-9]{1,5})?")
 _MAX_LENGTH = 500
 
 
@@ -38,12 +39,12 @@ def find_reference(text: str) -> RegistryReference | None:
     A reference has a registry, a tag, a digest or ``docker://`` before it. A single word may be a misspelled file.
 
     Raises:
-        InvalidArgument: it is a reference with a mistake, such as a password or capitals.
+        InvalidArgument: it is a reference with a mistake: a password, capitals, or no valid name after a host.
 
     """
     if "\0" in text or os.path.lexists(text):
         return None
-    if text.startswith(REGISTRY_TRANSPORT):
+    if text.startswith(REGISTRY_TRANSPORT) or _has_registry(text):
         return RegistryReference.parse(text)
     if _may_be_file(text) or find_layout(text) or find_reference_error(text):
         return None
@@ -137,6 +138,16 @@ def _is_qualified(text: str) -> bool:
     host, slash, _ = text.partition("/")
     is_host = bool(slash) and ("." in host or ":" in host or host == "localhost") and not os.path.exists(host)
     return is_host or "@" in text or _has_tag(text)
+
+
+def _has_registry(text: str) -> bool:
+    """Return whether ``text`` begins with a registry, so that a mistake after it is one of a reference.
+
+    A folder may have a dot in its name, so what ends like an image file is one unless the host has a port.
+    """
+    host, slash, _ = text.partition("/")
+    found = _HOST.fullmatch(host) if slash else None
+    return bool(found and not os.path.exists(host) and (found["port"] or not _FILE_NAME.fullmatch(text)))
 
 
 def _has_tag(name: str) -> bool:

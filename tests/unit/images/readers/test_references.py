@@ -58,6 +58,21 @@ def test_a_reference_with_a_mistake_is_an_error(text: str, hint: str) -> None:
     assert "hunter2" not in f"{raised.value} {raised.value.hint}"
 
 
+@pytest.mark.parametrize(
+    "name", ["a:.x", "a:", "a//b", "héllo", "a b", "a" * 999, "a@sha256:12", "a:1@md5:12", "a?token=hunter2"]
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:5400", "localhost:5000", "ghcr.io", "localhost"])
+def test_what_follows_a_registry_is_no_file(host: str, name: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        find_reference(f"{host}/{name}")
+    assert "hunter2" not in f"{raised.value} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("text", ["images.d/none.tar", "../none", "./a.b/c", "a.b/c.tar.gz"])
+def test_what_may_be_a_path_is_no_reference(text: str) -> None:
+    assert find_reference(text) is None
+
+
 @pytest.mark.parametrize("text", CASES)
 def test_what_lamina_cannot_read_is_refused_with_what_to_do(text: str) -> None:
     error = find_reference_error(text)
