@@ -15,7 +15,7 @@ from typing import Any
 from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.image_names import canonical_name, familiar_name, full_name
-from lamina.formats.json_toml import parse_json
+from lamina.formats.json_toml import name_type, parse_json
 from lamina.formats.platform import LINUX, Platform
 from lamina.messages.redaction import short_repr
 
@@ -98,7 +98,8 @@ def parse_layers(manifest: bytes, subject: str) -> tuple[Descriptor, ...]:
     match document:
         case {"layers": [*layers]} if all(map(_is_descriptor, layers)):
             return tuple(_parse_layer(item, subject) for item in layers)
-    raise FormatError(subject, short_repr(document), "the manifest of an image, with layers")
+    got = "an object without valid layers" if isinstance(document, dict) else name_type(document)
+    raise FormatError(subject, got, "the manifest of an image, with layers")
 
 
 def read_media_type(manifest: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest
+from lamina.errors import FormatError, IntegrityError, error_context
 from lamina.formats.json_toml import parse_json
 from lamina.formats.layer_annotations import LayerStatement
 from lamina.formats.oci import Descriptor, parse_layers
@@ -105,7 +106,8 @@ def _read_index(
         return parse_json(nested.document, subject) if nested else None
 
     listed = IndexReader(find_index).read_entries(parse_json(stored.document, subject), subject)
-    entries = list(islice(listed, _MAX_PLATFORMS))
+    with error_context(subject, FormatError, IntegrityError):
+        entries = list(islice(listed, _MAX_PLATFORMS))
     with ThreadPool(_THREADS, "lamina-earlier") as pool:
         manifests = pool.map(find, [entry.descriptor for entry in entries])
     for entry, manifest in zip(entries, manifests, strict=True):

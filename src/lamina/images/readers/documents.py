@@ -11,7 +11,7 @@ from typing import Any
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
-from lamina.formats.json_toml import parse_json
+from lamina.formats.json_toml import name_type, parse_json
 from lamina.messages.redaction import short_repr
 
 MAX_DOCUMENT_SIZE = 20 << 20
@@ -57,7 +57,7 @@ class DocumentParser:
         self._value_count += sum(map(text.count, (b",", b"[", b"{")))
         if self._value_count > _MAX_VALUES:
             raise FormatError(name, f"{self._value_count} values", f"at most {_MAX_VALUES} in all documents")
-        return JsonDocument(text, parse_json(text, name, "JSON, as in an image file"))
+        return JsonDocument(text, parse_json(text, name, "JSON, as in an image"))
 
     def check_layer_count(self, name: str, count: int) -> None:
         """Count the layers of an image, whose config is ``name``. Raises `FormatError` if there are too many."""
@@ -78,17 +78,20 @@ def parse_diff_ids(config: Any, name: str, layer_count: int) -> list[Digest]:
     rootfs = get_field(config, name, "rootfs")
     # docker leaves out an empty list of diff IDs, but never the type (OCI image spec, config.md, "rootfs").
     if not isinstance(rootfs, dict) or (rootfs.get("diff_ids") is None and rootfs.get("type") != "layers"):
-        raise FormatError(f"{name}: rootfs", short_repr(rootfs), "an object with diff_ids")
-    diff_ids = [parse_digest(text) for text in parse_strings(f"{name}: diff_ids", rootfs.get("diff_ids"))]
+        got = "an object without them" if isinstance(rootfs, dict) else _describe(rootfs)
+        raise FormatError(f"{name}: rootfs", got, "an object with diff_ids")
+    subject = f"{name}: diff_ids"
+    diff_ids = [parse_digest(text, subject) for text in parse_strings(subject, rootfs.get("diff_ids"))]
     if len(diff_ids) != layer_count:
-        raise IntegrityError("rootfs", f"{len(diff_ids)} diff IDs", f"{layer_count}, one for each layer")
+        raise IntegrityError(f"{name}: rootfs", f"{len(diff_ids)} diff IDs", f"{layer_count}, one for each layer")
     return diff_ids
 
 
 def get_field(value: Any, subject: str, key: str) -> Any:
     """Return ``value[key]`` of a JSON object. Raises `FormatError`, which names ``subject``."""
     if not isinstance(value, dict) or key not in value:
-        raise FormatError(subject, short_repr(value), f"an object with {key}, as in an image file")
+        got = f"an object without {key}" if isinstance(value, dict) else _describe(value)
+        raise FormatError(subject, got, f"an object with {key}, as in an image")
     return value[key]
 
 
@@ -97,20 +100,25 @@ def parse_list(subject: str, value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise FormatError(subject, short_repr(value), "a list, as in an image file")
+        raise FormatError(subject, _describe(value), "a list, as in an image")
     return value
 
 
 def parse_strings(subject: str, value: Any) -> list[str]:
     """Return ``value`` if it is a list of strings, or an empty list for null. Raises `FormatError`."""
     if not all(isinstance(text, str) for text in parse_list(subject, value)):
-        raise FormatError(subject, short_repr(value), "a list of strings, as in an image file")
+        raise FormatError(subject, "a list with other values", "a list of strings, as in an image")
     return value or []
 
 
-def parse_digest(text: str) -> Digest:
-    """Parse an OCI digest, ``sha256:HEX``. Raises `FormatError`."""
+def parse_digest(text: str, subject: str) -> Digest:
+    """Parse an OCI digest, ``sha256:HEX``. Raises `FormatError`, which names ``subject``."""
     try:
         return Digest.parse_oci(text)
     except InvalidArgument as error:
-        raise error.convert(FormatError) from error
+        raise error.convert(FormatError).add_context(subject) from error
+
+
+def _describe(value: Any) -> str:
+    """Return a wrong value for a message; of objects and lists only what they are, not their form in Python."""
+    return name_type(value) if isinstance(value, dict | list | None) else short_repr(value)

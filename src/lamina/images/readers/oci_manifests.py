@@ -19,6 +19,7 @@ from typing import Any
 from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.image_names import familiar_name
+from lamina.formats.json_toml import name_type
 from lamina.formats.media_types import MEDIA_TYPES
 from lamina.formats.oci import FULL_NAME, INDEX_TYPE, LAYER_TYPE, REF_NAME, Descriptor, blob_path, is_size
 from lamina.formats.platform import Platform
@@ -111,7 +112,7 @@ class IndexReader:
             if _is_attestation(value):
                 self.skipped.append("an attestation")
             elif other := _find_other_algorithm(value):
-                self.skipped.append(f"a digest of {other}")
+                self.skipped.append(f"a manifest with a {other} digest, which is not supported")
             elif media_type in MANIFESTS:
                 yield _parse_entry(value, f"{subject}: manifests")
             else:
@@ -141,7 +142,7 @@ class IndexReader:
 def find_mismatch(manifest: Any, subject: str) -> str:
     """Return the property that shows that a manifest is not that of an image, or an empty string if it is."""
     if not isinstance(manifest, dict):
-        raise FormatError(subject, short_repr(manifest), "an object with config and layers")
+        raise FormatError(subject, name_type(manifest), "an object with config and layers")
     if manifest.get("artifactType") not in (None, "", *_CONFIGS):
         return f"the artifact type {short_repr(manifest['artifactType'])}"
     if manifest.get("config") is None:
@@ -154,8 +155,9 @@ def find_mismatch(manifest: Any, subject: str) -> str:
     others = [kind for kind in types if not _is_layer_type(kind)]
     if others:
         return f"a layer of media type {short_repr(others[0])}"
-    algorithm = next(filter(None, map(_find_other_algorithm, (manifest["config"], *listed))), "")
-    return f"a digest of {algorithm}" if algorithm else ""
+    parts = [("config", manifest["config"]), *(("layer", value) for value in listed)]
+    found = ((part, _find_other_algorithm(value)) for part, value in parts)
+    return next((f"a {part} with a {other} digest, which is not supported" for part, other in found if other), "")
 
 
 def parse_image_manifest(manifest: Mapping[str, Any], subject: str) -> ImageManifest:
@@ -190,7 +192,7 @@ def _parse_descriptor(value: Any, subject: str) -> Descriptor:
     size = get_field(value, subject, "size")
     if not is_size(size):
         raise FormatError(subject, f"size {short_repr(size)}", "a number of bytes")
-    return Descriptor(media_type, parse_digest(text), size)
+    return Descriptor(media_type, parse_digest(text, subject), size)
 
 
 def _parse_entry(value: Mapping[str, Any], subject: str) -> ListedManifest:

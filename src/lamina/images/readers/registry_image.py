@@ -13,7 +13,7 @@ from typing import Any
 
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
-from lamina.errors import FormatError, IntegrityError, PlanError, RegistryError
+from lamina.errors import FormatError, IntegrityError, PlanError, RegistryError, error_context
 from lamina.formats.docker import list_layer_comments, parse_store_paths_comment
 from lamina.formats.image_names import familiar_name
 from lamina.formats.oci import Descriptor
@@ -118,6 +118,20 @@ def read_registry_images(
     stored = get_manifest(connection, reference.target)
     if stored is None:
         raise make_missing_error(reference)
+    # The documents are named by their digests in messages, which say nothing to the user.
+    with error_context(reference, FormatError, IntegrityError):
+        return _read_images(connection, reference, stored, platform, choose_platform, platform_hint, warn)
+
+
+def _read_images(
+    connection: RegistryConnection,
+    reference: RegistryReference,
+    stored: StoredManifest,
+    platform: Platform | None,
+    choose_platform: Callable[[Sequence[Platform]], Platform | None],
+    platform_hint: str,
+    warn: Callable[[str], object] | None,
+) -> tuple[RegistryImage, ...]:
     reader = _RegistryReader(connection, reference, platform_hint)
     if stored.descriptor.media_type in INDEXES:
         return reader.read_index(stored, platform, choose_platform, warn)

@@ -60,7 +60,7 @@ def test_an_index_in_itself_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"config": None}, "no config"),
         ({"config": describe("text/plain")}, "a config of media type 'text/plain'"),
         ({"layers": [describe("text/plain")]}, "a layer of media type 'text/plain'"),
-        ({"layers": [{**LAYER, "digest": "sha512:00"}]}, "a digest of sha512"),
+        ({"layers": [{**LAYER, "digest": "sha512:00"}]}, "a layer with a sha512 digest, which is not supported"),
     ],
 )
 def test_the_manifest_of_an_image_is_recognised(more: dict[str, Any], mismatch: str) -> None:

@@ -132,3 +132,84 @@ def test_a_manifest_of_20_megabytes_is_refused(registry: MemoryRegistry) -> None
     registry.fail("GET", "/manifests/", answer_with(200, {}, bytes(20 << 20)), times=9)
     with pytest.raises(RegistryError, match="20971520 bytes, expected at most 4194304"):
         read(registry)
+
+
+DIGEST = f"sha256:{'1' * 64}"
+OCI = "application/vnd.oci.image."
+CONFIG = {"mediaType": f"{OCI}config.v1+json", "digest": DIGEST, "size": 2}
+LAYER = {"mediaType": f"{OCI}layer.v1.tar", "digest": DIGEST, "size": 2}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"config": CONFIG, "layers": [{**LAYER, "digest": "sha256:../x"}]}, "layers: digest: got 'sha256:../x', exp"),
+        ({"config": CONFIG, "layers": [{**LAYER, "size": {}}]}, "layers: got size {}, expected a number of bytes"),
+        (
+            {"config": CONFIG, "layers": [{"digest": DIGEST}]},
+            "layers: got an object without mediaType, expected an obj",
+        ),
+        ({"config": CONFIG, "layers": {"x": 1}}, "layers: got an object, expected a list, as in an image"),
+        (
+            {"config": CONFIG, "layers": [{**LAYER, "digest": f"sha512:{'1' * 128}"}]},
+            "a layer with a sha512 digest, whi",
+        ),
+        (
+            {"config": {**CONFIG, "digest": "md5:11"}, "layers": []},
+            "a manifest with a config with a md5 digest, which is",
+        ),
+        ([1, 2], "got a list, expected an object with config and layers"),
+    ],
+)
+def test_an_error_of_a_manifest_names_the_image(registry: MemoryRegistry, document: object, message: str) -> None:
+    registry.add_manifest("me/app", "1", json.dumps(document).encode(), f"{OCI}manifest.v1+json")
+    with pytest.raises(FormatError) as caught:
+        read(registry)
+    assert str(caught.value).startswith(f"{registry.host}/me/app:1: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"manifests": [{"mediaType": f"{OCI}manifest.v1+json", "digest": "sha256:12", "size": 1}]},
+            "manifests: digest: ",
+        ),
+        (
+            {"manifests": [{**CONFIG, "mediaType": f"{OCI}manifest.v1+json", "digest": "md5:11"}]},
+            "with a md5 digest, whi",
+        ),
+        ({"config": CONFIG, "layers": []}, "got an object without manifests, expected an object with manifests"),
+        ({"manifests": 5}, "manifests: got 5, expected a list"),
+    ],
+)
+def test_an_error_of_an_index_names_the_image(registry: MemoryRegistry, document: object, message: str) -> None:
+    registry.add_manifest("me/app", "1", json.dumps(document).encode(), f"{OCI}index.v1+json")
+    with pytest.raises(FormatError) as caught:
+        read(registry)
+    assert str(caught.value).startswith(f"{registry.host}/me/app:1: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rootfs", "message"),
+    [
+        ({"diff_ids": [DIGEST]}, "config: rootfs: got 1 diff IDs, expected 0, one for each layer"),
+        (
+            {"diff_ids": ["sha256:../x"]},
+            "config: diff_ids: digest: got 'sha256:../x', expected sha256: and 64 hex digits",
+        ),
+        ({"diff_ids": {"x": 1}}, "config: diff_ids: got an object, expected a list"),
+        ({"type": "x"}, "config: rootfs: got an object without them, expected an object with diff_ids"),
+        (5, "config: rootfs: got 5, expected an object with diff_ids"),
+    ],
+)
+def test_an_error_of_a_config_names_the_image(registry: MemoryRegistry, rootfs: object, message: str) -> None:
+    config = registry.add_blob("me/app", json.dumps({"rootfs": rootfs}).encode())
+    size = len(registry.blobs["me/app"][str(config)])
+    document = {"config": {**CONFIG, "digest": str(config), "size": size}, "layers": []}
+    registry.add_manifest("me/app", "1", json.dumps(document).encode(), f"{OCI}manifest.v1+json")
+    with pytest.raises(Error) as caught:
+        read(registry)
+    assert str(caught.value).startswith(f"{registry.host}/me/app:1: {message}")
