@@ -13,9 +13,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Condition
@@ -27,13 +27,13 @@ from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.core.progress import MOUNTED, REUSED, SENT, ProgressItem
 from lamina.errors import RegistryError, output_error
-from lamina.images.registry_destination import RegistryDestination, TargetRepository
+from lamina.images.registry_destination import RegistryDestination
+from lamina.images.writers.blob_locations import BlobLocations
 from lamina.images.writers.push_progress import PushProgress
 from lamina.layers.blob_writer import OnStored
 from lamina.layers.layer import StoredBlob
 from lamina.layers.temporary_blobs import PartFiles, create_blob_folder
-from lamina.registry.blobs import find_blob
-from lamina.registry.uploads import BlobContent, UploadSession, mount_blob, upload_blob
+from lamina.registry.uploads import BlobContent, upload_blob
 from lamina.system.extents import iter_extent
 from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo
@@ -41,19 +41,6 @@ from lamina.system.transfer import BlobInfo
 MAX_UNSENT = 512 << 20
 """How many bytes of packed layers may wait to be sent before packing waits."""
 _MAX_UPLOADS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Located:
-    """Where a blob is: the repositories that have it, and those that lack it, with the session of a failed mount."""
-
-    present: tuple[TargetRepository, ...]
-    missing: tuple[tuple[TargetRepository, UploadSession | None], ...]
-    is_mounted: bool = False
-
-    @property
-    def outcome(self) -> str:
-        return MOUNTED if self.is_mounted else REUSED
 
 
 class RegistryBlobs:
@@ -70,20 +57,16 @@ class RegistryBlobs:
     """
 
     def __init__(self, destination: RegistryDestination, progress: PushProgress) -> None:
-        self._destination = destination
+        self._locations = BlobLocations(destination)
         self._progress = progress
-        self._repositories = destination.repositories
         self._folder = create_blob_folder()
         self._parts = PartFiles(self._folder.path, 0o600)
         self._pool = ThreadPool(_MAX_UPLOADS, "lamina-push")
         self._changed = Condition()  # guards everything below
-        self._located: dict[Digest, _Located] = {}
         self._uploads: dict[Digest, Future[None]] = {}
         self._unsent = 0
         self._failure: BaseException | None = None
         self._is_stopped = False
-        self._may_mount = True
-        self._owners: dict[Digest, str] = {}
         self.sent: set[BlobInfo] = set()
         self.mounted: set[BlobInfo] = set()
         self.bytes_sent: int = 0
@@ -105,8 +88,11 @@ class RegistryBlobs:
 
     def find(self, blobs: Collection[BlobInfo]) -> Mapping[BlobInfo, str]:
         """Return the blobs that all repositories have, after mounting those that can be mounted."""
-        located = zip(blobs, self._pool.map(self._locate, blobs), strict=True)
-        return {blob: found.outcome for blob, found in located if not found.missing}
+        located = zip(blobs, self._pool.map(lambda blob: self._locations.find(blob.digest), blobs), strict=True)
+        found = {blob: where.outcome for blob, where in located if not where.missing}
+        for blob, outcome in found.items():
+            self._count(blob, outcome)
+        return found
 
     def create(self) -> Path:
         """Create an empty file. Raises `OutputError`."""
@@ -134,7 +120,7 @@ class RegistryBlobs:
 
         Call it before `find`: a layer that is to be packed may have the same blob as a layer of another image.
         """
-        self._owners.update((blob.descriptor.digest, blob.repository) for blob in stored if blob.repository)
+        self._locations.add_owners(stored)
 
     def send(self, stored: StoredBlob, item: ProgressItem) -> None:
         """Send a blob of another image as it is, if it is missing, as soon as a thread is free."""
@@ -167,10 +153,9 @@ class RegistryBlobs:
 
     def forget(self) -> None:
         """Ask for all blobs again from now on, and mount none, because a registry lacks one that it said it has."""
+        self._locations.forget()
         with self._changed:
-            self._located.clear()
             self._uploads.clear()
-            self._may_mount = False
 
     # --- the work of the threads
 
@@ -216,62 +201,31 @@ class RegistryBlobs:
     def _store(self, content: BlobContent) -> str:
         """Bring the blob to all repositories, and return the word for how."""
         blob = BlobInfo(content.digest, content.size)
-        located = self._located.get(content.digest) or self._locate(blob)
+        located = self._locations.find(blob.digest)
         outcome = located.outcome
         present = list(located.present)
-        for target, session in located.missing:
-            source = _find_neighbour(target, present) if self._may_mount else ""
-            if session is None and source:
-                mounted = mount_blob(target.connection, content.digest, source)
-                if mounted is None:
-                    outcome = MOUNTED if outcome == REUSED else outcome
-                    continue
-            else:
-                mounted = session
-            upload_blob(target.connection, replace(content, open=partial(self._read, content)), mounted)
-            outcome = SENT
+        for target, opened in located.missing:
+            # A repository that lacked the blob when it was looked for may have it by now.
+            is_mounted, session = (False, opened) if opened else self._locations.mount(target, blob.digest, present)
             present.append(target)
+            if is_mounted:
+                outcome = MOUNTED if outcome == REUSED else outcome
+                continue
+            upload_blob(target.connection, replace(content, open=partial(self._read, content)), session)
+            outcome = SENT
             with self._changed:
                 self.bytes_sent += content.size
+        self._locations.put(blob.digest)
+        self._count(blob, outcome)
+        return outcome
+
+    def _count(self, blob: BlobInfo, outcome: str) -> None:
         with self._changed:
-            self.mounted.discard(blob)  # by an earlier mount that had no effect
             if outcome == SENT:
+                self.mounted.discard(blob)  # by an earlier mount that had no effect
                 self.sent.add(blob)
             elif outcome == MOUNTED:
                 self.mounted.add(blob)
-            self._located[content.digest] = _Located(tuple(self._repositories), ())
-        return outcome
-
-    def _locate(self, blob: BlobInfo) -> _Located:
-        """Ask all repositories for a blob, and mount it where a repository of the same registry has it."""
-        present = [target for target in self._repositories if find_blob(target.connection, blob.digest)]
-        absent = [target for target in self._repositories if target not in present]
-        missing: list[tuple[TargetRepository, UploadSession | None]] = []
-        is_mounted = False
-        for target in absent:
-            session = None
-            source = self._find_source(target, blob.digest, present) if self._may_mount else ""
-            if source:
-                session = mount_blob(target.connection, blob.digest, source)
-            if source and session is None:
-                present.append(target)
-                is_mounted = True
-            else:
-                missing.append((target, session))
-        located = _Located(tuple(present), tuple(missing), is_mounted)
-        with self._changed:
-            self._located[blob.digest] = located
-            if is_mounted and not missing:
-                self.mounted.add(blob)
-        return located
-
-    def _find_source(self, target: TargetRepository, digest: Digest, present: Sequence[TargetRepository]) -> str:
-        """Return another repository of the same registry that has the blob; an empty text if none is known."""
-        registry, _, name = self._owners.get(digest, "").partition("/")
-        stated = [name] if registry == target.registry else []
-        listed = self._destination.find_sources(target.registry, digest)
-        others = (other for other in (*stated, *listed) if other != target.name)
-        return _find_neighbour(target, present) or next(others, "")
 
     def _read(self, content: BlobContent, start: int) -> Iterable[bytes]:
         """Yield the bytes of ``content``. An upload that is not needed any more is ended by an error."""
@@ -287,11 +241,6 @@ class RegistryBlobs:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _find_neighbour(target: TargetRepository, present: Sequence[TargetRepository]) -> str:
-    """Return the name of one of ``present`` in the same registry as ``target``; an empty text if there is none."""
-    return next((other.name for other in present if other.registry == target.registry), "")
 
 
 def _describe_part(part: Path, blob: BlobInfo) -> BlobContent:
