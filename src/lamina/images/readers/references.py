@@ -143,10 +143,11 @@ def _is_qualified(text: str) -> bool:
 def _has_registry(text: str) -> bool:
     """Return whether ``text`` begins with a registry, so that a mistake after it is one of a reference.
 
-    A folder may have a dot in its name, so what ends like an image file is one unless the host has a port.
+    A folder may have a dot in its name, so what ends like an image file is one unless the host has a port. What follows
+    a ``#`` is no part of a reference.
     """
     host, slash, _ = text.partition("/")
-    found = _HOST.fullmatch(host) if slash else None
+    found = _HOST.fullmatch(host) if slash and "#" not in text else None
     return bool(found and not os.path.exists(host) and (found["port"] or not _FILE_NAME.fullmatch(text)))
 
 

@@ -8,6 +8,7 @@ import lzma
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -415,7 +416,7 @@ def test_the_unpacking_of_a_compressed_file_has_progress(
     assert progress.works[0].size == (tmp_path / "x.tar.gz").stat().st_size
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [partial(gzip.compress, mtime=0), lzma.compress])
 def test_an_archive_whose_compressed_layers_have_no_digest_is_read_first(
     server: MemoryRegistry, compress: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
@@ -428,6 +429,6 @@ def test_an_archive_whose_compressed_layers_have_no_digest_is_read_first(
     (described,) = manifest(server)["layers"]
     stored = server.blobs[REPOSITORY][described["digest"]]
     assert gzip.decompress(stored) == data
-    assert (stored == compress(data)) == (compress is gzip.compress)
+    assert (stored == compress(data)) == (compress is not lzma.compress)
     assert [str(found.diff_id) for found in pushed.layers] == [str(digest_of(data))]
     assert len(progress.works) == 2
