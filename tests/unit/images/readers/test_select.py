@@ -38,6 +38,7 @@ def test_a_reference_is_a_source_but_no_file() -> None:
     assert raised.value.hint == "fetch it first: lamina pull ghcr.io/me/app:1 -o app.tar"
     with pytest.raises(InvalidArgument, match="got a reference with #1"):
         select.parse_source("ghcr.io/me/app#1")
+    assert select.split_name("missing.d/image.tar#app:1") == (Path("missing.d/image.tar"), "app:1")
 
 
 @pytest.mark.parametrize(
