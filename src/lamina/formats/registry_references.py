@@ -79,8 +79,8 @@ class RegistryReference:
         return _API_HOSTS.get(self.host, self.host)
 
     def with_digest(self, digest: Digest) -> RegistryReference:
-        """Return the reference to the manifest with ``digest``; the tag only says where it was found."""
-        return replace(self, digest=digest)
+        """Return the reference to the manifest with ``digest``, without the tag: skopeo refuses both together."""
+        return replace(self, tag="", digest=digest)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

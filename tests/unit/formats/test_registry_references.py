@@ -102,8 +102,8 @@ def test_a_password_in_a_reference_is_refused_and_not_shown() -> None:
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
 
-def test_a_digest_is_added_to_the_tag() -> None:
-    reference = RegistryReference.parse(f"ghcr.io/a:1@sha256:{HEX}")
+def test_a_digest_replaces_the_tag() -> None:
+    reference = RegistryReference.parse(f"ghcr.io/a@sha256:{HEX}")
     assert reference.digest is not None
     assert RegistryReference.parse("ghcr.io/a:1").with_digest(reference.digest) == reference
 

@@ -55,7 +55,7 @@ def count_layers(registry: MemoryRegistry) -> int:
 def test_a_layout_gets_the_bytes_of_the_registry(registry: MemoryRegistry, tmp_path: Path) -> None:
     pulled = pull(registry, f"{tmp_path}/images/")
     _, document = registry.manifests["me/app"]["1"]
-    assert str(pulled.reference) == f"{registry.host}/me/app:1@{sha256(document)}"
+    assert str(pulled.reference) == f"{registry.host}/me/app@{sha256(document)}"
     assert (tmp_path / "images/blobs/sha256" / sha256(document)[7:]).read_bytes() == document
     (entry,) = json.loads((tmp_path / "images/index.json").read_text())["manifests"]
     assert entry["digest"] == sha256(document)
