@@ -45,7 +45,7 @@ def test_the_manifest_and_the_blobs_stay_as_they_are(
     ran = run("pull", reference, "-o", f"{tmp_path}/images/", "--json")
     assert ran.code == 0, ran.stderr
     document = json.loads(ran.stdout)
-    assert document["reference"] == f"{reference}@{sha256(raw)}"
+    assert document["reference"] == f"{registry}/pull/{form}@{sha256(raw)}"
     assert (tmp_path / "images/blobs/sha256" / sha256(raw)[7:]).read_bytes() == raw
     there = skopeo.inspect(f"docker://{reference}", "--tls-verify=false")
     assert [item["digest"] for item in document["layers"]] == there["Layers"]
