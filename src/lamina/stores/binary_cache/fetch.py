@@ -161,8 +161,8 @@ class Fetcher:
         self.store.locks.hold_shared()  # so that no garbage collection removes a NAR that is found here
         verified, outcome = self._find_received(narinfo, source), REUSED
         if verified is None:
-            with self.store.locks.lock_path(narinfo.info.path):
-                # Another process may have fetched it while this one waited.
+            with self.store.locks.lock_nar(narinfo.info.nar_hash):
+                # Another process may have fetched it meanwhile, or another thread for a path with the same NAR.
                 verified = self._find_received(narinfo, source)
                 outcome = REUSED if verified else FETCHED
                 verified = verified or self._receive(narinfo, source)

@@ -124,19 +124,18 @@ def add_content(
     address = ContentAddress.nar(content.digest)
     path = address.make_path(content.named.name, references, content.self_reference)
     store.locks.hold_shared()
-    with store.locks.lock_path(path):
-        narinfo = store.narinfo(path)
-        if narinfo and store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
-            return narinfo
-        with store.create_incoming() as incoming:
-            _write(content, path, incoming, on_bytes)
-            nar = incoming.blob_info
-            self_reference = (path,) if content.self_reference else ()
-            info = PathInfo(path, nar.digest, nar.size, frozenset((*references, *self_reference)))
-            narinfo = NarInfo(info, nar_name(nar.digest), "none", (), address=str(address))
-            check_incoming(narinfo, incoming, str(content.named.source))
-            incoming.commit(narinfo.url)
-        return store.publish(narinfo)
+    narinfo = store.narinfo(path)
+    if narinfo and store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
+        return narinfo
+    with store.create_incoming() as incoming:
+        _write(content, path, incoming, on_bytes)
+        nar = incoming.blob_info
+        self_reference = (path,) if content.self_reference else ()
+        info = PathInfo(path, nar.digest, nar.size, frozenset((*references, *self_reference)))
+        narinfo = NarInfo(info, nar_name(nar.digest), "none", (), address=str(address))
+        check_incoming(narinfo, incoming, str(content.named.source))
+        store.commit_nar(incoming)
+    return store.publish(narinfo)
 
 
 def _write(content: AddedContent, path: StorePath, incoming: IncomingFile, on_bytes: OnBytes) -> None:

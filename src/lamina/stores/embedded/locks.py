@@ -1,6 +1,7 @@
 """Locks of an embedded store, for processes that use it at the same time.
 
-Invariant: nothing is removed from a store while another process uses it, and only one process at a time fetches a path.
+Invariant: nothing is removed from a store while another process uses it, and only one thread of one process at a time
+receives a NAR, so its file is not replaced while another reads it.
 A store that is read-only is used without locks.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
-from lamina.core.names import StorePath
+from lamina.core.names import Digest, dump_nix32
 from lamina.errors import OutputError
 from lamina.system.locks import FileLock
 
@@ -63,9 +64,12 @@ class Locks:
             finally:
                 self._is_shared = was_shared
 
-    def lock_path(self, path: StorePath) -> FileLock:
-        """Wait until no other process fetches ``path``. No other process can fetch it until the lock is released."""
-        return self._lock(f"fetching/{path.hash}.lock")
+    def lock_nar(self, nar_hash: Digest) -> FileLock:
+        """Wait until no one else receives the NAR with ``nar_hash``; no one can until the lock is released.
+
+        Several store paths may have the same NAR, and they share its file.
+        """
+        return self._lock(f"fetching/{dump_nix32(nar_hash.raw)}.lock")
 
     def _lock(self, name: str, *, shared: bool = False, timeout: float | None = None) -> FileLock:
         return FileLock(self._folder / name, self._subject, shared=shared, timeout=timeout)

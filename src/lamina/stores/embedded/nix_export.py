@@ -19,7 +19,7 @@ from lamina.formats import nix_export
 from lamina.formats.content_address import ContentAddress
 from lamina.formats.narinfo import NarInfo
 from lamina.formats.nix_export import END, NEXT, ExportedPath
-from lamina.stores.embedded.store import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.nars import copy_nar, find_narinfo
 from lamina.stores.path_progress import PathProgress
@@ -90,8 +90,7 @@ def _import_path(store: EmbeddedStore, exported: ExportedPath, incoming: Incomin
     existing = store.narinfo(exported.path)
     if existing and existing.info.nar_hash != info.nar_hash:
         return ImportedPath(existing.info, is_new=False)
-    # An existing NAR file is replaced too: it may be damaged, while this one was just verified.
-    incoming.commit(nar_name(info.nar_hash))
+    store.commit_nar(incoming)
     if existing:
         return ImportedPath(existing.info, is_new=False)
     address = ContentAddress.nar(info.nar_hash)

@@ -36,6 +36,7 @@ from lamina.stores.integrity import REPAIR_HINT
 from lamina.stores.store import PathResult, Store
 from lamina.system import narfile
 from lamina.system.documents import check_file
+from lamina.system.transfer import BlobInfo, hash_pieces
 from lamina.transports.urls import check_file_name
 
 _SUFFIX = ".narinfo"
@@ -281,6 +282,24 @@ class EmbeddedStore(Store):
             return (self.folder / nar_name(nar_hash)).stat().st_size == nar_size
         except OSError:
             return False
+
+    def commit_nar(self, incoming: IncomingFile) -> None:
+        """Move a received NAR into the store, unless an intact one is there, which others may be reading.
+
+        Raises `OutputError`.
+        """
+        nar = incoming.blob_info
+        with self.locks.lock_nar(nar.digest):
+            if not self._has_intact_nar(nar):
+                incoming.commit(nar_name(nar.digest))
+
+    def _has_intact_nar(self, nar: BlobInfo) -> bool:
+        if not self.contains_nar(nar.digest, nar.size):
+            return False
+        file = self.folder / nar_name(nar.digest)
+        with contextlib.suppress(IntegrityError):
+            return hash_pieces([narfile.nar_extent(os.fsencode(file))]) == nar
+        return False
 
     def publish(self, narinfo: NarInfo) -> NarInfo:
         """Make a path valid whose NAR is already in the store; return its narinfo as stored. Raises `OutputError`."""

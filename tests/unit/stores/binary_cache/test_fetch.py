@@ -36,7 +36,7 @@ from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
 from tests.support.processes import wait_until
 
-from lamina.core.names import StorePath
+from lamina.core.names import Digest, StorePath
 from lamina.errors import NotFound, OutputError
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.fetch import Fetcher
@@ -357,11 +357,22 @@ def test_a_store_that_another_process_is_creating_is_opened(tmp_path: Path, monk
     assert EmbeddedStore.open_or_create(store).narinfos() == []
 
 
+def test_the_nar_that_several_paths_share_is_fetched_once_and_its_file_stays(cache: Cache, tmp_path: Path) -> None:
+    paths = [cache.add(f"p{number}-1", TREE) for number in range(8)]
+    with serve_cache(cache.folder) as server, open_substituter(server, tmp_path / "store", 4) as store:
+        assert len(store.query(paths)) == 8
+        store.prefetch(paths)
+        files = [os.stat(store.location(path).file) for path in paths]
+        files += [os.stat(file) for file in (tmp_path / "store/nar").iterdir()]
+        assert len({(file.st_ino, file.st_mtime_ns) for file in files}) == 1
+        assert len(requested_nars(server)) == 1
+
+
 def test_only_a_collection_insists_on_its_lock(tmp_path: Path) -> None:
     store = EmbeddedStore.open_or_create(tmp_path / "store")
     (tmp_path / "store/.lamina/fetching").write_text("no folder")
     (tmp_path / "store/.lamina/store.lock").symlink_to("missing/folder")
-    with store.locks.lock_path(factories.path("x")) as lock:
+    with store.locks.lock_nar(Digest(bytes(32))) as lock:
         assert not lock.is_held
     with pytest.raises(OutputError, match="got no lock"), store.locks.hold_exclusive():
         pass

@@ -1,12 +1,13 @@
-"""Locks of an embedded store: many may read it, one may clean it up, and one fetches a path."""
+"""Locks of an embedded store: many may read it, one may clean it up, and one receives a NAR."""
 
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.support.factories import path
 
+from lamina.core.names import Digest, dump_nix32
 from lamina.errors import Unavailable
 from lamina.stores.embedded.locks import Locks
 
@@ -57,11 +58,11 @@ def test_readers_share_a_store_and_keep_out_whoever_cleans_it_up(folder: Path) -
         assert try_exclusive(folder) == "in use"
 
 
-def test_a_path_is_fetched_by_one_at_a_time(folder: Path) -> None:
-    locks = Locks(folder)
-    with locks.lock_path(path("A")), locks.lock_path(path("B")):
+def test_a_nar_is_received_by_one_at_a_time(folder: Path) -> None:
+    locks, nars = Locks(folder), [Digest(sha256(name).digest()) for name in (b"A", b"B")]
+    with locks.lock_nar(nars[0]), locks.lock_nar(nars[1]):
         assert sorted(file.name for file in (folder / "fetching").iterdir()) == sorted(
-            f"{path(name).hash}.lock" for name in ("A", "B")
+            f"{dump_nix32(nar.raw)}.lock" for nar in nars
         )
-    with locks.lock_path(path("A")):
+    with locks.lock_nar(nars[0]):
         pass
