@@ -169,10 +169,12 @@ class LocalStore(FolderStore):
         return result
 
     def _read_state(self) -> _DatabaseState:
-        log = self._database.with_name(_WAL)
+        log_size = 0
         try:
             status = self._database.stat()
-            log_size = log.stat().st_size if log.exists() else 0
+            # The last process that closes the database removes the log.
+            with contextlib.suppress(FileNotFoundError):
+                log_size = self._database.with_name(_WAL).stat().st_size
         except OSError as error:
             raise self._make_error(error) from error
         return _DatabaseState(status.st_ino, status.st_size, status.st_mtime_ns, log_size)

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -257,6 +258,25 @@ def test_a_write_during_a_read_is_seen(store: FakeStore) -> None:
         changes = [lambda: writer.add(new)]
         hashes = {shell.hash, HashWithCallback(new.hash, lambda: changes and changes.pop()())}
         assert LocalStore(store.root).with_hashes(hashes) == (shell, new)
+
+
+def test_a_log_that_comes_and_goes_is_no_error(store: FakeStore) -> None:
+    """Each process that opens the database creates the log, and the last one that closes it removes it."""
+    ended = threading.Event()
+
+    def create_and_remove() -> None:
+        while not ended.is_set():
+            store.log.touch()
+            store.log.unlink()
+
+    thread = threading.Thread(target=create_and_remove)
+    thread.start()
+    try:
+        for _ in range(200):
+            assert LocalStore(store.root).find("sh")
+    finally:
+        ended.set()
+        thread.join()
 
 
 @needs_root
