@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import IO
 
 _SERVER = r"""
-import contextlib, importlib, json, os, signal, sys, traceback
+import contextlib, faulthandler, importlib, json, os, signal, sys, traceback
 import lamina
 COUNTED = (os.path.dirname(lamina.__file__), *(
     os.path.join(os.path.dirname(os.__file__), name)
     for name in ("contextlib", "threading", "weakref", "subprocess", "shutil", "tempfile", "concurrent", "queue")
 ))
+# A run that hangs ends with the stacks of its threads on stderr, and the exit code 1.
+RUN_LIMIT_SECONDS = 60
 
 def counted(at, number):
     left = at
@@ -51,6 +53,7 @@ def child(task):
         os.dup2(os.open(os.path.join(task["folder"], name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    faulthandler.dump_traceback_later(RUN_LIMIT_SECONDS, exit=True, file=sys.stderr)
     sys.argv = ["lamina", *task["arguments"]]
     import lamina.cli.start
     lamina.cli.start.is_program = True

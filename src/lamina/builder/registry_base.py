@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 from lamina.builder.base_image import ARCHITECTURE_HINT, MISMATCH_HINT, RegistryAccess
 from lamina.core.names import Digest
@@ -91,7 +91,7 @@ class BaseLayers:
         self._image = image
         self._connection = connection
         self._access = access
-        self._lock = Lock()
+        self._lock = RLock()
         self._workspace: TempDir | None = None
         self._fetched: tuple[SourceLayer, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 
 from lamina.errors import AuthError, RegistryError
 from lamina.formats.auth_challenges import Challenge
@@ -44,7 +44,7 @@ class Authenticator:
         self._find_credentials = find_credentials
         self._login_hint = login_hint
         self._allows_http = allows_http
-        self._lock = Lock()
+        self._lock = RLock()
         self._challenge: Challenge | None = None
         self._registry = Origin("", "", 0)
         self._found: list[Credentials | None] = []  # empty until the registry asks

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from threading import Lock
+from threading import RLock
 from typing import Self, TypeVar
 
 from lamina.errors import RegistryError
@@ -68,7 +68,7 @@ class RegistryConnection:
         self._insecure = insecure
         self._sender = RequestSender(self.policy)
         self._authenticator = Authenticator(self.name, self._sender, find_credentials, login_hint, allows_http=insecure)
-        self._lock = Lock()
+        self._lock = RLock()
         self._root = ""
 
     def __enter__(self) -> Self:

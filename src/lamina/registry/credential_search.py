@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 from typing import Self
 
 from lamina.errors import FormatError, InputError, default_hint
@@ -40,7 +40,7 @@ class CredentialSearch:
 
     def __init__(self, places: CredentialPlaces) -> None:
         self._places = places
-        self._lock = Lock()
+        self._lock = RLock()
         self._read: tuple[_ReadPlace, ...] = ()
         self._sources: dict[str, str] = {}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from threading import Lock
+from threading import RLock
 
 from lamina.errors import RegistryError
 from lamina.formats.registry_references import is_loopback_host
@@ -33,7 +33,7 @@ class RequestSender:
         self._connections = Connections(policy)
         self._direct_connections = Connections(policy, is_direct=True)
         self._public: set[Origin] = set()
-        self._lock = Lock()
+        self._lock = RLock()
 
     @contextlib.contextmanager
     def open(

@@ -5,7 +5,7 @@ Invariant: the object receives one call at a time, and the bytes of each finishe
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 
 from lamina.core.progress import FileSubject, Progress, ProgressItem, Work, check_progress
 
@@ -23,7 +23,7 @@ class ProgressReporter(Progress):
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = check_progress(progress) or Progress()
-        self._lock = Lock()
+        self._lock = RLock()
         self._is_size_known = True
         self._handled: dict[ProgressItem, int] = {}
         self._reported: dict[ProgressItem, int] = {}

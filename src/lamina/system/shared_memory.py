@@ -10,7 +10,7 @@ import contextlib
 import mmap
 import os
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class SharedBuffer:
             raise OSError("no anonymous memory on this system")
         self.fd: int = os.memfd_create("lamina-buffer")
         self._size = size
-        self._lock = Lock()
+        self._lock = RLock()
         self._allocated: list[BufferRange] = []  # sorted by offset
         os.ftruncate(self.fd, size)
         self._memory = mmap.mmap(self.fd, size)

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from botocore.auth import S3SigV4Auth
@@ -71,7 +71,7 @@ class AwsSession:
         # At lower levels botocore logs credentials, tokens and responses, which must not appear in a program's log.
         logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
         self._policy = policy
-        self._lock = Lock()
+        self._lock = RLock()
         self._profile = profile
         self._session = Session(profile=profile or None)
         self._profile = profile or self._get_setting("profile")

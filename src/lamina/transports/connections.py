@@ -59,7 +59,7 @@ class Connections:
         self._is_direct = is_direct
         self._timeout = Timeout(connect=policy.connect_timeout, read=policy.read_timeout)
         self._managers: dict[tuple[str, Proxy | None, bool], PoolManager] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def send(
         self,

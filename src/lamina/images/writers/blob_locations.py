@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 from lamina.core.names import Digest
 from lamina.core.progress import MOUNTED, REUSED
@@ -39,7 +39,7 @@ class BlobLocations:
 
     def __init__(self, destination: RegistryDestination) -> None:
         self._destination = destination
-        self._lock = Lock()  # guards everything below
+        self._lock = RLock()  # guards everything below
         self._located: dict[Digest, LocatedBlob] = {}
         self._owners: dict[Digest, str] = {}
         self._may_mount = True

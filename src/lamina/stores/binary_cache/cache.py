@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from functools import cached_property, partial
 from queue import SimpleQueue
-from threading import Lock
+from threading import RLock
 
 from lamina.compression.decoders import decode_pieces
 from lamina.core.names import StorePath
@@ -49,7 +49,7 @@ class BinaryCache:
         self._opener = opener
         self._trust = trust
         self._opened = ExitStack()
-        self._lock = Lock()
+        self._lock = RLock()
         self._is_checked = False
         self._fault: Error | None = None
         self._query_count = 0

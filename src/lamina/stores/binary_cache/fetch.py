@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from itertools import count
-from threading import Lock
+from threading import RLock
 from typing import Protocol
 
 from lamina.core.names import StorePath
@@ -63,7 +63,7 @@ class Fetcher:
         self.store = store
         self._workspace = workspace
         self._pool = ThreadPool(threads or cpu_count() + _EXTRA_THREADS, "lamina-fetch")
-        self._lock = Lock()
+        self._lock = RLock()
         self._order = count(1)
         self._sources: dict[StorePath, tuple[NarInfo, NarSource]] = {}
         self._futures: dict[StorePath, Future[None]] = {}
@@ -235,7 +235,7 @@ class _Publisher:
 
     def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
-        self._lock = Lock()
+        self._lock = RLock()
         self._registered: set[StorePath] = set()
         self._received: dict[StorePath, NarInfo] = {}
         self._missing: dict[StorePath, set[StorePath]] = {}

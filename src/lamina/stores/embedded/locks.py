@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 from lamina.core.names import Digest, dump_nix32
 from lamina.errors import OutputError
@@ -26,7 +26,7 @@ class Locks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._subject = f"store {folder.parent}"
-        self._mutex = Lock()
+        self._mutex = RLock()  # not a Lock: `close` takes it after a signal that came before its release
         self._is_shared = False
         self._held = contextlib.ExitStack()
 

@@ -58,6 +58,38 @@ def test_readers_share_a_store_and_keep_out_whoever_cleans_it_up(folder: Path) -
         assert try_exclusive(folder) == "in use"
 
 
+_INTERRUPTED = """
+import itertools, sys
+from pathlib import Path
+from lamina.stores.embedded import locks
+
+def interrupt(at):
+    lines = itertools.count(1)
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename == locks.__file__:
+            if event == "line" and next(lines) == at:
+                raise KeyboardInterrupt
+            return trace
+    return trace
+
+for at in range(1, 20):
+    held = locks.Locks(Path(sys.argv[1]))
+    sys.settrace(interrupt(at))
+    try:
+        held.hold_shared()
+    except KeyboardInterrupt:
+        pass
+    sys.settrace(None)
+    held.close()
+print("done")
+"""
+
+
+def test_an_interrupt_at_any_line_leaves_no_lock_that_closing_waits_for(folder: Path) -> None:
+    command = [sys.executable, "-c", _INTERRUPTED, str(folder)]
+    assert subprocess.run(command, capture_output=True, check=True, timeout=60).stdout == b"done\n"
+
+
 def test_a_nar_is_received_by_one_at_a_time(folder: Path) -> None:
     locks, nars = Locks(folder), [Digest(sha256(name).digest()) for name in (b"A", b"B")]
     with locks.lock_nar(nars[0]), locks.lock_nar(nars[1]):
