@@ -13,7 +13,6 @@ from lamina.api.cache_folder import describe_layer_cache as describe_layer_cache
 from lamina.api.cache_folder import prune_layer_cache as prune_layer_cache
 from lamina.api.diff import diff as diff
 from lamina.api.docker_tools import stream_conf as stream_conf
-from lamina.api.images import Stream as Stream
 from lamina.api.images import export_image as export_image
 from lamina.api.images import inspect as inspect
 from lamina.api.images import merge_images as merge_images
@@ -52,6 +51,7 @@ from lamina.api.store_admin import generate_key as generate_key
 from lamina.api.store_admin import import_paths as import_paths
 from lamina.api.store_admin import public_key as public_key
 from lamina.api.store_admin import sign_paths as sign_paths
+from lamina.api.stream import Stream as Stream
 from lamina.builder.prepare import PlanResult as PlanResult
 from lamina.compression.compressors import LayerCompression as LayerCompression
 from lamina.core import nodes as nodes

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from lamina.api.images import Stream
+from lamina.api.stream import Stream
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.errors import InputError, InvalidArgument, output_error
 from lamina.inputs.arguments import ImageArguments, StrPath

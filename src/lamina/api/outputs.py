@@ -1,4 +1,4 @@
-"""The public function that opens what an image is written to."""
+"""Check and open what an image is written to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterator
 
 from lamina.compression.compressors import choose_compressor, find_compressor
+from lamina.errors import InvalidArgument
+from lamina.images.writers.archives import LAYOUT_FORMAT
 from lamina.inputs.arguments import StrPath
+from lamina.messages.redaction import short_repr
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
-from lamina.system.output import CountingOutput, Writable, atomic_write, make_writer, parse_output_file
+from lamina.system.output import CountingOutput, Writable, atomic_write, is_layout, make_writer, parse_output_file
 
 
 @contextlib.contextmanager
@@ -55,3 +58,26 @@ def open_counted_output(
         counter = CountingOutput(out)
         with make(counter, jobs or cpu_count()) as compressed:
             yield compressed, counter
+
+
+def check_extension(output: object, compressor: str | None) -> None:
+    """Raise `InvalidArgument` for a file whose extension names an unknown compression.
+
+    Callers check this first, before a script runs or an image is read.
+    """
+    if compressor is None and isinstance(output, (str, os.PathLike)) and not is_layout(output):
+        choose_compressor(os.path.basename(os.fspath(output)))
+
+
+def check_format(output: StrPath, format_name: str | None) -> None:
+    """Raise `InvalidArgument` if the output is a folder and the format that of a file only.
+
+    Callers check this first, before a script runs or an image is read.
+    """
+    if format_name not in (None, LAYOUT_FORMAT) and is_layout(output):
+        raise InvalidArgument(
+            "format",
+            short_repr(format_name),
+            f"{LAYOUT_FORMAT} for an OCI layout, a folder",
+            hint=f"name a file for another format, such as {os.path.join(os.fspath(output), 'NAME.tar')}",
+        )

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.api.images import check_extension
-from lamina.api.outputs import open_output
+from lamina.api.outputs import check_extension, open_output
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import InvalidArgument, PlanError
 from lamina.formats.platform import Platform

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Unpack
 
-from lamina.api.images import open_layer_cache, read_file, stream_layered_image
+from lamina.api.images import read_file, stream_layered_image
+from lamina.api.opened_layer_cache import open_layer_cache
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import InvalidArgument

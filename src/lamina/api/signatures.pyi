@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from lamina.api.images import Stream
 from lamina.api.results import ListResult
 from lamina.api.store import FetchResult
+from lamina.api.stream import Stream
 from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress

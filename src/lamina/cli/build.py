@@ -48,7 +48,7 @@ def command(output: str, compressor: str | None, image: ImageOptions, report: Re
     --spec FILE without #NAME builds all images of the file: with -o DIR/ into one layout, with -o 'DIR/{name}.tar.gz'
     each into a file. Prints FILE.
     """
-    from lamina.api.images import check_extension, check_format
+    from lamina.api.outputs import check_extension, check_format
     from lamina.cli.image_outputs import choose_outputs
 
     images = image.make_all_arguments()

@@ -17,7 +17,7 @@ from lamina.inputs.declarations import Flag, Phase, repeatable
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
-    from lamina.api.images import Stream
+    from lamina.api.stream import Stream
     from lamina.cli.options import ReportOptions
     from lamina.inputs.arguments import ImageArguments
     from lamina.inputs.specfile import SpecTable
