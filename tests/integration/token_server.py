@@ -7,7 +7,6 @@ authentication, "Token Authentication Implementation").
 import base64
 import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +18,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
+from tests.support.servers import LocalServer, run_server
 
 SERVICE, ISSUER = "test registry", "test token server"
 USER, PASSWORD = "user", "secret"
 IDENTITY_TOKEN = "identity-token"
 
 
-class TokenServer(http.server.ThreadingHTTPServer):
+class TokenServer(LocalServer):
     """Issues tokens that last ``lifetime`` seconds, and counts them in ``issued``."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _TokenHandler)
+        super().__init__(_TokenHandler)
         self.lifetime = 300
         self.issued: list[list[str]] = []
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -111,11 +109,5 @@ def _encode(data: bytes) -> str:
 @contextmanager
 def serve_tokens() -> Iterator[TokenServer]:
     """Run a token server on a free port of this machine for the block."""
-    with TokenServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with run_server(TokenServer()) as server:
+        yield server

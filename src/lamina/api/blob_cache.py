@@ -19,6 +19,12 @@ from lamina.layer_cache.files import DeletedFile
 _DAY = 24 * 60 * 60
 
 
+def parse_oldest_use(name: str, days: int | None) -> int:
+    """Parse a number of days; return how long ago that is, in seconds since 1970, and 0 for None."""
+    number = parse_days(name, days)
+    return 0 if number is None else max(0, int(time.time()) - number * _DAY)
+
+
 @dataclass(frozen=True, slots=True)
 class BlobCacheResult:
     """How much a blob cache contains.
@@ -95,8 +101,7 @@ def prune_blob_cache(
 
     """
     cache, limit = open_blob_cache(blob_cache), parse_size("max_size", max_size)
-    days = parse_days("older_than", older_than)
-    oldest = 0.0 if days is None else max(0.0, time.time() - days * _DAY)
+    oldest = parse_oldest_use("older_than", older_than)
     with translate_blob_errors(cache):
         deleted = cache.evict(limit, oldest)
         left = cache.list_blobs()

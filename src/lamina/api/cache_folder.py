@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lamina.api.blob_cache import prune_blob_cache
+from lamina.api.blob_cache import parse_oldest_use, prune_blob_cache
 from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_cache_path, parse_days, parse_path
+from lamina.inputs.parsers import parse_cache_path, parse_path
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
 from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
@@ -33,8 +32,6 @@ from lamina.layer_cache.files import (
 )
 from lamina.messages.sizes import format_size
 from lamina.stores.local.channel import list_cached_lists
-
-_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +155,7 @@ def prune_layer_cache(
 
     """
     path, limit = parse_cache_file(layer_cache), parse_size("max_size", max_size)
-    days = parse_days("older_than", older_than)
-    oldest = 0 if days is None else max(0, int(time.time()) - days * _DAY)
+    oldest = parse_oldest_use("older_than", older_than)
     with _translate_errors(path):
         files = delete_files(list_leftovers(path.parent))
         if not _exists(path) or not os.path.getsize(path):

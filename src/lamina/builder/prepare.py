@@ -29,7 +29,6 @@ from lamina.formats.annotations import CREATED, sort_annotations
 from lamina.formats.docker import MAX_LAYERS, ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
-from lamina.images.readers.references import find_reference
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, make_missing_root_error, resolve_root
@@ -223,15 +222,23 @@ def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignor
         raise InvalidArgument("inherit", got, "a base image to take them from", hint="--from-image FILE names it")
     if not spec.from_image:
         return BaseImage()
-    if spec.offline and (reference := find_reference(os.fspath(spec.from_image))):
-        hint = f"fetch it first: lamina pull {reference} -o base.tar"
-        raise InvalidArgument("from_image", f"{reference} and offline", "a file or an OCI layout", hint=hint)
+    if spec.offline:
+        _refuse_reference(spec.from_image)
     return BaseImage.open(
         spec.from_image,
         spec.architecture,
         default_architecture=default_architecture,
         access=RegistryAccess(spec.insecure, spec.blob_cache, spec.max_unpacked_size),
     )
+
+
+def _refuse_reference(base_image: str) -> None:
+    """Raise `InvalidArgument` if the base image is in a registry, which needs the network."""
+    from lamina.images.readers.references import find_reference
+
+    if reference := find_reference(base_image):
+        hint = f"fetch it first: lamina pull {reference} -o base.tar"
+        raise InvalidArgument("from_image", f"{reference} and offline", "a file or an OCI layout", hint=hint)
 
 
 def plan_layers(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lamina.cli.command import option, verb
+from lamina.cli.command import verb
 from lamina.cli.documents.images import BuiltImageDocument, dump_build, dump_built_image
 from lamina.cli.image_options import ImageOptions, image_options, prepare_stream
-from lamina.cli.options import ReportOptions, argument_option, report_options
+from lamina.cli.options import ReportOptions, argument_option, output_option, report_options
 from lamina.cli.output import open_stdout, print_stdout
 from lamina.cli.reporting import explain, open_progress, print_image_summary, print_json, show_script_output, warn
 from lamina.core.callbacks import ignore
@@ -28,14 +28,10 @@ _Claims = dict[tuple[str, str, str | None], str]
     "lamina build hello -t hello:1 --cmd /bin/hello -o hello.tar.gz",
     "lamina build --spec lamina.toml -o images/",
 )
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
+@output_option(
+    "FILE|DIR/",
+    "The image file, or the folder of an OCI layout. - is stdout, {name} is the name of the table in --spec.",
     required=True,
-    metavar="FILE|DIR/",
-    help="The image file, or the folder of an OCI layout. - is stdout, {name} is the name of the table in --spec.",
 )
 @argument_option("compressor")
 @image_options("plan", "draft", "write", "archive")

@@ -10,6 +10,7 @@ from lamina.cli.options import (
     ReportOptions,
     argument_option,
     image_argument,
+    output_option,
     progress_options,
     reader_options,
 )
@@ -21,15 +22,7 @@ from lamina.messages.redaction import join_names
 
 @verb("export", "lamina export hello.tar.gz -o root.tar")
 @image_argument("image", "IMAGE[#NAME]")
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
-    required=True,
-    metavar="FILE",
-    help="The tar to write; - is stdout.",
-)
+@output_option("FILE", "The tar to write; - is stdout.", required=True)
 @option(
     "--image",
     "name",

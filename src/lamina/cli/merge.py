@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import lamina
-from lamina.cli.command import option, verb
+from lamina.cli.command import verb
 from lamina.cli.documents.images import dump_merged
 from lamina.cli.options import (
     ReaderOptions,
     ReportOptions,
     argument_option,
     image_argument,
+    output_option,
     progress_options,
     reader_options,
 )
@@ -20,15 +21,7 @@ from lamina.messages.sizes import format_size
 
 @verb("merge", "lamina merge hello.tar.gz server.tar -o both.tar.gz")
 @image_argument("images", "IMAGE[#NAME]...", nargs=-1, required=True)
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
-    required=True,
-    metavar="FILE",
-    help="The archive to write; - is stdout.",
-)
+@output_option("FILE", "The archive to write; - is stdout.", required=True)
 @argument_option("compressor")
 @reader_options
 @progress_options

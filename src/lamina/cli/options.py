@@ -205,6 +205,11 @@ def list_flags(*names: str, phases: Collection[Phase] = get_args(Phase)) -> list
     return [flag for name in names for flag in ARGUMENTS[name].flags if flag.phase in phases]
 
 
+def output_option(metavar: str, help_text: str, **attributes: Any) -> Decorator:
+    """Return the decorator of ``-o``, the file that a verb writes; ``attributes`` are those of `click.option`."""
+    return option("-o", "--output", section="output", completion="file", metavar=metavar, help=help_text, **attributes)
+
+
 REFERENCE_HELP = " Or a reference to an image in a registry, such as ghcr.io/me/app:1."
 
 

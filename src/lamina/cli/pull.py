@@ -16,6 +16,7 @@ from lamina.cli.options import (
     argument_option,
     argument_options,
     list_flags,
+    output_option,
     progress_options,
 )
 from lamina.cli.output import open_output, print_stdout
@@ -37,15 +38,7 @@ if TYPE_CHECKING:
 
 @verb("pull", "lamina pull debian:12 -o debian.tar", "lamina pull ghcr.io/me/app:1 --platform arm64 -o images/")
 @click.argument("reference", metavar="REF", help="The image: [HOST/]REPOSITORY[:TAG][@sha256:DIGEST].")
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
-    required=True,
-    metavar="FILE|DIR/",
-    help="The archive to write, or the folder of an OCI layout; - is stdout.",
-)
+@output_option("FILE|DIR/", "The archive to write, or the folder of an OCI layout; - is stdout.", required=True)
 @argument_option("compressor")
 @option(
     "--platform",

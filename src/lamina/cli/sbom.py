@@ -20,6 +20,7 @@ from lamina.cli.options import (
     ReportOptions,
     argument_options,
     list_flags,
+    output_option,
     reader_options,
     result_options,
 )
@@ -68,15 +69,7 @@ _CREATED = (
     metavar="cyclonedx|spdx",
     help="Write CycloneDX 1.6 or SPDX 2.3, both as JSON.  [default: cyclonedx]",
 )
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
-    default="-",
-    metavar="FILE",
-    help="The file to write; - is stdout.  [default: -]",
-)
+@output_option("FILE", "The file to write; - is stdout.  [default: -]", default="-")
 @argument_options(
     "arguments",
     _CREATED,

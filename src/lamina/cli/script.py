@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from lamina.cli.command import option, verb
+from lamina.cli.command import verb
 from lamina.cli.documents.images import dump_script
 from lamina.cli.image_options import ImageOptions, image_options, prepare_stream
-from lamina.cli.options import ReportOptions, decision_options
+from lamina.cli.options import ReportOptions, decision_options, output_option
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, open_bars, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
 @verb("script", "lamina script hello -t hello:1 -o stream-hello && ./stream-hello | docker load")
-@option(
-    "-o", "--output", section="output", completion="file", required=True, metavar="FILE", help="The script to write."
-)
+@output_option("FILE", "The script to write.", required=True)
 @image_options("plan", "draft")
 @decision_options
 def command(output: str, image: ImageOptions, report: ReportOptions) -> None:

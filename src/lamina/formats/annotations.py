@@ -12,7 +12,7 @@ from typing import Any
 
 from lamina.core.names import Digest
 from lamina.errors import InvalidArgument
-from lamina.formats.json_toml import parse_json
+from lamina.formats.json_toml import is_unicode, parse_json
 from lamina.formats.oci import FULL_NAME, REF_NAME
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
@@ -78,7 +78,7 @@ def _split(name: str, value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _check_key(name: str, key: Any) -> None:
-    if not isinstance(key, str) or not key or not _is_unicode(key):
+    if not isinstance(key, str) or not key or not is_unicode(key):
         raise InvalidArgument(name, f"the key {short_repr(key)}", "a name such as org.example.team")
     if key in (REF_NAME, FULL_NAME):
         hint = "--name and --tag, or -t, name the image"
@@ -89,17 +89,9 @@ def _check_key(name: str, key: Any) -> None:
 
 
 def _check_value(name: str, key: str, text: Any) -> None:
-    expected, fits = _VALUES.get(key, ("a string", _is_unicode))
-    if not isinstance(text, str) or not _is_unicode(text) or not fits(text):
+    expected, fits = _VALUES.get(key, ("a string", is_unicode))
+    if not isinstance(text, str) or not is_unicode(text) or not fits(text):
         raise InvalidArgument(name, f"{short_repr(text)} for {short_repr(key)}", expected)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_digest(text: str) -> bool:

@@ -20,6 +20,7 @@ from lamina.core.callbacks import accept
 from lamina.errors import InvalidArgument
 from lamina.formats.config_values import list_doubtful_values
 from lamina.formats.durations import parse_duration
+from lamina.formats.json_toml import is_unicode
 from lamina.messages.redaction import MAX_VALUE_LENGTH, short_repr
 from lamina.messages.suggestions import format_suggestion
 
@@ -229,21 +230,13 @@ def sort_keys(value: Any, depth: int = 0) -> Any:
         return {sort_keys(key): sort_keys(value[key], depth + 1) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [sort_keys(item, depth + 1) for item in value]
-    if isinstance(value, str) and not _is_unicode(value):
+    if isinstance(value, str) and not is_unicode(value):
         raise InvalidArgument("config", short_repr(value), "valid Unicode")
     if isinstance(value, int) and not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
         raise InvalidArgument("config", short_repr(value), "an integer of at most 4300 digits")
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise InvalidArgument("config", short_repr(value), "a value that JSON can represent")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _fix_hint(key: str, value: Any, expected: str) -> str:

@@ -63,6 +63,15 @@ def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, A
         return tomllib.loads(text)
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a document can hold ``text``: it has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def name_type(value: object) -> str:
     """Return what a JSON ``value`` is, for a message that must not show it: ``a list``, ``a string``."""
     if value is None:

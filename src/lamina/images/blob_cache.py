@@ -90,7 +90,7 @@ class BlobCache:
         """Return the blobs, least recently used first. Raises `OSError` if the folder cannot be read."""
         return sorted(_list_blobs(self.folder / _BLOBS), key=lambda blob: blob.used)
 
-    def evict(self, max_size: int, oldest: float = 0.0) -> list[CachedBlob]:
+    def evict(self, max_size: int, oldest: float = 0) -> list[CachedBlob]:
         """Delete the least recently used blobs until all have at most ``max_size`` bytes, and return those.
 
         Blobs that were not used since ``oldest``, in seconds since 1970, are deleted too. Raises `OSError`.

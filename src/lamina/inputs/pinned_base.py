@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidArgument
-from lamina.formats.registry_references import RegistryReference
-from lamina.inputs.lock_file import read_lock_file
 from lamina.inputs.spec import Spec
+
+if TYPE_CHECKING:
+    from lamina.formats.registry_references import RegistryReference
 
 _HINT = "lamina lock adds the base images of the spec file"
 
@@ -22,9 +24,12 @@ def find_unpinned_base(base_image: str | None) -> RegistryReference | None:
         InvalidArgument: it is a reference with a mistake.
 
     """
+    if not base_image:
+        return None
+    from lamina.formats.registry_references import RegistryReference
     from lamina.images.readers.select import parse_source
 
-    source = parse_source(base_image) if base_image else None
+    source = parse_source(base_image)
     return source if isinstance(source, RegistryReference) and not source.digest else None
 
 
@@ -50,6 +55,8 @@ def pin_base_image(spec: Spec, warnings: list[str]) -> Spec:
         return spec
     if not spec.locked and not os.path.lexists(spec.lock_file):
         return spec
+    from lamina.inputs.lock_file import read_lock_file
+
     digest = read_lock_file(Path(spec.lock_file)).find(reference)
     if digest:
         return replace(spec, from_image=str(replace(reference, digest=digest)))

@@ -18,10 +18,8 @@ from lamina.core.nodes import Extent
 from lamina.core.progress import ProgressItem
 from lamina.errors import OutputError, output_error
 from lamina.layers.blob_writer import OnStored
-from lamina.system.tempdir import TempDir
+from lamina.system.tempdir import FOLDER_HINT, TempDir
 from lamina.system.transfer import BlobInfo
-
-_HINT = "choose another folder with TMPDIR"
 
 
 class PartFiles:
@@ -47,7 +45,7 @@ def create_blob_folder() -> TempDir:
     try:
         return TempDir()
     except OSError as error:
-        raise OutputError("temporary folder", error, "a folder for layers", hint=_HINT) from error
+        raise OutputError("temporary folder", error, "a folder for layers", hint=FOLDER_HINT) from error
 
 
 @contextmanager
@@ -57,7 +55,7 @@ def explain_temporary_files() -> Iterator[None]:
         yield
     except OutputError as error:
         if not error.hint:
-            error.expected, error.hint = "to write a temporary file there", _HINT
+            error.expected, error.hint = "to write a temporary file there", FOLDER_HINT
         raise
 
 

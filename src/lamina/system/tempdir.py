@@ -18,6 +18,8 @@ from typing import Self
 from lamina.system.cleanup import Cleanup, close_with
 from lamina.system.temporary import create_folder
 
+FOLDER_HINT = "choose another folder with TMPDIR"
+"""The hint of an error about a temporary folder."""
 # Processes that end together with this one may still write to the folder while it is being removed.
 _TRIES = 5
 _VARIABLES, _DEFAULT_FOLDERS = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as in tempfile

@@ -7,7 +7,7 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.stores import dump_store_export
-from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.options import ReportOptions, output_option, report_options
 from lamina.cli.output import open_output
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, print_summary, warn
 from lamina.cli.store.store_option import StoreOptions, store_options
@@ -17,15 +17,7 @@ from lamina.cli.store.store_option import StoreOptions, store_options
 @click.argument(
     "roots", metavar="[ROOT]...", nargs=-1, help="A store path or a name; everything that it needs is exported too."
 )
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
-    metavar="FILE",
-    default="-",
-    help="Write to this file, whole or not at all.  [default: stdout]",
-)
+@output_option("FILE", "Write to this file, whole or not at all.  [default: stdout]", default="-")
 @option("--all", "all_paths", is_flag=True, help="Export everything in the store; there is no ROOT.")
 @store_options()
 @report_options

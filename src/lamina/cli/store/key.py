@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 import lamina
-from lamina.cli.command import option, verb
+from lamina.cli.command import verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.stores import dump_key
 from lamina.cli.lazy_group import CommandGroup
-from lamina.cli.options import ReportOptions, result_options
+from lamina.cli.options import ReportOptions, output_option, result_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
 from lamina.errors import InvalidArgument
@@ -28,15 +28,7 @@ def command() -> None:
 
 @verb("generate", "lamina store key generate cache.example.org-1 -o cache.key")
 @click.argument("name", metavar="NAME", help="The name in each signature; by custom a host's, with a number.")
-@option(
-    "-o",
-    "--output",
-    section="output",
-    completion="file",
-    required=True,
-    metavar="FILE",
-    help="The file to write the secret key to. It must not exist yet.",
-)
+@output_option("FILE", "The file to write the secret key to. It must not exist yet.", required=True)
 @result_options
 def generate(name: str, output: str, report: ReportOptions) -> None:
     """Make a key called NAME: write the secret key to FILE, which only you can read, and print the public key.

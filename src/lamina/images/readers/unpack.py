@@ -23,7 +23,7 @@ from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, InputError, OutputError
 from lamina.messages.sizes import format_size
-from lamina.system.tempdir import TempDir
+from lamina.system.tempdir import FOLDER_HINT, TempDir
 from lamina.system.transfer import BlobInfo
 
 DEFAULT_UNPACKED_SIZE = 2 << 30
@@ -32,7 +32,6 @@ _RATIO = 100
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
 _START_SIZE = 512
-_HINT = "choose another folder with TMPDIR"
 
 
 class ByteSource(Protocol):
@@ -94,7 +93,7 @@ class Unpacker:
                 inner = self._write_output(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
             path = error.filename or file.parent
-            raise OutputError(path, error, "enough space to unpack", hint=_HINT) from error
+            raise OutputError(path, error, "enough space to unpack", hint=FOLDER_HINT) from error
         self._input_size += metered.input_size
         return Unpacked(get_extent(file), metered.blob_info, inner)
 
@@ -102,7 +101,7 @@ class Unpacker:
         try:
             self._workspace = self._workspace or TempDir()
         except OSError as error:
-            raise OutputError("temporary folder", error, "enough space to unpack", hint=_HINT) from error
+            raise OutputError("temporary folder", error, "enough space to unpack", hint=FOLDER_HINT) from error
         return self._workspace.path / str(next(self._numbers))
 
     def _is_unpacked(self, source: ByteSource) -> bool:
