@@ -1,4 +1,4 @@
-"""What skopeo pushed to Debian's docker-registry, read and pulled by lamina: the same digests and documents."""
+"""Images that skopeo pushed to Debian's docker-registry keep their digests and documents when lamina pulls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `lamina push` stored is pulled, checked and run by other engines and clients, for each compression of layers."""
+"""Other engines and clients pull, check and run what `lamina push` stored, for each compression of layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPRESSIONS = ("gzip", "zstd", "none")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a program says of layers with a compression that it cannot read.
+    """The message of a program about layers with a compression that it cannot read.
 
     Attributes:
         program: the kind of engine, or the command of a client.

@@ -24,7 +24,7 @@ _NO_BODY = {204, 304}
 
 
 class ProxyFault(Enum):
-    """What happens to a request instead of an ordinary exchange; the number is the status of an answer."""
+    """A fault that takes the place of an ordinary exchange; the number is the status of an answer."""
 
     CUT_BEFORE = "the connection is cut before the request reaches the server"
     CUT_IN_REQUEST = "the connection is cut in the middle of the request's body"

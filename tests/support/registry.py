@@ -65,7 +65,7 @@ Fault = Callable[["RegistryHandler"], bool]
 
 @dataclass
 class Account:
-    """Who may log in, and with what."""
+    """The user who may log in, with a password or an identity token."""
 
     user: str = "user"
     password: str = "hunter2/pass"

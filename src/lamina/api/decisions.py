@@ -1,4 +1,4 @@
-"""What was decided for an image where no argument said it, and why, in sentences for people."""
+"""Describe the decisions about an image that no argument made, and their reasons, in sentences for people."""
 
 from __future__ import annotations
 

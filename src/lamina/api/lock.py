@@ -38,7 +38,7 @@ class LockedImage:
 
     @property
     def change(self) -> Literal["kept", "added", "updated", "removed"]:
-        """What happens to its entry in the lock file."""
+        """How its entry in the lock file changes."""
         if self.digest == self.previous:
             return "kept"
         if self.digest is None:
@@ -48,7 +48,7 @@ class LockedImage:
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """What `lock_images` found.
+    """The result of `lock_images`.
 
     Attributes:
         file: the lock file.

@@ -88,7 +88,7 @@ class Stream:
 
     @property
     def decisions(self) -> tuple[str, ...]:
-        """What was decided where no argument said it, and why: the stores, the layers, the name and more."""
+        """The decisions that no argument made, and their reasons: about the stores, the layers, the name and more."""
         return describe_image(self._spec, self.draft, self._sandbox)
 
     def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> BuildResult:

@@ -1,4 +1,4 @@
-"""What a shell offers for the value of an option or argument."""
+"""Complete the values of options and arguments in a shell."""
 
 from __future__ import annotations
 

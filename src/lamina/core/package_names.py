@@ -15,7 +15,7 @@ from lamina.core.names import StorePath, split_version
 
 @dataclass(frozen=True, slots=True)
 class PackageName:
-    """What the name of a store path says.
+    """The parts of a store path's name: package, version and output.
 
     Attributes:
         name: the package, as `builtins.parseDrvName` gives it.

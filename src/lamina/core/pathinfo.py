@@ -13,7 +13,7 @@ from lamina.messages.sizes import format_size
 
 @dataclass(frozen=True, slots=True)
 class PathInfo:
-    """What a store knows about a path without reading its files.
+    """The information that a store has about a path without reading its files.
 
     Attributes:
         path: the store path.

@@ -49,7 +49,7 @@ class SoftwareComponent:
 
 @dataclass(frozen=True, slots=True)
 class SoftwareSubject:
-    """What a bill of materials describes.
+    """The subject of a bill of materials: an image or a closure.
 
     Attributes:
         kind: an image, or store paths with their closure.
@@ -67,7 +67,7 @@ class SoftwareSubject:
 # Not slotted: a cached property needs the dictionary of its object.
 @dataclass(frozen=True)
 class BillOfMaterials:
-    """What is inside an image or a closure.
+    """The components of an image or a closure.
 
     Attributes:
         subject: the image or closure.

@@ -23,7 +23,7 @@ _KEY, _DIFF_ID, _SIZE, _COMPRESSION = (f"{_PREFIX}{word}" for word in ("key", "d
 
 @dataclass(frozen=True, slots=True)
 class LayerStatement:
-    """What a manifest states about one of its layers.
+    """The statement of a manifest about one of its layers.
 
     Attributes:
         key: the layer key.

@@ -38,7 +38,7 @@ _SIZE_LIMIT = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class NarInfo:
-    """What a binary cache says about a store path.
+    """The information of a binary cache about a store path.
 
     Attributes:
         info: the path info.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 REGISTRY_TRANSPORT = "docker://"
-"""What skopeo and podman write before a reference to an image in a registry."""
+"""The prefix that skopeo and podman write before a reference to an image in a registry."""
 _UNSAFE = re.compile("[^A-Za-z0-9._-]+")
 
 

@@ -30,7 +30,7 @@ class BlobTotal:
 
 @dataclass(frozen=True, slots=True)
 class UpdateTotals:
-    """What an update from one image to another moves.
+    """The blobs that an update from one image to another moves.
 
     Attributes:
         kept: the blobs that both images have.

@@ -21,7 +21,7 @@ _PackageState = Literal["kept", "re-sent", "rebuilt", "updated", "added", "remov
 
 
 class ComparedLayer(Protocol):
-    """What a comparison reads of a layer; a `SourceLayer` has it."""
+    """The part of a layer that a comparison reads; a `SourceLayer` has it."""
 
     @property
     def diff_id(self) -> Digest:
@@ -45,7 +45,7 @@ class ComparedLayer(Protocol):
 
 
 class ComparedImage(Protocol):
-    """What a comparison reads of an image; a `SourceImage` has it."""
+    """The part of an image that a comparison reads; a `SourceImage` has it."""
 
     @property
     def digest(self) -> Digest:
@@ -152,7 +152,7 @@ class PackageChange:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DiffResult:
-    """What differs between two images.
+    """The differences between two images.
 
     Attributes:
         old: the old image.

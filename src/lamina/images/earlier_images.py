@@ -1,4 +1,4 @@
-"""What an image in a registry states about its layers, read from its manifest alone."""
+"""Read from its manifest alone how an image in a registry describes its layers."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _FOREIGN_HINT = "this layer may not be distributed, and lamina does not fetch su
 
 @dataclass(frozen=True, slots=True)
 class FetchedBlobs:
-    """What came from the registry.
+    """The blobs that came from the registry.
 
     Attributes:
         count: the number of blobs.
@@ -66,7 +66,7 @@ def fetch_layers(
             while they are compressed. None for no limit.
 
     Returns:
-        What came from the registry.
+        The blobs that came from the registry.
 
     Raises:
         FormatError: the compressed layers are larger than ``max_unpacked``.

@@ -1,4 +1,4 @@
-"""What `lamina.verify_image` finds out about an image: a verdict for each of its layers."""
+"""The result of `lamina.verify_image`: a verdict for each layer of an image."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class VerifiedLayer:
         verdict: ``reproduced and signed`` if the store paths give the diff ID and each is signed by a trusted key;
             ``reproduced`` if they give it and one is not signed; ``differs`` if they do not give it, or if the layer's
             bytes do not have it; ``not in the stores`` if no store has one of the paths; ``not of store paths`` for
-            any other layer, which nothing is proven of.
+            any other layer, about which nothing is proven.
         reason: what differs or is missing, as ``SUBJECT: got X, expected Y``; empty if nothing is.
         differing_path: the store path with the first difference; None if none is known.
         checked_paths: the store paths and who signed them, if the layer was reproduced.
@@ -80,7 +80,7 @@ class VerifiedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ImageVerificationResult:
-    """What was proven of an image.
+    """The result of verifying an image.
 
     Attributes:
         digest: the image ID.

@@ -98,7 +98,7 @@ def verify_layers(
 
 
 def _describe_overlay(layer: LayerBytes, result: VerifiedLayer) -> str:
-    """Return what a layer that nothing is proven of does to the store, as far as it is known; empty if nothing."""
+    """Return how an unproven layer changes the store, as far as it is known; empty if it does not."""
     if result.verdict != "not of store paths" or not layer.is_read:
         return ""
     try:

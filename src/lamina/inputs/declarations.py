@@ -73,7 +73,7 @@ class Flag(NamedTuple):
 
     @property
     def written_name(self) -> str:
-        """What an error calls it: the option, or the metavar of positional arguments without its marks."""
+        """The name in an error: that of the option, or the metavar of positional arguments without its marks."""
         return self.name.strip("[].")
 
     @property

@@ -119,7 +119,7 @@ class LayerCache:
     def add_statement(self, layer_key: Digest, plain: BlobInfo, codec: str, blob: BlobInfo) -> None:
         """Use what an image in a registry states about a layer, in this process only; it is never written.
 
-        An entry of this machine is believed more than a statement about the same layer. Of two compressed blobs of the
+        An entry of this machine takes precedence over a statement about the same layer. Of two compressed blobs of the
         same layer, the one that is stated is used, because it is in the registry already.
 
         Args:

@@ -54,7 +54,7 @@ class BuildContext:
 
 @dataclass(frozen=True, slots=True)
 class LayerState:
-    """What is known about layer ``number``, counted from 1.
+    """The facts that are known about layer ``number``, counted from 1.
 
     ``cached`` is the digest and size of its tar from the layer cache, or None if the layer is not in the cache.
     ``outcome`` is the word of `lamina.core.progress` for how its bytes are made, if they have to be made.

@@ -63,7 +63,7 @@ class RegistryConnection:
         self.repository: str = reference.repository
         self.policy: RetryPolicy = policy or current_policy()
         self.scopes: tuple[str, ...] = (f"repository:{self.repository}:{'pull,push' if is_writer else 'pull'}",)
-        """What a token must allow for requests to the repository."""
+        """The scopes that a token for requests to the repository must have."""
         self._host = reference.api_host
         self._insecure = insecure
         self._sender = RequestSender(self.policy)

@@ -42,7 +42,7 @@ class CredentialFile:
 
 @dataclass(frozen=True, slots=True)
 class CredentialPlaces:
-    """What the environment says about credentials.
+    """The places of credentials that the environment names.
 
     Attributes:
         files: the files to read, in order.

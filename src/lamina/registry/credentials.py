@@ -10,7 +10,7 @@ from lamina.formats.image_names import HUB
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a user logs in with: a name and a secret, an identity token, or a registry token.
+    """The credentials of a user: a name and a secret, an identity token, or a registry token.
 
     Attributes:
         username: the user's name; empty with a token.

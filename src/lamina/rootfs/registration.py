@@ -23,7 +23,7 @@ _GC_ROOTS = b"nix/var/nix/gcroots/docker"
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What the database records about a valid path: the fields of a `PathInfo`, and its origin.
+    """The record of a valid path in the database: the fields of a `PathInfo`, and its origin.
 
     Attributes:
         deriver: The store path of the derivation that built it, or empty.

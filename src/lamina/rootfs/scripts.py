@@ -68,7 +68,7 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """What the scripts left and printed, the folder that contains the files, warnings, and the name of the sandbox."""
+    """The tree and output of the scripts, the folder that contains the files, warnings, and the sandbox's name."""
 
     tree: Tree
     output: str

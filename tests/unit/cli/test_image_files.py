@@ -1,4 +1,4 @@
-"""What is an image, and what a ROOT."""
+"""Images and ROOTs are told apart."""
 
 from pathlib import Path
 

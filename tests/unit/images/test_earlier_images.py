@@ -1,4 +1,4 @@
-"""What an image in a registry states about its layers."""
+"""Statements of an image in a registry about its layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is inside a closure or an image."""
+"""The components of a closure or an image."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -13,7 +13,7 @@ DEPRECATED = "Deprecated name of "
 
 
 class Document(TypedDict):
-    """What every document has, apart from the key ``version``, which is printed first.
+    """The common part of all documents. The key ``version`` is not in it, and is printed first.
 
     A type `Annotated` with a text has that text as its description.
     """

@@ -42,7 +42,7 @@ class DamagedPathDocument(TypedDict):
 
 
 class StoreCheckDocument(TypedDict):
-    """What the check of a store found."""
+    """The result of checking a store."""
 
     store: Annotated[str, "The folder of the store."]
     path_count: Annotated[int, "How many store paths the store has, damaged ones included."]
@@ -56,7 +56,7 @@ class StoreCheckDocument(TypedDict):
 
 
 class OldStoreCheckDocument(TypedDict):
-    """What the check of a store found, with the keys of earlier versions."""
+    """The result of checking a store, with the keys of earlier versions."""
 
     folder: Annotated[str, DEPRECATED + "store."]
     paths: Annotated[int, DEPRECATED + "path_count."]
@@ -70,7 +70,7 @@ class OldStoreCheckDocument(TypedDict):
 
 
 class VerifyDocument(Document):
-    """What the check of a store and of the layer cache found."""
+    """The results of checking a store and the layer cache."""
 
     store_check: Annotated[StoreCheckDocument | None, "The check of the store; null if there is no store."]
     layer_cache: _LayerCache
@@ -84,7 +84,7 @@ class VerifyDocument(Document):
 
 
 class BlobCacheDocument(TypedDict):
-    """What the blob cache holds."""
+    """The number and size of the blobs in the blob cache."""
 
     folder: Annotated[str, "The folder of the blob cache."]
     exists: Annotated[bool, "Whether there is a blob cache."]
@@ -94,7 +94,7 @@ class BlobCacheDocument(TypedDict):
 
 
 class PrunedBlobsDocument(TypedDict):
-    """What was deleted from the blob cache."""
+    """The blobs that were deleted from the blob cache."""
 
     folder: Annotated[str, "The folder of the blob cache."]
     files: Annotated[list[DeletedFileDocument], "The blobs that were deleted."]
@@ -103,7 +103,7 @@ class PrunedBlobsDocument(TypedDict):
 
 
 class CacheInfoDocument(Document):
-    """What the layer cache holds."""
+    """The number and size of the entries in the layer cache."""
 
     layer_cache: _LayerCache
     exists: _Exists
@@ -118,7 +118,7 @@ class CacheInfoDocument(Document):
 
 
 class CachePruneDocument(Document):
-    """What was deleted from the layer cache."""
+    """The entries that were deleted from the layer cache."""
 
     layer_cache: _LayerCache
     deleted: Annotated[int, "How many entries were deleted."]
@@ -129,7 +129,7 @@ class CachePruneDocument(Document):
 
 
 class CacheCleanDocument(Document):
-    """What was deleted from the cache folder."""
+    """The files that were deleted from the cache folder."""
 
     files: Annotated[list[DeletedFileDocument], "The files that were deleted."]
     size: Annotated[int, "The sum of their sizes in bytes."]

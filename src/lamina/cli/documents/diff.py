@@ -65,7 +65,7 @@ class ConfigChangeDocument(TypedDict):
 
 
 class DiffDocument(Document):
-    """What differs between two images, and how many bytes an update moves."""
+    """The differences between two images, and the number of bytes that an update moves."""
 
     old: Annotated[DiffImageDocument, "The old image."]
     new: Annotated[DiffImageDocument, "The new image."]

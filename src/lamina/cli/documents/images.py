@@ -57,7 +57,7 @@ class BlobTotalDocument(TypedDict):
 
 
 class UpdateDocument(TypedDict):
-    """What an update from one image to another moves."""
+    """The blobs that an update from one image to another moves."""
 
     kept: Annotated[BlobTotalDocument, "The blobs that both images have."]
     sent: Annotated[BlobTotalDocument, "The blobs that only the new image has."]

@@ -27,7 +27,7 @@ class LayoutBlobDocument(TypedDict):
 
 
 class LayoutPruneDocument(Document):
-    """What was removed from an OCI layout."""
+    """The images and blobs that were removed from an OCI layout."""
 
     file: Annotated[str, "The folder of the layout."]
     dry_run: Annotated[bool, "Whether nothing was removed, because --dry-run was given."]

@@ -25,7 +25,7 @@ _NixNarSize = Annotated[int, "The same as nar_size, under the name that nix path
 
 
 class NarInfoDocument(TypedDict):
-    """What is known of a store path."""
+    """The information about a store path."""
 
     path: _Path
     nar_hash: Annotated[str, "The hash of the path's NAR, in SRI form: sha256- and base64."]
@@ -41,7 +41,7 @@ class NarInfoDocument(TypedDict):
 
 
 class StoredPathDocument(NarInfoDocument):
-    """What is known of a store path in the store."""
+    """The information about a store path in the store."""
 
     closure_size: Annotated[int, "The sum in bytes of the NAR sizes of the path and of all that it needs."]
     file: Annotated[str, "The file of the NAR."]
@@ -90,7 +90,7 @@ class PathListDocument(Document):
 
 
 class PathInfoDocument(Document):
-    """What is known of some store paths."""
+    """The information about some store paths."""
 
     store: _Store
     paths: Annotated[list[StoredPathDocument], "The store paths, in the order of the ROOTs."]
@@ -123,7 +123,7 @@ class StoreExportDocument(Document):
 
 
 class GarbageDocument(Document):
-    """What a garbage collection removes."""
+    """The paths and files that a garbage collection removes."""
 
     store: _Store
     dry_run: Annotated[bool, "Whether nothing was removed, but only listed."]
@@ -134,7 +134,7 @@ class GarbageDocument(Document):
 
 
 class StorePushDocument(Document):
-    """What a push sent."""
+    """The paths that a push sent."""
 
     to: Annotated[str, "The binary cache, without credentials."]
     sent: Annotated[list[str], "The store paths that were sent, references first."]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _VERDICT = (
     "reproduced and signed (the store paths give the diff ID, and each is signed by a trusted key), reproduced (they "
     "give it, and one is not signed), differs, not in the stores (no store has one of the paths) or not of store paths "
-    "(nothing is proven of the layer)."
+    "(nothing is proven about the layer)."
 )
 
 
@@ -52,7 +52,7 @@ class VerdictCountDocument(TypedDict):
 
 
 class VerifyImageDocument(Document):
-    """What signed store paths prove of an image."""
+    """The proof that signed store paths give for the layers of an image."""
 
     id: Annotated[str, "The image ID: the digest of its config."]
     repo_tags: Annotated[list[str], "Its names, each as NAME:TAG."]

@@ -70,7 +70,7 @@ class ListedManifest:
 
 @dataclass(frozen=True, slots=True)
 class ImageManifest:
-    """What the manifest of an image refers to.
+    """The config and the layers that the manifest of an image refers to.
 
     Attributes:
         config: the descriptor of the config.

@@ -9,7 +9,7 @@ NAMESPACES, LANDLOCK, NONE = "namespaces", "landlock", "none"
 
 
 class Policy(NamedTuple):
-    """What a session may see and change; fields that a kind does not use are empty, or -1 for numbers.
+    """The files that a session may see and change; fields that a kind does not use are empty, or -1 for numbers.
 
     Attributes:
         kind: The mechanism that confines the session: `NAMESPACES`, `LANDLOCK` or `NONE`.
