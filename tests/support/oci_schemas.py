@@ -1,8 +1,8 @@
 """JSON Schemas of the documents of an image, written after the text of the specifications.
 
 OCI image-spec 1.1: "Content Descriptors", "Image Manifest", "Image Index", "Image Layout", "Image Configuration" and
-"Annotations". Docker: "Image Manifest Version 2, Schema 2". They are stricter than the specifications: no key is
-allowed that these do not define, but for keys of the container config that docker added.
+"Annotations". Docker: "Image Manifest Version 2, Schema 2", with "Manifest List". They are stricter than the
+specifications: no key is allowed that these do not define, but for keys of the container config that docker added.
 """
 
 from __future__ import annotations
@@ -145,6 +145,21 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
                 digest=_DIGEST,
                 size=_SIZE,
                 urls=_TEXTS,
+            ),
+        },
+    ),
+    f"{_DOCKER}distribution.manifest.list.v2+json": _closed(
+        ["schemaVersion", "mediaType", "manifests"],
+        schemaVersion={"const": 2},
+        mediaType={"const": f"{_DOCKER}distribution.manifest.list.v2+json"},
+        manifests={
+            "type": "array",
+            "items": _closed(
+                ["mediaType", "digest", "size", "platform"],
+                mediaType={"const": f"{_DOCKER}distribution.manifest.v2+json"},
+                digest=_DIGEST,
+                size=_SIZE,
+                platform=_PLATFORM,
             ),
         },
     ),

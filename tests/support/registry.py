@@ -331,9 +331,8 @@ class RegistryHandler(http.server.BaseHTTPRequestHandler):
         needed = [*document.get("layers", []), *filter(None, [document.get("config")])]
         blobs = self.server.blobs.get(name, {})
         missing = [item["digest"] for item in needed if item["digest"] not in blobs]
-        missing += [
-            i["digest"] for i in document.get("manifests", []) if i["digest"] not in self.server.manifests[name]
-        ]
+        manifests = self.server.manifests.get(name, {})
+        missing += [item["digest"] for item in document.get("manifests", []) if item["digest"] not in manifests]
         if missing:
             return self.refuse(404, "MANIFEST_BLOB_UNKNOWN", f"blob unknown: {missing[0]}")
         digest = self.server.add_manifest(name, target, body, self.headers["Content-Type"])

@@ -1,4 +1,4 @@
-"""The media types of manifests, configs and layers: those of OCI, and those of docker.
+"""The media types of indexes, manifests, configs and layers: those of OCI, and those of docker.
 
 They are specified in the OCI image-spec 1.1, "Media Types", and in docker's "Image Manifest V 2, Schema 2". Docker's
 have no annotations, and no compression of layers but gzip.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lamina.errors import InvalidArgument
-from lamina.formats.oci import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, Descriptor
+from lamina.formats.oci import CONFIG_TYPE, INDEX_TYPE, LAYER_TYPE, MANIFEST_TYPE, Descriptor
 from lamina.messages.redaction import short_repr
 
 _NO_CODEC = "none"
@@ -22,6 +22,7 @@ class MediaTypes:
 
     Attributes:
         name: what users call them.
+        index: the type of an index, which docker calls a manifest list.
         manifest: the type of a manifest.
         config: the type of a config.
         layer: the type of an uncompressed layer.
@@ -32,6 +33,7 @@ class MediaTypes:
     """
 
     name: str
+    index: str
     manifest: str
     config: str
     layer: str
@@ -79,6 +81,7 @@ def _find_codec(media_type: str, uncompressed: str, separator: str) -> str:
 _OCI, _DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
 OCI = MediaTypes(
     "oci",
+    INDEX_TYPE,
     MANIFEST_TYPE,
     CONFIG_TYPE,
     LAYER_TYPE,
@@ -89,6 +92,7 @@ OCI = MediaTypes(
 )
 DOCKER = MediaTypes(
     "docker",
+    f"{_DOCKER}distribution.manifest.list.v2+json",
     f"{_DOCKER}distribution.manifest.v2+json",
     f"{_DOCKER}container.image.v1+json",
     f"{_DOCKER}image.rootfs.diff.tar",

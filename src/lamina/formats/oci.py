@@ -179,7 +179,7 @@ def update_index(
 
     """
     index = _parse_index(existing)
-    dumped = _dump_platform(platform)
+    dumped = dump_platform(platform)
     entry = manifest.dump() | {
         **({"platform": dumped} if dumped else {}),
         "annotations": {**dict(manifest.annotations), FULL_NAME: full_name(reference), REF_NAME: reference.tag},
@@ -198,7 +198,7 @@ def update_index(
     )
 
 
-def _dump_platform(platform: Platform) -> dict[str, str]:
+def dump_platform(platform: Platform) -> dict[str, str]:
     """Return the platform of an entry (OCI image-spec, "Image Index"), which is empty if it is not known."""
     if not platform.architecture:
         return {}

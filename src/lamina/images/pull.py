@@ -19,7 +19,7 @@ from lamina.images.fetch import fetch_layers
 from lamina.images.merge import write_merged
 from lamina.images.readers.open import open_images
 from lamina.images.readers.registry_image import RegistryImage, name_image
-from lamina.images.writers.oci_layout import open_layout
+from lamina.images.writers.oci_layout import explain_renamed, open_layout
 from lamina.layers.context import BuildContext
 from lamina.layers.temporary_blobs import create_blob_folder, explain_temporary_files
 from lamina.registry.connection import RegistryConnection
@@ -99,10 +99,7 @@ def pull_into_layout(
         manifest = image.manifest.descriptor
         tagged = blobs.tag(name, manifest, image.effective_platform, keeps_platforms=True)
         before = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
-    warnings = tuple(
-        f"{folder}: the tag {name.tag} now names {name}; skopeo and podman find {other} as oci:{folder}:{other}"
-        for other in tagged.renamed
-    )
+    warnings = explain_renamed(folder, name, tagged)
     update = None if before is None else add_up_update(before, stored)
     return PullResult(image, name, fetched.count, fetched.size, update=update, warnings=warnings)
 

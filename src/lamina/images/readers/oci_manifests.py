@@ -21,7 +21,7 @@ from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.image_names import familiar_name
 from lamina.formats.json_toml import name_type
 from lamina.formats.media_types import MEDIA_TYPES
-from lamina.formats.oci import FULL_NAME, INDEX_TYPE, LAYER_TYPE, REF_NAME, Descriptor, blob_path, is_size
+from lamina.formats.oci import FULL_NAME, LAYER_TYPE, REF_NAME, Descriptor, blob_path, is_size
 from lamina.formats.platform import Platform
 from lamina.images.readers.documents import get_field, parse_digest, parse_list, parse_strings
 from lamina.messages.redaction import short_repr
@@ -31,7 +31,7 @@ _MAX_DESCRIPTORS = 20_000
 _MAX_REPORTED = 3
 
 _DOCKER = "application/vnd.docker."
-INDEXES = frozenset((INDEX_TYPE, f"{_DOCKER}distribution.manifest.list.v2+json"))
+INDEXES = frozenset(types.index for types in MEDIA_TYPES.values())
 """The media types of indexes."""
 MANIFESTS = frozenset(types.manifest for types in MEDIA_TYPES.values())
 """The media types of manifests."""

@@ -20,9 +20,11 @@ from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
 from lamina.core.progress import REUSED, Progress, ProgressItem
 from lamina.errors import Error, FormatError, InvalidArgument, error_context, output_error
+from lamina.formats.annotations import Annotations
 from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import (
     INDEX,
+    INDEX_TYPE,
     LAYOUT,
     LAYOUT_JSON,
     Descriptor,
@@ -50,6 +52,8 @@ from lamina.system.temporary import is_part
 from lamina.system.transfer import BlobInfo, hash_pieces
 
 _MAX_INDEX_SIZE = 20 << 20
+# An index of images for several platforms is for none of them.
+_NO_PLATFORM = Platform("", "")
 
 
 class OciLayout:
@@ -110,11 +114,8 @@ class OciLayout:
             tagged = blobs.tag(reference, manifest, documents.platform)
             stored = tuple(item.blob for item in written)
             replaced = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
-        for name in tagged.renamed:
-            self._warn(
-                f"{self._folder}: the tag {reference.tag} now names {reference}; skopeo and podman find {name} as "
-                f"oci:{self._folder}:{name}"
-            )
+        for warning in explain_renamed(self._folder, reference, tagged):
+            self._warn(warning)
         self._progress.done()
         return BuildResult(
             documents.config_digest,
@@ -265,6 +266,19 @@ class LayoutBlobs:
                 out.write(memoryview(updated.document))
         return updated
 
+    def tag_index(self, reference: ImageReference, document: bytes, annotations: Annotations = ()) -> UpdatedIndex:
+        """Add an image index as a blob, and point the name ``reference`` at it, after its manifests were added.
+
+        Args:
+            reference: the name, which no other image has afterwards.
+            document: the index as JSON, of OCI's media type.
+            annotations: those of the index, which its entry in ``index.json`` has too.
+
+        Raises what `tag` raises.
+        """
+        descriptor = Descriptor(INDEX_TYPE, self.add(document), len(document), annotations)
+        return self.tag(reference, descriptor, _NO_PLATFORM)
+
     def list_layers(self, manifest: Digest | None) -> tuple[BlobInfo, ...] | None:
         """Return the layers' blobs of an image in the layout; None if its manifest is None, missing or invalid."""
         if manifest is None:
@@ -274,6 +288,14 @@ class LayoutBlobs:
             layers = parse_layers(_read_file(file) or b"", str(file))
             return tuple(BlobInfo(layer.digest, layer.size) for layer in layers)
         return None
+
+
+def explain_renamed(folder: Path, reference: ImageReference, updated: UpdatedIndex) -> tuple[str, ...]:
+    """Return a warning for each image that lost its bare tag to ``reference``."""
+    return tuple(
+        f"{folder}: the tag {reference.tag} now names {reference}; skopeo and podman find {name} as oci:{folder}:{name}"
+        for name in updated.renamed
+    )
 
 
 def _read_file(file: Path) -> bytes | None:

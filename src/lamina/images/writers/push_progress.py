@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lamina.core.progress import Progress, ProgressItem
+from lamina.core.progress import Progress, ProgressItem, Work
 from lamina.system.progress_reporter import ProgressReporter
 
 
@@ -15,6 +15,11 @@ class PushProgress(Progress):
     def __init__(self, progress: ProgressReporter) -> None:
         self._progress = progress
         self._packed: dict[ProgressItem, int] = {}
+
+    def begin(self, work: Work) -> None:
+        """Report that a push begins, or begins again."""
+        self._packed.clear()
+        self._progress.begin(work)
 
     def start(self, item: ProgressItem) -> None:
         """Report that the item is being packed or sent."""

@@ -31,17 +31,16 @@ from lamina.images.registry_destination import RegistryDestination
 from lamina.images.source_layers import find_compressed_blob, make_layer_source, store_blob
 from lamina.images.writers.push_progress import PushProgress
 from lamina.images.writers.registry_blobs import RegistryBlobs
+from lamina.images.writers.registry_manifests import UNKNOWN_BLOB_HINT, put_under_digest, put_under_tags
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
 from lamina.layers.temporary_blobs import explain_temporary_files
 from lamina.registry.blobs import find_blob
 from lamina.registry.connection import RegistryConnection
-from lamina.registry.manifests import UnknownBlobError, put_manifest
+from lamina.registry.manifests import UnknownBlobError
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
-
-_UNKNOWN_BLOB_HINT = "the registry said that it has all blobs; its storage or its cache is damaged, ask its operator"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,7 +51,7 @@ class RegistryPushResult(Image):
         platform: such as ``linux/amd64``.
         blobs: digest and size in bytes of each layer as the registry has it; in the order of the layers.
         references: the names that it was pushed to, each as ``HOST/NAME:TAG@sha256:HEX``, the digest being that of the
-            manifest.
+            manifest. An image of an index has no tag of its own.
         manifest_digest: the digest of the manifest.
         blobs_sent: the number of layers' blobs that were sent. A blob that several layers have counts once, here and
             below.
@@ -117,6 +116,7 @@ class RegistryWriter:
         warn: is called with the text of each warning.
         media_types: those of the manifest, the config and the layers; by default those of an image that exists, and
             OCI's for all others.
+        is_tagged: whether the tags name the image. The manifest of an image of an index is stored by its digest.
     """
 
     def __init__(
@@ -127,8 +127,11 @@ class RegistryWriter:
         context: BuildContext | None = None,
         warn: Callable[[str], object] = ignore,
         media_types: MediaTypes | None = None,
+        *,
+        is_tagged: bool = True,
     ) -> None:
         self._destination = destination
+        self._put = put_under_tags if is_tagged else put_under_digest
         self._stated_types = media_types
         self._types = media_types or OCI
         self._compression = compression
@@ -256,16 +259,16 @@ class RegistryWriter:
         A registry may do so after it removed unused blobs, or if it mounts blobs in name only.
         """
         with RegistryBlobs(self._destination, self._push_progress) as blobs:
-            self._progress.begin(work)
+            self._push_progress.begin(work)
             try:
                 return push(blobs)
             except UnknownBlobError:
                 blobs.forget()
-            self._progress.begin(work)
+            self._push_progress.begin(work)
             try:
                 return push(blobs)
             except UnknownBlobError as error:
-                raise error.error.add_hint(_UNKNOWN_BLOB_HINT) from None
+                raise error.error.add_hint(UNKNOWN_BLOB_HINT) from None
 
     def _push_sources(
         self,
@@ -345,16 +348,12 @@ class RegistryWriter:
         config: bytes,
         manifest: bytes,
     ) -> RegistryPushResult:
-        """Store the config, and then the manifest under all tags that do not name it yet."""
+        """Store the config, and then the manifest."""
         self._progress.documents()
         bytes_sent = blobs.bytes_sent
         image_id = blobs.add(config).digest
         media_type, digest = read_media_type(manifest), Digest(hashlib.sha256(manifest).digest())
-        for repository in self._destination.repositories:
-            for reference in repository.references:
-                earlier = repository.earlier.get(reference.tag)
-                if earlier is None or earlier.digest != digest:
-                    put_manifest(repository.connection, reference.tag, manifest, media_type)
+        references = self._put(self._destination, manifest, media_type)
         self._progress.done()
         stored = tuple(BlobInfo(item.descriptor.digest, item.descriptor.size) for item in pushed)
         first = self._destination.references[0]
@@ -364,7 +363,7 @@ class RegistryWriter:
             tuple(item.layer for item in pushed),
             platform,
             stored,
-            tuple(f"{reference}@{digest}" for reference in self._destination.references),
+            references,
             digest,
             len(blobs.sent & {*stored}),
             len(blobs.mounted & {*stored}),

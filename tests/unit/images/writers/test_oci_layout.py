@@ -17,12 +17,15 @@ from tests.support.fake_nix_store import MODULE, FakeStore, as_nobody, example, 
 
 import lamina
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
-from lamina.core.names import ImageReference
+from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError
 from lamina.formats.image_names import familiar_name, full_name
+from lamina.formats.oci import FULL_NAME, INDEX_TYPE, REF_NAME, Descriptor
+from lamina.formats.oci_index import PlatformManifest, dump_index
+from lamina.formats.platform import Platform
 from lamina.images.blob_totals import UpdateTotals
 from lamina.images.image import Draft, Image
-from lamina.images.writers.oci_layout import OciLayout
+from lamina.images.writers.oci_layout import OciLayout, open_layout
 from lamina.layer_cache.cache import NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.stores.store import adapt_store
@@ -474,3 +477,26 @@ def test_a_layout_whose_image_before_is_damaged_is_written(
     changed = draft(store, contents=["hello"])
     manifest.unlink() if content is None else manifest.write_bytes(content)
     assert OciLayout(folder).write(changed).update is None
+
+
+def test_an_image_index_replaces_the_images_of_its_name_and_is_replaced_by_them(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "layout"
+    write_layout(draft(store), folder)
+    (image,) = entries(folder)
+    descriptor = Descriptor(image["mediaType"], Digest.parse_oci(image["digest"]), image["size"])
+    document = dump_index([PlatformManifest(descriptor, Platform.parse("amd64"))], (("org.example.team", "docs"),))
+    with open_layout(folder, verify=False) as blobs:
+        blobs.tag_index(ImageReference("x", "1"), document, (("org.example.team", "docs"),))
+    (index,) = entries(folder)
+    assert index == {
+        "mediaType": INDEX_TYPE,
+        "digest": f"sha256:{hashlib.sha256(document).hexdigest()}",
+        "size": len(document),
+        "annotations": {"org.example.team": "docs", FULL_NAME: "docker.io/library/x:1", REF_NAME: "1"},
+    }
+    assert (folder / "blobs/sha256" / index["digest"].removeprefix("sha256:")).read_bytes() == document
+    assert [found.repo_tags for found in lamina.inspect(folder)] == [("x:1",)]
+    write_layout(draft(store), folder)
+    assert entries(folder) == [image]

@@ -42,3 +42,12 @@ def test_a_blob_that_is_not_packed_is_sent_as_a_whole_and_a_repetition_counts_on
     assert seen == [250, 500, 500, 750]
     assert recorded.sum_up() == {1: 1000}
     assert recorded.calls[-1] == ("finish", 1, "sent", 2000)
+
+
+def test_a_push_that_begins_again_or_follows_another_begins_at_nothing() -> None:
+    recorded, progress = begin()
+    progress.advance(ITEM, 1000)
+    before = recorded.sum_up()[1]
+    progress.begin(Work("another push", (ITEM,)))
+    progress.send(ITEM, 30, 60)
+    assert recorded.sum_up()[1] - before == 500
