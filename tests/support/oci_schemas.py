@@ -164,6 +164,17 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         },
     ),
 }
+# An image's manifest whose config is empty, and whose layers are files of any type ("Guidelines for Artifact Usage").
+_ARTIFACT = _closed(
+    ["schemaVersion", "mediaType", "artifactType", "config", "layers"],
+    schemaVersion={"const": 2},
+    mediaType={"const": f"{_OCI}manifest.v1+json"},
+    artifactType=_MEDIA_TYPE,
+    config=_descriptor({"const": "application/vnd.oci.empty.v1+json"}),
+    layers={"type": "array", "minItems": 1, "items": _descriptor(_MEDIA_TYPE)},
+    subject=_descriptor(_MEDIA_TYPE),
+    annotations=_ANNOTATIONS,
+)
 # Docker's name for the same document.
 _SCHEMAS[f"{_DOCKER}container.image.v1+json"] = _SCHEMAS[f"{_OCI}config.v1+json"]
 
@@ -171,6 +182,11 @@ _SCHEMAS[f"{_DOCKER}container.image.v1+json"] = _SCHEMAS[f"{_OCI}config.v1+json"
 def check_oci_document(kind: str, document: Any) -> None:
     """Check a document of the media type ``kind``, or the file ``oci-layout``; raise jsonschema's error."""
     _make_validator(kind).validate(document)
+
+
+def check_artifact(document: Any) -> None:
+    """Check the manifest of an artifact; raise jsonschema's error."""
+    jsonschema.Draft202012Validator(_ARTIFACT).validate(document)
 
 
 @cache

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from tests.support.image_files import LayoutBuilder
 from tests.support.servers import LocalServer, run_server
@@ -37,6 +37,7 @@ _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
 _START = re.compile(r"/v2/(.+)/blobs/uploads/?")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/(u[0-9]+)")
 _TAGS = re.compile(r"/v2/(.+)/tags/list")
+_REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})")
 # The media type of a document by a key that only it has.
 _DOCUMENTS = {"layers": MANIFEST_TYPE, "manifests": INDEX_TYPE}
 _SCOPE = re.compile(r"repository:([^:]+):([a-z,]+)")
@@ -90,6 +91,8 @@ class MemoryRegistry(LocalServer):
         self.token_lifetime = 300
         self.tokens: dict[str, tuple[str, ...]] = {}
         self.can_mount = True
+        self.has_referrers = True
+        self.filters_referrers = True
         self.sends_ranges = True
         self.min_chunk = 0
         self.refuses_whole_blobs = 0  # a status
@@ -250,6 +253,7 @@ class RegistryHandler(http.server.BaseHTTPRequestHandler):
             (_BLOB, self._send_blob),
             (_MANIFEST, lambda name, target: self._exchange_manifest(name, target, body)),
             (_TAGS, lambda name: self._list_tags(name, query)),
+            (_REFERRERS, lambda name, digest: self._list_referrers(name, digest, query)),
         ]
         for pattern, route in routes:
             if found := pattern.fullmatch(path):
@@ -336,7 +340,39 @@ class RegistryHandler(http.server.BaseHTTPRequestHandler):
         if missing:
             return self.refuse(404, "MANIFEST_BLOB_UNKNOWN", f"blob unknown: {missing[0]}")
         digest = self.server.add_manifest(name, target, body, self.headers["Content-Type"])
-        return self.answer(201, {"Docker-Content-Digest": self._state_digest(digest)})
+        headers = {"Docker-Content-Digest": self._state_digest(digest)}
+        if self.server.has_referrers and "subject" in document:
+            headers["OCI-Subject"] = document["subject"]["digest"]
+        return self.answer(201, headers)
+
+    def _list_referrers(self, name: str, digest: str, query: dict[str, list[str]]) -> bool:
+        """Answer with two referrers at a time (distribution-spec 1.1, "Listing Referrers")."""
+        if not self.server.has_referrers:
+            return self.refuse(404, "NOT_FOUND")
+        entries = [*self._find_referrers(name, digest)]
+        headers, filters = {"Content-Type": INDEX_TYPE}, query.get("artifactType", [])
+        if filters and self.server.filters_referrers:
+            entries = [entry for entry in entries if entry["artifactType"] in filters]
+            headers["OCI-Filters-Applied"] = "artifactType"
+        start = int(query.get("start", ["0"])[0])
+        if len(entries) > start + 2:
+            more = urlencode({**{key: values[0] for key, values in query.items()}, "start": start + 2})
+            headers["Link"] = f'<{self.server.url}/v2/{name}/referrers/{digest}?{more}>; rel="next"'
+        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries[start : start + 2]}
+        return self.answer(200, headers, json.dumps(index).encode())
+
+    def _find_referrers(self, name: str, digest: str) -> Iterator[dict[str, Any]]:
+        stored = self.server.manifests.get(name, {})
+        for target, (media_type, document) in stored.items():
+            manifest = json.loads(document)
+            if target.startswith("sha256:") and manifest.get("subject", {}).get("digest") == digest:
+                yield {
+                    "mediaType": media_type,
+                    "digest": target,
+                    "size": len(document),
+                    "artifactType": manifest.get("artifactType") or manifest["config"]["mediaType"],
+                    "annotations": manifest.get("annotations", {}),
+                }
 
     def _list_tags(self, name: str, query: dict[str, list[str]]) -> bool:
         if name not in self.server.manifests:
@@ -352,7 +388,7 @@ class RegistryHandler(http.server.BaseHTTPRequestHandler):
     # --- who is allowed what
 
     def _needed_scopes(self, path: str, query: dict[str, list[str]]) -> list[str]:
-        found = re.fullmatch(r"/v2/(.+)/(?:blobs|manifests|tags)/.*", path)
+        found = re.fullmatch(r"/v2/(.+)/(?:blobs|manifests|tags|referrers)/.*", path)
         if found is None:
             return []
         actions = "pull" if self.command in ("GET", "HEAD") and "/uploads/" not in path else "pull,push"

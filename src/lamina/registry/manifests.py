@@ -117,6 +117,23 @@ def put_manifest(connection: RegistryConnection, target: str, document: bytes, m
         AuthError: the registry refuses the credentials, or wants some.
 
     """
+    digest, _ = _put(connection, target, document, media_type)
+    return digest
+
+
+def put_referrer(connection: RegistryConnection, document: bytes) -> bool:
+    """Store a manifest with a subject under its digest, and return whether the registry lists it for that subject.
+
+    A registry that does answers with a header (distribution-spec 1.1, "Pushing Manifests with Subject"). For any other,
+    the caller has to list the manifest. Raises what `put_manifest` raises.
+    """
+    target = str(Digest(hashlib.sha256(document).digest()))
+    _, subject = _put(connection, target, document, MANIFEST_TYPE)
+    return bool(subject)
+
+
+def _put(connection: RegistryConnection, target: str, document: bytes, media_type: str) -> tuple[Digest, str]:
+    """Store a manifest, and return its digest and the subject that the registry states."""
     digest = Digest(hashlib.sha256(document).digest())
     request = RegistryRequest(
         "PUT",
@@ -128,14 +145,14 @@ def put_manifest(connection: RegistryConnection, target: str, document: bytes, m
         COMMIT_TIMEOUT,
     )
 
-    def read(response: RegistryResponse) -> None:
+    def read(response: RegistryResponse) -> str:
         if response.status not in (200, 201, 202):
             error = connection.make_error(response, "the manifest to be stored")
             raise UnknownBlobError(error) if response.error_code in _UNKNOWN_BLOB else error
         check_digest(response, digest)
+        return response.header("OCI-Subject")
 
-    connection.perform(request, read)
-    return digest
+    return digest, connection.perform(request, read)
 
 
 def list_tags(connection: RegistryConnection) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from lamina.transports.urls import Origin, redact_url, strip_credentials
 UNREACHABLE_HINT = "check the network, the proxy and the spelling of the registry's host"
 _MAX_ERROR_DOCUMENT = 1 << 14
 _MAX_ERROR_LENGTH = 160
+_NEXT_PAGE = re.compile(r'<[^>?]*\?([^>#]*)[^>]*>[^,]*;\s*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ class RegistryResponse:
     def header(self, name: str) -> str:
         """Return the value of the header ``name``, or ``""`` if it is absent."""
         return self.response.header(name)
+
+    @property
+    def next_query(self) -> str:
+        """The query of the next page in the header ``Link`` (RFC 8288), or ``""`` if this is the last page.
+
+        The rest of the URL is not used, so that a page is always asked of the registry itself.
+        """
+        found = _NEXT_PAGE.search(self.header("Link"))
+        return found[1] if found else ""
 
     def read(self, limit: int) -> bytes:
         """Return the content. Raises `RegistryError` if it has more than ``limit`` bytes, and `TransientError`."""
