@@ -32,7 +32,7 @@ from lamina.images.readers.registry_image import (
     skip_bytes,
 )
 from lamina.images.readers.source_image import SourceLayer
-from lamina.images.writers.oci_layout import open_layout
+from lamina.images.writers.layout_blobs import open_layout
 from lamina.layers.layer import LayerSource, StoredBlob
 from lamina.layers.packed import PackedLayer
 from lamina.layers.temporary_blobs import create_blob_folder

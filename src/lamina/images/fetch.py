@@ -20,7 +20,7 @@ from lamina.images.blob_cache import BlobCache
 from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
 from lamina.images.readers.registry_image import RegistryImage, RegistryLayer
 from lamina.images.readers.unpack import MAX_UNPACKED_HINT
-from lamina.images.writers.oci_layout import LayoutBlobs
+from lamina.images.writers.layout_blobs import LayoutBlobs
 from lamina.messages.sizes import format_size
 from lamina.registry.blobs import read_blob
 from lamina.registry.connection import RegistryConnection

@@ -19,7 +19,7 @@ from lamina.images.fetch import fetch_layers
 from lamina.images.merge import write_merged
 from lamina.images.readers.open import open_images
 from lamina.images.readers.registry_image import RegistryImage, name_image
-from lamina.images.writers.oci_layout import explain_renamed, open_layout
+from lamina.images.writers.layout_blobs import explain_renamed, open_layout
 from lamina.layers.context import BuildContext
 from lamina.layers.temporary_blobs import create_blob_folder, explain_temporary_files
 from lamina.registry.connection import RegistryConnection

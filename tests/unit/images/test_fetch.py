@@ -13,7 +13,7 @@ from tests.support.registry import MemoryRegistry, RegistryHandler, add_image, c
 from lamina.errors import RegistryError
 from lamina.images.fetch import FetchedBlobs, fetch_layers
 from lamina.images.readers.registry_image import read_registry_images
-from lamina.images.writers.oci_layout import open_layout
+from lamina.images.writers.layout_blobs import open_layout
 
 LAYERS = [layer("one"), layer("two")]
 
