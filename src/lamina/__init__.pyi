@@ -101,6 +101,8 @@ from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
 from lamina.images.prune import LayoutPruneResult as LayoutPruneResult
 from lamina.images.pull import PullResult as PullResult
+from lamina.images.readers.image_index import ImageIndex as ImageIndex
+from lamina.images.readers.image_index import IndexedManifest as IndexedManifest
 from lamina.images.readers.registry_image import RegistryImage as RegistryImage
 from lamina.images.readers.registry_image import RegistryLayer as RegistryLayer
 from lamina.images.readers.source_image import InspectedImage as InspectedImage

@@ -195,8 +195,9 @@ def inspect(
         progress: receives the progress of unpacking a compressed file, and of reading the layers of each image.
 
     Returns:
-        The images, in the order of the file or of the registry's index. An image that the index lists and the registry
-        lacks is a warning.
+        The images, in the order of the file or of the registry's index; ``indexes`` of each are the indexes that list
+        it. Warnings are about images that the index lists and the registry lacks, and about images with another
+        platform than their index states.
 
     Raises:
         InvalidArgument: an argument is wrong.
@@ -213,14 +214,18 @@ def inspect(
 
     source, limit = select.parse_source(path), parse_size("max_unpacked_size", max_unpacked_size)
     wanted = Platform.parse(platform) if platform else None
+    from lamina.images.readers.platforms import list_contradictions
+
     if isinstance(source, select.ImageFile):
-        return ListResult(read_file(source, wanted, limit, progress))
+        images = read_file(source, wanted, limit, progress)
+        return ListResult(images, list_contradictions(images))
     from lamina.images.readers.registry_image import read_registry_images
     from lamina.registry.open import open_repository
 
     with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
         warnings: list[str] = []
-        return ListResult(read_registry_images(connection, source, wanted, warn=warnings.append), warnings)
+        found = read_registry_images(connection, source, wanted, warn=warnings.append)
+        return ListResult(found, (*warnings, *list_contradictions(found)))
 
 
 def read_file(

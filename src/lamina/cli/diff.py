@@ -61,7 +61,8 @@ def command(
 
     Blobs that both images have are kept; blobs that only NEW has are sent. Sizes are those of the blobs as the images
     store them: compressed in registries and most OCI layouts, plain tars in most archives. A layer's size is shared out
-    to its store paths by the size of their files. The exit code is 0 whether the images differ or not.
+    to its store paths by the size of their files. Images for several platforms are compared for each that both have;
+    platforms that only one has are named. --platform chooses one. The exit code is 0 whether the images differ or not.
     """
     with open_bars(report) as progress:
         result = lamina.diff(old, new, progress=progress, **reader._asdict(), **registry)
@@ -69,10 +70,36 @@ def command(
     if report.as_json:
         print_json(dump_diff(result))
         return
+    for number, compared in enumerate(result.platforms):
+        if number:
+            print_stdout("")
+        _print_comparison(compared, full=full)
+    _print_missing([("gone", image) for image in result.only_old] + [("added", image) for image in result.only_new])
+
+
+def _print_comparison(result: DiffResult, *, full: bool) -> None:
+    """Print what differs between two images, for one platform."""
     print_fields(_join(_name(result.old), _name(result.new)), list(_list_fields(result, full=full)), is_whole=full)
     _print_packages(result.packages, full=full)
     _print_layers(result.layers, full=full)
     _print_config(result.config, full=full)
+
+
+def _print_missing(images: Sequence[tuple[str, DiffImage]]) -> None:
+    """Print a table of the images for platforms that only one of the two has."""
+    columns = [Column("PLATFORM", is_flexible=True), Column("CHANGE", style="dim"), Column("LAYERS", is_number=True)]
+    columns += [Column("SIZE", is_number=True), Column("ID", style="dim")]
+    rows = [
+        (
+            image.platform or "not stated",
+            change,
+            str(image.layer_count),
+            format_size(image.size),
+            shorten_digest(image.digest),
+        )
+        for change, image in images
+    ]
+    _print_part(columns, rows, full=False)
 
 
 def _name(image: DiffImage) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import lamina
 from lamina.cli.command import option, verb
-from lamina.cli.documents.images import dump_inspection
+from lamina.cli.documents.inspection import dump_inspection
 from lamina.cli.options import (
     REFERENCE_HELP,
     ReaderOptions,
@@ -26,6 +26,8 @@ from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
+    from lamina.core.names import Digest
+    from lamina.images.readers.image_index import ImageIndex
     from lamina.images.readers.source_image import InspectedImage, InspectedLayer
 
 
@@ -41,7 +43,8 @@ def command(
     """Show the ID, names and layers of IMAGE, and the store paths in each layer.
 
     Every digest of a file is computed from the bytes. A file that contradicts itself is an error. Of an image in a
-    registry, only the manifest and the config are read; its history says which store paths a layer has.
+    registry, only the manifest and the config are read; its history says which store paths a layer has. Of an image for
+    several platforms, the index is shown, and then the image for each platform; --platform chooses one.
     """
     with open_bars(report) as progress:
         images = lamina.inspect(image, progress=progress, **reader._asdict(), **registry)
@@ -49,13 +52,32 @@ def command(
     if report.as_json:
         print_json(dump_inspection(images))
         return
+    printed: set[Digest] = set()
     for number, item in enumerate(images):
         if number:
             print_stdout("")
+        for index in item.indexes:
+            if index.digest not in printed:
+                printed.add(index.digest)
+                _print_index(index, full=full)
         title = ", ".join((*item.repo_tags, *item.tags)) or "no name"
         print_fields(title, list(_list_fields(item, full=full)), is_whole=full)
         print_stdout("")
         _print_layers(item.layers, full=full)
+
+
+def _print_index(index: ImageIndex, *, full: bool) -> None:
+    title = ", ".join((*index.repo_tags, *index.tags)) or "no name"
+    print_fields(title, list(_list_index_fields(index, full=full)), is_whole=full)
+    print_stdout("")
+
+
+def _list_index_fields(index: ImageIndex, *, full: bool) -> Iterator[tuple[str, str]]:
+    yield "index", str(index.digest) if full else shorten_digest(index.digest)
+    yield "platforms", ", ".join(map(str, index.platforms)) or "not stated"
+    if count := sum(listed.is_attestation for listed in index.manifests):
+        yield "attestations", str(count)
+    yield from (("annotation", f"{key}={value}") for key, value in index.annotations.items())
 
 
 def _list_fields(image: InspectedImage, *, full: bool) -> Iterator[tuple[str, str]]:
@@ -64,6 +86,8 @@ def _list_fields(image: InspectedImage, *, full: bool) -> Iterator[tuple[str, st
     yield "created", str(image.config.get("created") or "not stated")
     yield "size", format_size(sum(layer.size for layer in image.layers))
     yield "layers", str(len(image.layers))
+    if digest := image.manifest_digest:
+        yield "manifest", str(digest) if full else shorten_digest(digest)
     yield from (("annotation", f"{key}={value}") for key, value in image.annotations.items())
 
 

@@ -162,6 +162,9 @@ class DiffResult:
         packages: all store paths, those with the most bytes to send first.
         config: what differs in the configs.
         warnings: what the user should know about the result.
+        others: the differences for the other platforms that both have, if the images are for several.
+        only_old: the images for platforms that the new image does not have.
+        only_new: the images for platforms that the old image does not have.
     """
 
     old: DiffImage
@@ -170,6 +173,14 @@ class DiffResult:
     packages: tuple[PackageChange, ...]
     config: tuple[ConfigChange, ...]
     warnings: tuple[str, ...] = ()
+    others: tuple[DiffResult, ...] = ()
+    only_old: tuple[DiffImage, ...] = ()
+    only_new: tuple[DiffImage, ...] = ()
+
+    @property
+    def platforms(self) -> tuple[DiffResult, ...]:
+        """The differences for each platform that both images have, this one first."""
+        return (self, *self.others)
 
     @property
     def kept(self) -> BlobTotal:
@@ -196,7 +207,7 @@ class DiffResult:
 def compare_images(old: ComparedImage, new: ComparedImage) -> DiffResult:
     """Return what an update from ``old`` to ``new`` changes."""
     layers = tuple(_compare_layers(old.layers, new.layers))
-    described = _describe(old), _describe(new)
+    described = describe_image(old), describe_image(new)
     return DiffResult(
         *described,
         layers,
@@ -206,7 +217,8 @@ def compare_images(old: ComparedImage, new: ComparedImage) -> DiffResult:
     )
 
 
-def _describe(image: ComparedImage) -> DiffImage:
+def describe_image(image: ComparedImage) -> DiffImage:
+    """Return an image as a part of the result."""
     return DiffImage(
         image.digest,
         image.repo_tags,

@@ -42,6 +42,11 @@ def test_one_of_several_images_has_to_be_named(layout: Path) -> None:
     with pytest.raises(NotFound, match="got 3 images, expected one of app:1") as raised:
         lamina.diff(layout, layout)
     assert raised.value.hint == f"name one as {layout}#NAME:TAG"
-    with pytest.raises(NotFound, match="got 2 images") as raised:
-        lamina.diff(f"{layout}#app:1", f"{layout}#app:2")
-    assert "--platform" in raised.value.hint
+
+
+def test_images_for_several_platforms_are_compared_for_those_that_both_have(layout: Path) -> None:
+    result = lamina.diff(f"{layout}#app:1", f"{layout}#app:2")
+    assert [(item.new.platform, item.sent.count) for item in result.platforms] == [("linux/amd64", 1)]
+    assert [item.platform for item in result.only_new] == ["linux/arm64"]
+    both = lamina.diff(f"{layout}#app:2", f"{layout}#app:2")
+    assert [item.new.platform for item in both.platforms] == ["linux/amd64", "linux/arm64"]

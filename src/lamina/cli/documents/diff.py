@@ -64,8 +64,8 @@ class ConfigChangeDocument(TypedDict):
     new: Annotated[Any, "The value in the new image; null if there is none."]
 
 
-class DiffDocument(Document):
-    """The differences between two images, and the number of bytes that an update moves."""
+class PlatformDiffDocument(TypedDict):
+    """The differences between two images for one platform, and the number of bytes that an update moves."""
 
     old: Annotated[DiffImageDocument, "The old image."]
     new: Annotated[DiffImageDocument, "The new image."]
@@ -77,8 +77,29 @@ class DiffDocument(Document):
     config: Annotated[list[ConfigChangeDocument], "What differs in the configs."]
 
 
+class DiffDocument(PlatformDiffDocument, Document):
+    """The differences between two images; the keys of the first platform stand at the top level too."""
+
+    platforms: Annotated[
+        list[PlatformDiffDocument], "The differences for each platform that both images have, the first one included."
+    ]
+    only_old: Annotated[list[DiffImageDocument], "The images for platforms that the new image does not have."]
+    only_new: Annotated[list[DiffImageDocument], "The images for platforms that the old image does not have."]
+
+
 def dump_diff(result: DiffResult) -> DiffDocument:
     """Return the document of ``lamina diff``."""
+    platforms = list(map(_dump_platform, result.platforms))
+    return {
+        **platforms[0],
+        "platforms": platforms,
+        "only_old": list(map(_dump_image, result.only_old)),
+        "only_new": list(map(_dump_image, result.only_new)),
+        "warnings": list(result.warnings),
+    }
+
+
+def _dump_platform(result: DiffResult) -> PlatformDiffDocument:
     return {
         "old": _dump_image(result.old),
         "new": _dump_image(result.new),
@@ -90,7 +111,6 @@ def dump_diff(result: DiffResult) -> DiffDocument:
         "config": [
             {"key": change.key, "name": change.name, "old": change.old, "new": change.new} for change in result.config
         ],
-        "warnings": list(result.warnings),
     }
 
 

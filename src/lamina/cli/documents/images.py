@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from lamina.cli.documents import DEPRECATED, Document
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
     from lamina.images.pull import PullResult
-    from lamina.images.readers.source_image import InspectedImage, SourceImage
+    from lamina.images.readers.source_image import SourceImage
     from lamina.images.writers.registry import RegistryPushResult
     from lamina.layering import LayerPlan
 
@@ -110,23 +110,6 @@ class PushDocument(ImageDocument, Document):
         "What an update from the image that the first reference named before moves; null if there was none.",
     ]
     seconds: Annotated[float, "How long it took to prepare and to push the image, in seconds."]
-
-
-class SourceImageDocument(ImageDocument):
-    """An image in a file, an OCI layout or a registry."""
-
-    tags: Annotated[list[str], "The names in an OCI layout that do not have the form NAME:TAG."]
-    architecture: Annotated[str | None, "The processor architecture that its config states, as GOARCH."]
-    created: Annotated[str | None, "When it was created, as its config states it."]
-    annotations: Annotated[dict[str, str], "The annotations of its manifest; empty for a docker-archive."]
-    config: Annotated[dict[str, Any] | None, "The settings of a container, as in the OCI image configuration."]
-
-
-class InspectDocument(SourceImageDocument, Document):
-    """The images in a file, an OCI layout or a registry; the keys of the first one stand at the top level too."""
-
-    images: Annotated[list[SourceImageDocument], "All images, the first one included."]
-    others: Annotated[list[SourceImageDocument], DEPRECATED + "images: without the first one."]
 
 
 class PullDocument(ImageDocument, Document):
@@ -254,27 +237,6 @@ def _dump_update(update: UpdateTotals) -> UpdateDocument:
 def dump_blob_total(total: BlobTotal) -> BlobTotalDocument:
     """Return the part of a document that describes some blobs."""
     return {"blob_count": total.count, "size": total.size}
-
-
-def dump_inspection(images: ListResult[InspectedImage]) -> InspectDocument:
-    """Return the document of ``lamina inspect``."""
-    first, *others = documents = list(map(_dump_source_image, images))
-    return {**first, "images": documents, "others": others, "warnings": list(images.warnings)}
-
-
-def _dump_source_image(image: InspectedImage) -> SourceImageDocument:
-    return {
-        "id": image.id,
-        "repo_tags": list(image.repo_tags),
-        "platform": image.platform,
-        "size": sum(layer.size for layer in image.layers),
-        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
-        "tags": list(image.tags),
-        "architecture": image.config.get("architecture"),
-        "annotations": dict(image.annotations),
-        "created": image.config.get("created"),
-        "config": image.config.get("config"),
-    }
 
 
 def dump_pulled(result: PullResult) -> PullDocument:

@@ -17,6 +17,7 @@ from lamina.formats.image_names import canonical_name
 from lamina.formats.oci import INDEX, Descriptor, blob_path
 from lamina.images.readers.blobs import Blobs
 from lamina.images.readers.documents import JsonDocument
+from lamina.images.readers.image_index import ImageIndex
 from lamina.images.readers.oci_manifests import (
     FOREIGN_LAYERS,
     IndexReader,
@@ -45,11 +46,8 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False, name: str | None
         IntegrityError: a blob does not match its descriptor.
 
     """
-
-    def find_index(index: Descriptor) -> Any:
-        return _read_document(blobs, index).value if blobs.has(blob_path(index.digest)) else None
-
-    reader = IndexReader(find_index)
+    nested = _NestedIndexes(blobs)
+    reader = IndexReader(nested.read)
     images_by_digest: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
@@ -62,14 +60,55 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False, name: str | None
             images_by_digest[key] = _read_image(blobs, reader, entry)
         repo_tags.setdefault(key, {}).update(dict.fromkeys(entry.repo_tags))
         tags.setdefault(key, {}).update(dict.fromkeys(entry.tags))
+        nested.add(entry)
+    indexes = nested.group()
     images = tuple(
-        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key]))
+        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key]), indexes=indexes.get(key, ()))
         for key, image in images_by_digest.items()
         if image
     )
     if not images and not allow_empty:
         raise FormatError(INDEX, reader.describe_skipped(), "the manifest of an image")
     return images
+
+
+class _NestedIndexes:
+    """The indexes nested in that of a layout, with all their names."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._documents: dict[Digest, bytes] = {}
+        self._listed: dict[Digest, ListedManifest] = {}
+        self._repo_tags: dict[Digest, dict[str, None]] = {}
+        self._tags: dict[Digest, dict[str, None]] = {}
+        self._by_manifest: dict[Digest, dict[Digest, None]] = {}
+
+    def read(self, index: Descriptor) -> Any:
+        """Return the parsed index of a descriptor, or None if it is missing."""
+        if not self._blobs.has(blob_path(index.digest)):
+            return None
+        document = _read_document(self._blobs, index)
+        self._documents[index.digest] = document.text
+        return document.value
+
+    def add(self, entry: ListedManifest) -> None:
+        """Remember the index that lists a manifest, if there is one."""
+        if listed := entry.index:
+            digest = listed.descriptor.digest
+            self._listed[digest] = listed
+            self._repo_tags.setdefault(digest, {}).update(dict.fromkeys(listed.repo_tags))
+            self._tags.setdefault(digest, {}).update(dict.fromkeys(listed.tags))
+            self._by_manifest.setdefault(entry.descriptor.digest, {})[digest] = None
+
+    def group(self) -> dict[Digest, tuple[ImageIndex, ...]]:
+        """Return the indexes that list each manifest."""
+        found = {
+            digest: ImageIndex(
+                listed.descriptor, self._documents[digest], tuple(self._repo_tags[digest]), tuple(self._tags[digest])
+            )
+            for digest, listed in self._listed.items()
+        }
+        return {key: tuple(found[digest] for digest in digests) for key, digests in self._by_manifest.items()}
 
 
 def _select_entries(entries: Sequence[ListedManifest], name: str) -> Sequence[ListedManifest]:

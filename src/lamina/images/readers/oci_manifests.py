@@ -60,12 +60,14 @@ class ListedManifest:
         repo_tags: the names as NAME:TAG that the index states.
         tags: the other names that the index states.
         platform: the platform that the index states.
+        index: the entry of the index that lists it, if that is nested in another one; of several, the outermost.
     """
 
     descriptor: Descriptor
     repo_tags: tuple[str, ...]
     tags: tuple[str, ...]
     platform: Platform
+    index: ListedManifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class IndexReader:
             if not isinstance(media_type, str) or media_type not in MANIFESTS | INDEXES:
                 self.skipped.append(f"media type {short_repr(media_type)}")
                 continue
-            if _is_attestation(value):
+            if is_attestation(value):
                 self.skipped.append("an attestation")
             elif other := _find_other_algorithm(value):
                 self.skipped.append(f"a manifest with a {other} digest, which is not supported")
@@ -136,7 +138,8 @@ class IndexReader:
             return
         for nested in self.read_entries(index, name, depth + 1):
             is_named = nested.repo_tags or nested.tags
-            yield nested if is_named else replace(nested, repo_tags=entry.repo_tags, tags=entry.tags)
+            named = nested if is_named else replace(nested, repo_tags=entry.repo_tags, tags=entry.tags)
+            yield replace(named, index=entry)
 
 
 def find_mismatch(manifest: Any, subject: str) -> str:
@@ -201,7 +204,8 @@ def _parse_entry(value: Mapping[str, Any], subject: str) -> ListedManifest:
     return ListedManifest(_parse_descriptor(value, subject), repo_tags, tags, platform)
 
 
-def _is_attestation(value: Mapping[str, Any]) -> bool:
+def is_attestation(value: Mapping[str, Any]) -> bool:
+    """Return whether an entry of an index is that of an attestation by BuildKit, and not that of an image."""
     if Platform.from_document(_get_object(value, "platform")) == _NO_PLATFORM:
         return True
     return _get_object(value, "annotations").get("vnd.docker.reference.type") == "attestation-manifest"

@@ -20,6 +20,7 @@ from lamina.formats.oci import Descriptor
 from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers.documents import MAX_DOCUMENT_SIZE, DocumentParser, parse_diff_ids
+from lamina.images.readers.image_index import ImageIndex
 from lamina.images.readers.oci_manifests import (
     INDEXES,
     MANIFESTS,
@@ -84,7 +85,16 @@ class RegistryImage(InspectedImage):
 
 def name_image(reference: RegistryReference, image_id: Digest) -> ImageReference:
     """Return the name of a fetched image, as docker shows it: without a tag, the beginning of the image ID is one."""
-    return familiar_name(ImageReference.parse(f"{reference.name}:{reference.tag or image_id.hex[:32]}"))
+    return _name_tag(reference, reference.tag or image_id.hex[:32])
+
+
+def _list_names(reference: RegistryReference) -> tuple[str, ...]:
+    """Return the name of what ``reference`` names, as docker shows it; none without a tag."""
+    return (str(_name_tag(reference, reference.tag)),) if reference.tag else ()
+
+
+def _name_tag(reference: RegistryReference, tag: str) -> ImageReference:
+    return familiar_name(ImageReference.parse(f"{reference.name}:{tag}"))
 
 
 def read_registry_images(
@@ -158,6 +168,7 @@ class _RegistryReader:
         self._reference = reference
         self._platform_hint = platform_hint
         self._parser = DocumentParser()
+        self._indexes: tuple[ImageIndex, ...] = ()
 
     def read_index(
         self,
@@ -167,6 +178,7 @@ class _RegistryReader:
         warn: Callable[[str], object] | None,
     ) -> tuple[RegistryImage, ...]:
         document = self._parse(str(self._reference), stored.document)
+        self._indexes = (ImageIndex(stored.descriptor, stored.document, _list_names(self._reference)),)
         listed = {entry.descriptor.digest: entry for entry in self.index.read_entries(document, str(self._reference))}
         entries = list(listed.values())
         platform = platform or choose_platform(list(dict.fromkeys(entry.platform for entry in entries)))
@@ -220,11 +232,12 @@ class _RegistryReader:
         digest = manifest.config.digest
         return RegistryImage(
             digest,
-            (str(name_image(self._reference, digest)),) if self._reference.tag else (),
+            _list_names(self._reference),
             text,
             config,
             self._make_layers(config, manifest.layers),
             index_platform=index_platform,
+            indexes=self._indexes,
             reference=self._reference,
             manifest=stored,
             config_descriptor=manifest.config,

@@ -19,6 +19,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.annotations import read_annotations
 from lamina.formats.image_names import DistinctNames, full_name
 from lamina.formats.platform import Platform
+from lamina.images.readers.image_index import ImageIndex
 from lamina.messages.sizes import format_size
 from lamina.system.tempdir import TempDir
 
@@ -62,6 +63,7 @@ class InspectedImage:
         layers: the layers, from the lowest up.
         tags: the names in an OCI layout that are not NAME:TAG: a bare tag, or any other text.
         index_platform: the platform that an index states for the image.
+        indexes: the indexes that list the image; of nested ones, the outermost.
     """
 
     digest: Digest
@@ -71,6 +73,7 @@ class InspectedImage:
     layers: tuple[InspectedLayer, ...]
     tags: tuple[str, ...] = ()
     index_platform: Platform = NO_PLATFORM
+    indexes: tuple[ImageIndex, ...] = ()
 
     def __repr__(self) -> str:
         names = " ".join((*self.repo_tags[:1], shorten_digest(self.digest)))
@@ -176,12 +179,14 @@ def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
     tags: dict[Digest, dict[str, None]] = {}
     index_platform: dict[Digest, Platform] = {}
     manifests: dict[Digest, bytes] = {}
+    indexes: dict[Digest, dict[ImageIndex, None]] = {}
     for image in images:
         key = image.digest
         first_by_digest.setdefault(key, image)
         repo_tags.setdefault(key, DistinctNames()).add(image.repo_tags)
         tags.setdefault(key, {}).update(dict.fromkeys(image.tags))
         manifests[key] = manifests.get(key) or image.manifest_json
+        indexes.setdefault(key, {}).update(dict.fromkeys(image.indexes))
         if key not in index_platform or image.index_platform != NO_PLATFORM:
             index_platform[key] = image.index_platform
     return tuple(
@@ -191,6 +196,7 @@ def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
             tags=tuple(tags[key]),
             index_platform=index_platform[key],
             manifest_json=manifests[key],
+            indexes=tuple(indexes[key]),
         )
         for key, image in first_by_digest.items()
     )
