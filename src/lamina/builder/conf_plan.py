@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from lamina.builder.base_image import BaseImage
-from lamina.builder.prepare import open_base, plan_layers
+from lamina.builder.layer_plans import plan_layers
+from lamina.builder.prepare import open_base
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Extent, Regular

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from lamina import layering
 from lamina.builder import nix_database
 from lamina.builder.architecture import choose_architecture, detect_architecture
 from lamina.builder.base_image import BaseImage, RegistryAccess
+from lamina.builder.layer_plans import check_layer_count, plan_layers
 from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
@@ -26,7 +26,7 @@ from lamina.core.names import StorePath, StoreSubpath
 from lamina.core.progress import Progress
 from lamina.errors import InvalidArgument, NotFound, default_hint
 from lamina.formats.annotations import CREATED, sort_annotations
-from lamina.formats.docker import MAX_LAYERS, ImageConfig
+from lamina.formats.docker import ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageSettings
 from lamina.inputs.nix_build import build_roots
@@ -116,7 +116,7 @@ def _prepare_over(
     root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
     plans = plan_layers(spec, root.closure, base, plan_warnings)
-    plan_warnings += _check_layer_count(spec, base, plans)
+    plan_warnings += check_layer_count(spec, base, plans)
     store.prefetch(path for plan in plans for path in plan.paths)
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
@@ -191,7 +191,7 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     # A plan reads no program, which could say for which of several platforms the image is.
     with closing(open_base(spec, lambda: choose_architecture((), store))) as base:
         layers = plan_layers(spec, closure, base, plan_warnings)
-        plan_warnings += _check_layer_count(spec, base, layers)
+        plan_warnings += check_layer_count(spec, base, layers)
     return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
 
 
@@ -239,34 +239,6 @@ def _refuse_reference(base_image: str) -> None:
     if reference := find_reference(base_image):
         hint = f"fetch it first: lamina pull {reference} -o base.tar"
         raise InvalidArgument("from_image", f"{reference} and offline", "a file or an OCI layout", hint=hint)
-
-
-def plan_layers(
-    spec: Spec, closure: Closure, base: BaseImage, warnings: list[str], ignored: Collection[StorePath] = ()
-) -> tuple[LayerPlan, ...]:
-    """Return the store layers of ``spec`` over ``base``; messages are added to ``warnings``.
-
-    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan`
-    raises.
-    """
-    packed = closure if spec.include_store_paths else Closure.of(())
-    return layering.plan(
-        packed,
-        max_layers=spec.max_layers,
-        strategy=spec.layering,
-        base_layers=len(base.layers),
-        warn=warnings.append,
-        ignored=ignored,
-    )
-
-
-def _check_layer_count(spec: Spec, base: BaseImage, plans: Collection[LayerPlan]) -> tuple[str, ...]:
-    """Return a warning if docker cannot load an image of so many layers, or of as many as the spec allows."""
-    count = len(base.layers) + len(plans) + 1
-    if max(count, spec.max_layers) <= MAX_LAYERS:
-        return ()
-    got = f"layers: got {count}" if count > MAX_LAYERS else f"max layers: got {spec.max_layers}"
-    return (f"{got}, expected at most {MAX_LAYERS}: docker cannot load an image with more layers",)
 
 
 def _check_not_empty(spec: Spec) -> None:
