@@ -261,9 +261,30 @@ def _stream_config(store: FakeStore, *words: str) -> Any:
 
 @pytest.mark.parametrize("strategy", ["auto", "popularity"])
 def test_more_layers_than_docker_loads_are_a_warning(strategy: str, store: FakeStore) -> None:
-    text = "lamina: warning: max layers: got 126, expected at most 125: docker cannot load an image with more layers\n"
+    docker = "docker cannot load an image with more layers, unless it has containerd's image store"
+    text = f"lamina: warning: max layers: got 126, expected at most 125: {docker}\n"
     assert _plan(store, "--max-layers", "126", "--layering", strategy) == text
     assert _plan(store, "--max-layers", "125", "--layering", strategy) == ""
+
+
+def test_more_layers_than_podman_runs_are_in_the_warning(store: FakeStore) -> None:
+    assert "podman" not in _plan(store, "--max-layers", "128")
+    assert "podman cannot run one with more than 128\n" in _plan(store, "--max-layers", "129")
+
+
+def test_reserved_layers_leave_room_in_docker(store: FakeStore) -> None:
+    assert _plan(store, "--max-layers", "126", "--reserve", "1") == ""
+
+
+@pytest.mark.parametrize("number", ["-1", "124"])
+def test_a_reserve_that_leaves_no_layer_is_an_error(number: str, store: FakeStore) -> None:
+    ran = run("plan", "hello", "--store", str(store.root), f"--reserve={number}")
+    assert ran.code == 4
+    assert f"--reserve: got {number}, expected 0 to 123 layers: docker loads 125" in ran.stderr
+
+
+def test_a_pattern_that_matches_nothing_is_a_warning(store: FakeStore) -> None:
+    assert "layers: nothing-* matches none of the" in _plan(store, "--layer", "nothing-*")
 
 
 @pytest.mark.parametrize(

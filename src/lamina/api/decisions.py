@@ -17,7 +17,7 @@ def describe_plan(spec: Spec, store: Store, plans: Sequence[LayerPlan]) -> tuple
     """Return which stores were asked, and how the store paths were grouped into layers."""
     paths = sum(len(plan.paths) for plan in plans)
     if isinstance(spec.layering, str):
-        rule = f"by {spec.layering}, with at most {spec.max_layers} in the image"
+        rule = f"by {spec.layering}, with at most {spec.layer_limit} in the image"
     else:
         rule = "by a pipeline" if isinstance(spec.layering, Pipeline) else "by a function of the caller"
     return (f"stores: {store.label}", f"layers: {len(plans)} of {paths} store paths, {rule}")

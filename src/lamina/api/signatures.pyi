@@ -44,6 +44,8 @@ def stream_layered_image(
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -107,6 +109,11 @@ def stream_layered_image(
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -188,6 +195,8 @@ def build_layered_image(
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -251,6 +260,11 @@ def build_layered_image(
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -321,6 +335,8 @@ def plan_layered_image(
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -381,6 +397,11 @@ def plan_layered_image(
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -454,6 +475,8 @@ def push_layered_image(
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -525,6 +548,11 @@ def push_layered_image(
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
         layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
             name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.

@@ -96,10 +96,10 @@ def plan_conf(
 def _check_max_layers(spec: Spec, base: BaseImage) -> None:
     """Raise `PlanError` in the words of nixpkgs' dockerTools if no layer is left for store paths."""
     used = 1 + len(base.layers)
-    if not isinstance(spec.layering, Pipeline) and not used < spec.max_layers:
+    if not isinstance(spec.layering, Pipeline) and not used < spec.layer_limit:
         raise PlanError(
             f"usedLayers {used} layers to store 'fromImage' and 'extraCommands', but only "
-            f"maxLayers={spec.max_layers} were allowed. At least 1 layer is required to store contents."
+            f"maxLayers={spec.layer_limit} were allowed. At least 1 layer is required to store contents."
         )
 
 

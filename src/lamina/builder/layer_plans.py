@@ -8,7 +8,7 @@ from lamina import layering
 from lamina.builder.base_image import BaseImage
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.formats.docker import MAX_LAYERS
+from lamina.formats.docker import MAX_LAYERS, MAX_PODMAN_LAYERS
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
 
@@ -24,18 +24,24 @@ def plan_layers(
     packed = closure if spec.include_store_paths else Closure.of(())
     return layering.plan(
         packed,
-        max_layers=spec.max_layers,
+        max_layers=spec.layer_limit,
         strategy=spec.layering,
         base_layers=len(base.layers),
+        lists=spec.layers if spec.include_store_paths else (),
         warn=warnings.append,
         ignored=ignored,
     )
 
 
 def check_layer_count(spec: Spec, base: BaseImage, plans: Collection[LayerPlan]) -> tuple[str, ...]:
-    """Return a warning if docker cannot load an image of so many layers, or of as many as the spec allows."""
-    count = len(base.layers) + len(plans) + 1
-    if max(count, spec.max_layers) <= MAX_LAYERS:
+    """Return a warning if engines cannot load an image of so many layers, or of as many as the spec allows."""
+    planned = len(base.layers) + len(plans) + 1
+    count, allowed = planned + spec.reserve, spec.layer_limit + spec.reserve
+    if max(count, allowed) <= MAX_LAYERS:
         return ()
-    got = f"layers: got {count}" if count > MAX_LAYERS else f"max layers: got {spec.max_layers}"
-    return (f"{got}, expected at most {MAX_LAYERS}: docker cannot load an image with more layers",)
+    reserved = f" and {spec.reserve} reserved" if spec.reserve else ""
+    got = f"layers: got {planned}{reserved}" if count > MAX_LAYERS else f"max layers: got {spec.max_layers}"
+    limits = ["docker cannot load an image with more layers, unless it has containerd's image store"]
+    if max(count, allowed) > MAX_PODMAN_LAYERS:
+        limits.append(f"podman cannot run one with more than {MAX_PODMAN_LAYERS}")
+    return (f"{got}, expected at most {MAX_LAYERS}: {', and '.join(limits)}",)

@@ -26,7 +26,12 @@ _STORE_PATHS = "store paths: "
 _QUOTED = re.compile("'([^']*)'")
 
 MAX_LAYERS = 125
-"""The most layers of an image that docker can load (moby, layer/layer_store.go, maxLayerDepth)."""
+"""The most layers of an image that docker can load (moby, layer/layer_store.go, maxLayerDepth).
+
+Docker's other image store, containerd's, has no such limit.
+"""
+MAX_PODMAN_LAYERS = 128
+"""The most layers of an image that podman can run (containers/storage, drivers/overlay, "max depth exceeded")."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,42 @@ class ImageArguments(StoreArguments, total=False):
             completion=("auto", "popularity"),
         ),
     ]
+    layers: Annotated[
+        Sequence[str | Sequence[str]],
+        Argument(
+            parsers.parse_layer_lists,
+            (),
+            "Layers of store paths that belong together: for each layer, a list of patterns on package names, such as "
+            "``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as "
+            "well. ``layering`` plans the other paths.",
+            section="layers",
+            phase="plan",
+        ),
+        repeatable(
+            "PATTERN[,PATTERN...]",
+            "Put the store paths whose package name matches a pattern into a layer of their own, for instance "
+            "'python3,numpy-*'. PATTERN^* takes everything that they refer to as well. A path goes to the first "
+            "--layer that takes it, and --layering plans the others.",
+            name="--layer",
+        ),
+    ]
+    reserve: Annotated[
+        int,
+        Argument(
+            parsers.parse_reserve,
+            0,
+            "The number of layers that something else will add to the image, such as a Dockerfile: the image has so "
+            "few that docker can load it with them.",
+            section="layers",
+            phase="plan",
+        ),
+        Flag(
+            "Leave room for this many more layers, for instance of a Dockerfile that builds on the image: docker loads "
+            "at most 125.  [default: 0]",
+            "N",
+            value_type=int,
+        ),
+    ]
     include_store_paths: Annotated[
         bool,
         Argument(

@@ -112,6 +112,32 @@ def parse_layer_count(name: str, value: int) -> int:
     return value
 
 
+def parse_reserve(name: str, value: int) -> int:
+    """Parse a number of layers to leave room for; raise `PlanError` if docker could load no image with them."""
+    from lamina.formats.docker import MAX_LAYERS
+
+    most = MAX_LAYERS - 2
+    if not 0 <= parse_integer(name, value) <= most:
+        raise PlanError(name, value, f"0 to {most} layers: docker loads {MAX_LAYERS}, and an image has two at least")
+    return value
+
+
+def parse_layer_lists(name: str, value: Sequence[str | Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Parse the lists of patterns of layers; a list may also be a string with commas between its patterns."""
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise _invalid_argument(name, value, 'a list of lists of patterns, such as [["python3", "numpy-*"], ["app-*"]]')
+    return tuple(_parse_layer_list(f"{name}[{number}]", item) for number, item in enumerate(value))
+
+
+def _parse_layer_list(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    from lamina.layering.layer_lists import PathPattern
+
+    texts = tuple(map(str.strip, value.split(","))) if isinstance(value, str) else parse_texts(name, value)
+    if not texts:
+        raise _invalid_argument(name, value, "a list of at least one pattern")
+    return tuple(str(PathPattern.parse(text, name)) for text in texts)
+
+
 def parse_id(name: str, value: int) -> int:
     """Parse the number of a user or group, which may also be a string of digits."""
     number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else parse_integer(name, value)

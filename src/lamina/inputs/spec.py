@@ -15,6 +15,7 @@ from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
 from lamina.formats import container_config
 from lamina.formats.annotations import Annotations
+from lamina.formats.docker import MAX_LAYERS
 from lamina.formats.keys import PublicKey
 from lamina.formats.media_types import MediaTypes
 from lamina.formats.tar import Owner
@@ -65,6 +66,8 @@ class Spec(StoreSpec):
     max_unpacked_size: int | None
     max_layers: int
     layering: str | Pipeline | LayeringFunction
+    layers: tuple[tuple[str, ...], ...]
+    reserve: int
     include_store_paths: bool
     config: Mapping[str, Any]
     name: str | None
@@ -125,6 +128,11 @@ class Spec(StoreSpec):
         if self.annotations and not self.media_types.has_annotations:
             got = f"annotations and {self.media_types.name}'s media types, which have none"
             raise InvalidArgument("annotations", got, "one of them", hint="--media-types oci is the default")
+
+    @property
+    def layer_limit(self) -> int:
+        """The most layers that the image may have: ``max_layers``, or fewer to leave room for ``reserve`` in docker."""
+        return min(self.max_layers, MAX_LAYERS - self.reserve) if self.reserve else self.max_layers
 
     @property
     def owner(self) -> Owner:

@@ -2,7 +2,8 @@
 
 The last layer of an image is the customisation layer, and a base image brings layers of its own. The rest of
 ``max_layers`` is the budget for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``). A pipeline
-ignores the budget and can remove paths.
+ignores the budget and can remove paths. Layers that the user lists come first out of the budget; a strategy plans the
+paths that no list takes.
 
 Invariant: a strategy puts every path of the closure in exactly one layer and makes no more layers than its budget. The
 result depends only on the graph, not on the order in which it is passed in.
@@ -17,6 +18,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, PlanError
 from lamina.layering.auto import auto
+from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find_listed
 from lamina.layering.own import LayeringFunction, plan_with
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
@@ -36,6 +38,7 @@ def plan(
     strategy: str | Pipeline | LayeringFunction = DEFAULT_STRATEGY,
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
+    lists: LayerLists = (),
     warn: Callable[[str], object] = ignore,
 ) -> tuple[LayerPlan, ...]:
     """Distribute the paths of ``closure`` to the store layers of an image.
@@ -47,29 +50,40 @@ def plan(
         strategy: the name of a strategy, a pipeline, or a function that plans the layers.
         base_layers: the number of layers of the base image.
         ignored: paths that go into no layer.
-        warn: called with a message about paths that a pipeline names but does not find.
+        lists: patterns on the names of store paths; each list becomes a layer, and the strategy plans the other paths.
+        warn: called with a message about paths that a pipeline names, or a list, and that are not found.
 
     Returns:
-        The store layers, from the lowest up. Every path is in one layer, except ignored paths and those that a
-        pipeline removes.
+        The store layers, from the lowest up: those of the strategy, then those of the lists in their order. Every path
+        is in one layer, except ignored paths and those that a pipeline removes.
 
     Raises:
         PlanError: ``max_layers`` leaves no layer for store paths.
         InvalidArgument: the strategy is unknown, an operation of the pipeline cannot take its input, or the function
             puts a path into no layer or into several.
     """
+    listed = find_listed(closure, lists, ignored, warn) if lists else ListedLayers()
     if isinstance(strategy, Pipeline):
-        return strategy(closure, max_layers, ignored, warn)
+        return (*strategy(closure, max_layers, {*ignored, *listed.paths}, warn), *listed.plans)
     if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
-    used = 1 + base_layers
-    if not used < max_layers:
-        base = f"{base_layers} of the base image, " if base_layers else ""
-        expected = f"at least {used + 1} layers: {base}one for the image's root and one for store paths"
-        raise PlanError("max layers", max_layers, expected)
+    rest = contract(closure, listed.paths) if listed.paths else closure
+    used = 1 + base_layers + len(listed.plans)
+    if used + bool(len(rest) or not lists) > max_layers:
+        raise _make_layer_error(max_layers, base_layers, len(listed.plans))
     if isinstance(strategy, str):
-        return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
-    return plan_with(strategy, closure, max_layers - used, frozenset(ignored))
+        planned = STRATEGIES[strategy](rest, max_layers - used, frozenset(ignored))
+    else:
+        planned = plan_with(strategy, rest, max_layers - used, frozenset(ignored))
+    return (*planned, *listed.plans)
+
+
+def _make_layer_error(max_layers: int, base_layers: int, listed_layers: int) -> PlanError:
+    base = f"{base_layers} of the base image, " if base_layers else ""
+    listed = f"{listed_layers} that are listed, " if listed_layers else ""
+    least = 2 + base_layers + listed_layers
+    expected = f"at least {least} layers: {base}{listed}one for the image's root and one for store paths"
+    return PlanError("max layers", max_layers, expected)
 
 
 __all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "LayeringFunction", "Pipeline", "plan"]
