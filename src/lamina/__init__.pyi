@@ -25,6 +25,7 @@ from lamina.api.lock import LockResult as LockResult
 from lamina.api.lock import lock_images as lock_images
 from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
+from lamina.api.pull import pull_index as pull_index
 from lamina.api.registry import push_image as push_image
 from lamina.api.results import ListResult as ListResult
 from lamina.api.signatures import build_layered_image as build_layered_image
@@ -101,6 +102,7 @@ from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
 from lamina.images.prune import LayoutPruneResult as LayoutPruneResult
 from lamina.images.pull import PullResult as PullResult
+from lamina.images.pull_index import IndexPullResult as IndexPullResult
 from lamina.images.readers.image_index import ImageIndex as ImageIndex
 from lamina.images.readers.image_index import IndexedManifest as IndexedManifest
 from lamina.images.readers.registry_image import RegistryImage as RegistryImage

@@ -29,8 +29,18 @@ CLASSES = {
 }
 # What the layers and writers of the package give one another; a user's program passes none of it on.
 INTERNAL = {
-    *("Argument", "BlobInfo", "CacheDatabase", "Call", "Descriptor", "Flag", "HistoryItem", "LayerInputs"),
-    *("LocatedLayer", "Location", "Meta", "PackedLayer", "Spec", "StoredManifest", "TempDir", "TransferBuffers"),
+    *("Argument", "BlobInfo", "CacheDatabase", "Call", "Descriptor", "Flag", "HistoryItem", "IndexStorage"),
+    *(
+        "LayerInputs",
+        "LocatedLayer",
+        "Location",
+        "Meta",
+        "PackedLayer",
+        "Spec",
+        "StoredManifest",
+        "TempDir",
+        "TransferBuffers",
+    ),
 }
 # The public names of the classes that are called otherwise in their modules.
 RENAMED = {"SymlinkEntry": "Symlink"}

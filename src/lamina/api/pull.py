@@ -1,4 +1,4 @@
-"""The public function that fetches an image from a registry."""
+"""The public functions that fetch images from a registry."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lamina.system.output import Writable, is_layout
 if TYPE_CHECKING:
     from lamina.formats.registry_references import RegistryReference
     from lamina.images.pull import PullResult
+    from lamina.images.pull_index import IndexPullResult
     from lamina.images.readers.registry_image import RegistryImage
     from lamina.registry.connection import RegistryConnection
 
@@ -88,6 +89,55 @@ def pull_image(
             with open_output(output, compressor=compressor) as out:
                 pulled = pull_into_archive(connection, image, out, cache, limit, progress)
     return replace(pulled, file=file, seconds=time.monotonic() - began)
+
+
+def pull_index(
+    reference: str,
+    *,
+    output: StrPath,
+    insecure: bool = False,
+    blob_cache: StrPath | None = None,
+    progress: Progress | None = None,
+) -> IndexPullResult:
+    """Fetch an image from a registry for all its platforms, and write it into an OCI layout.
+
+    The index is written as it is, with all that it lists: images, attestations and other manifests. An image without an
+    index is written as `pull_image` does it.
+
+    Args:
+        reference: the image, such as ``ghcr.io/me/app:1`` or ``debian@sha256:…``.
+        output: a folder, or a name that ends in ``/``.
+        insecure: whether a registry on another machine may be used over plain HTTP.
+        blob_cache: a folder in which layers are looked for first. By default there is none.
+        progress: receives the progress of each image.
+
+    Returns:
+        The images, the digest of the index, its name in the layout, and what was fetched.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or ``output`` is a file.
+        RegistryError: the registry has no such image, lacks one that the index lists, or failed.
+        AuthError: the registry refuses the credentials, or wants some.
+        IntegrityError: a blob does not match its digest, or an image has another platform than the index states.
+        FormatError: the reference is not that of an image.
+        OutputError: ``output`` could not be written.
+
+    """
+    from lamina.images.pull_index import pull_index_into_layout
+    from lamina.images.readers.registry_image import read_registry_images
+
+    began = time.monotonic()
+    check_progress(progress)
+    source = parse_reference("reference", reference)
+    folder = parse_cache_path("blob_cache", blob_cache)
+    if not is_layout(output):
+        hint = f"write {os.path.join(os.fspath(output), '')}, or choose a platform for a file"
+        raise InvalidArgument("output", f"{short_repr(str(output))} for all platforms", "a folder", hint=hint)
+    with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
+        images = read_registry_images(connection, source)
+        cache = BlobCache(Path(folder)) if folder else None
+        pulled = pull_index_into_layout(connection, images, Path(output), cache, progress)
+    return replace(pulled, file=os.fsdecode(output), seconds=time.monotonic() - began)
 
 
 def _choose_image(

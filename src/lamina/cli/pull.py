@@ -10,7 +10,7 @@ import click
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_blob_cache
-from lamina.cli.documents.images import dump_pulled
+from lamina.cli.documents.images import dump_pulled, dump_pulled_index
 from lamina.cli.options import (
     ReportOptions,
     argument_option,
@@ -30,13 +30,19 @@ from lamina.cli.reporting import (
     warn,
 )
 from lamina.core.labels import shorten_digest
+from lamina.errors import InvalidArgument
 from lamina.inputs.parsers import parse_platform
 
 if TYPE_CHECKING:
     from lamina.images.pull import PullResult
 
 
-@verb("pull", "lamina pull debian:12 -o debian.tar", "lamina pull ghcr.io/me/app:1 --platform arm64 -o images/")
+@verb(
+    "pull",
+    "lamina pull debian:12 -o debian.tar",
+    "lamina pull ghcr.io/me/app:1 --platform arm64 -o images/",
+    "lamina pull ghcr.io/me/app:1 --all-platforms -o images/",
+)
 @click.argument("reference", metavar="REF", help="The image: [HOST/]REPOSITORY[:TAG][@sha256:DIGEST].")
 @output_option("FILE|DIR/", "The archive to write, or the folder of an OCI layout; - is stdout.", required=True)
 @argument_option("compressor")
@@ -45,6 +51,11 @@ if TYPE_CHECKING:
     parse=parse_platform,
     metavar="[OS/]ARCH[/VARIANT]",
     help="Take the image for this platform, such as linux/arm64 or arm/v7.  [default: linux on this machine]",
+)
+@option(
+    "--all-platforms",
+    is_flag=True,
+    help="Write the whole index into an OCI layout: the images for all platforms, and its attestations.",
 )
 @argument_options("given", *list_flags("max_unpacked_size", "blob_cache", "insecure"))
 @progress_options
@@ -55,15 +66,20 @@ def command(
     platform: str | None,
     given: Mapping[str, Any],
     report: ReportOptions,
+    *,
+    all_platforms: bool,
 ) -> None:
     """Fetch an image from a registry, and write it to FILE or into an OCI layout.
 
     FILE is a docker-archive, written whole or not at all. A folder, or a name that ends in /, is an OCI layout: it gets
     the blobs and the manifest as they are in the registry, and only those that it lacks are fetched. After a failure,
     the layers that were fetched whole stay there for the next pull, and the index does not name the image. Of several
-    platforms, that of this machine is taken unless --platform names another one. Every blob is checked by its digest.
-    Prints FILE.
+    platforms, that of this machine is taken unless --platform names another one, or --all-platforms takes all. Every
+    blob is checked by its digest. Prints FILE.
     """
+    if all_platforms:
+        _pull_all(reference, output, compressor, platform, given, report)
+        return
     arguments = {"blob_cache": get_default_blob_cache(), **given}
     with open_progress(report) as progress, open_output(output) as target:
         pulled = lamina.pull_image(
@@ -75,6 +91,38 @@ def command(
     if report.as_json:
         print_json(dump_pulled(pulled), to_stderr=output == "-")
     elif output != "-":
+        print_stdout(output)
+
+
+def _pull_all(
+    reference: str,
+    output: str,
+    compressor: str | None,
+    platform: str | None,
+    given: Mapping[str, Any],
+    report: ReportOptions,
+) -> None:
+    """Fetch the images for all platforms."""
+    for flag, value in (("--platform", platform), ("--compressor", compressor)):
+        if value is not None:
+            raise InvalidArgument(flag, "it and --all-platforms", "one of them")
+    if "max_unpacked_size" in given:
+        raise InvalidArgument("--max-unpacked-size", "an OCI layout", "a file, for which layers are unpacked")
+    arguments = {"blob_cache": get_default_blob_cache(), **given}
+    with open_progress(report) as progress:
+        pulled = lamina.pull_index(reference, output=output, progress=progress, **arguments)
+    warn(pulled.warnings, report)
+    for image in pulled.images:
+        digest = shorten_digest(image.manifest.descriptor.digest)
+        facts = (str(pulled.name), digest, image.platform or "no platform", format_count(len(image.layers), "layer"))
+        print_summary(facts, report)
+    blobs = len({layer.digest for image in pulled.images for layer in image.layers})
+    details = (describe_blobs(pulled.blobs_fetched, blobs, "fetched", pulled.bytes_fetched), f"{pulled.seconds:.1f} s")
+    images = format_count(len(pulled.images), "image")
+    print_summary((str(pulled.name), shorten_digest(pulled.digest), images), report, details=details)
+    if report.as_json:
+        print_json(dump_pulled_index(pulled))
+    else:
         print_stdout(output)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from functools import partial
+from itertools import count
 
+from lamina.compression.compressors import LayerCompression
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.labels import name_layer, shorten_digest
-from lamina.core.names import Digest
-from lamina.errors import IntegrityError
-from lamina.formats.docker import parse_store_paths_comment
-from lamina.formats.media_types import OCI
-from lamina.formats.oci import Descriptor, blob_path
-from lamina.images.readers.source_image import SourceLayer
+from lamina.formats.docker import list_layer_comments, parse_store_paths_comment
+from lamina.formats.media_types import OCI, MediaTypes
+from lamina.formats.oci import Descriptor, blob_path, parse_layers, read_media_type
+from lamina.images.readers.blobs import read_checked
+from lamina.images.readers.source_image import SourceImage, SourceLayer
 from lamina.layers.layer import FinishedLayer, StoredBlob
 from lamina.messages.redaction import cut
 from lamina.system.extents import iter_extent, read_head
@@ -30,6 +29,35 @@ def can_be_sent_unread(layer: SourceLayer) -> bool:
     """
     codec = detect_compression(read_head(layer.blob, MAGIC_SIZE))
     return layer.digest == layer.diff_id if codec == "none" else codec in _CODECS and layer.digest != layer.diff_id
+
+
+def make_layer_sources(
+    image: SourceImage, compression: LayerCompression, types: MediaTypes | None = None
+) -> tuple[tuple[FinishedLayer, ...], bool]:
+    """Return the layers of an image as they get to a registry or a layout, and whether its manifest stays as it is.
+
+    It does if the image has one, of the media types ``types``, and no layer has to be compressed. The blobs then have
+    the descriptors of the manifest. Otherwise the layers that are compressed with gzip or zstd are kept, and the others
+    have no stored blob.
+
+    Args:
+        image: the image.
+        compression: how each layer is compressed that is not compressed yet.
+        types: the media types that are wanted; None for those that the manifest has.
+
+    """
+    is_kept = (
+        bool(image.manifest_json)
+        and (compression.is_none or all(layer.digest != layer.diff_id for layer in image.layers))
+        and (types is None or read_media_type(image.manifest_json) == types.manifest)
+    )
+    stored: list[StoredBlob | None]
+    if is_kept:
+        stored = list(map(store_blob, image.layers, parse_layers(image.manifest_json, "manifest")))
+    else:
+        stored = list(map(find_compressed_blob, image.layers))
+    comments = list_layer_comments(image.config, len(image.layers))
+    return tuple(map(make_layer_source, count(1), image.layers, comments, stored)), is_kept
 
 
 def make_layer_source(
@@ -77,19 +105,6 @@ def find_compressed_blob(layer: SourceLayer) -> StoredBlob | None:
 def store_blob(layer: SourceLayer, descriptor: Descriptor) -> StoredBlob:
     """Return the blob of a layer under ``descriptor``."""
     plain = BlobInfo(layer.diff_id, layer.tar.length)
-    return StoredBlob(descriptor, plain, partial(iter_extent, layer.blob) if layer.is_read else partial(_check, layer))
-
-
-def _check(layer: SourceLayer, start: int) -> Iterator[bytes]:
-    """Yield the blob of a layer that was not read, from ``start`` on.
-
-    Raises `IntegrityError` at its end if it has another digest.
-    """
-    hasher, offset = hashlib.sha256(), 0
-    for piece in iter_extent(layer.blob):
-        hasher.update(piece)
-        if offset + len(piece) > start:
-            yield piece[max(start - offset, 0) :]
-        offset += len(piece)
-    if hasher.digest() != layer.digest.raw:
-        raise IntegrityError(layer.name, Digest(hasher.digest()), "the digest in its name")
+    if layer.is_read:
+        return StoredBlob(descriptor, plain, partial(iter_extent, layer.blob))
+    return StoredBlob(descriptor, plain, partial(read_checked, layer.blob, layer.digest, layer.name))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
     from lamina.images.pull import PullResult
+    from lamina.images.pull_index import IndexPullResult
+    from lamina.images.readers.registry_image import RegistryImage
     from lamina.images.readers.source_image import SourceImage
     from lamina.images.writers.registry import RegistryPushResult
     from lamina.layering import LayerPlan
@@ -113,9 +115,11 @@ class PushDocument(ImageDocument, Document):
 
 
 class PullDocument(ImageDocument, Document):
-    """An image that was fetched from a registry."""
+    """Images that were fetched from a registry; the keys of the first one stand at the top level too."""
 
-    reference: Annotated[str, "The image in the registry, with the digest of its manifest."]
+    images: Annotated[list[ImageDocument], "All images, the first one included: several with --all-platforms."]
+    digest: Annotated[str, "The digest of the manifest; with --all-platforms, that of the index."]
+    reference: Annotated[str, "The image in the registry, with this digest."]
     file: _File
     blobs_fetched: Annotated[int, "How many layers came from the registry; the others were here already."]
     bytes_fetched: Annotated[int, "The sum in bytes of the sizes of these layers' blobs."]
@@ -241,13 +245,11 @@ def dump_blob_total(total: BlobTotal) -> BlobTotalDocument:
 
 def dump_pulled(result: PullResult) -> PullDocument:
     """Return the document of ``lamina pull``."""
-    image = result.image
+    document = _dump_registry_image(result.image, str(result.name))
     return {
-        "id": image.id,
-        "repo_tags": [str(result.name)],
-        "platform": image.platform,
-        "size": sum(layer.size for layer in image.layers),
-        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
+        **document,
+        "images": [document],
+        "digest": str(result.image.manifest.descriptor.digest),
         "reference": str(result.reference),
         "file": result.file,
         "blobs_fetched": result.blobs_fetched,
@@ -255,6 +257,33 @@ def dump_pulled(result: PullResult) -> PullDocument:
         "update": _dump_update(result.update) if result.update else None,
         "seconds": round(result.seconds, 3),
         "warnings": list(result.warnings),
+    }
+
+
+def dump_pulled_index(result: IndexPullResult) -> PullDocument:
+    """Return the document of ``lamina pull --all-platforms``."""
+    images = [_dump_registry_image(image, str(result.name)) for image in result.images]
+    return {
+        **images[0],
+        "images": images,
+        "digest": str(result.digest),
+        "reference": str(result.reference),
+        "file": result.file,
+        "blobs_fetched": result.blobs_fetched,
+        "bytes_fetched": result.bytes_fetched,
+        "update": None,
+        "seconds": round(result.seconds, 3),
+        "warnings": list(result.warnings),
+    }
+
+
+def _dump_registry_image(image: RegistryImage, name: str) -> ImageDocument:
+    return {
+        "id": image.id,
+        "repo_tags": [name],
+        "platform": image.platform,
+        "size": sum(layer.size for layer in image.layers),
+        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
     }
 
 

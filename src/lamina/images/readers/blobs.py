@@ -8,8 +8,9 @@ Invariant: the digest of every returned blob has been computed and checked, unle
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -27,7 +28,7 @@ from lamina.images.readers.members import Members
 from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.images.readers.unpack import Unpacker
 from lamina.messages.redaction import short_repr
-from lamina.system.extents import open_reader, read_head
+from lamina.system.extents import iter_extent, open_reader, read_head
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo, OnBytes, hash_pieces
 
@@ -210,6 +211,21 @@ class _ExtentStream:
         self._offset += len(data)
         self._on_bytes(len(data))
         return len(data)
+
+
+def read_checked(blob: Extent, digest: Digest, name: str, start: int) -> Iterator[bytes]:
+    """Yield a blob that was not read before, from ``start`` on.
+
+    Raises `IntegrityError`, which names ``name``, at its end if it has another digest than ``digest``.
+    """
+    hasher, offset = hashlib.sha256(), 0
+    for piece in iter_extent(blob):
+        hasher.update(piece)
+        if offset + len(piece) > start:
+            yield piece[max(start - offset, 0) :]
+        offset += len(piece)
+    if hasher.digest() != digest.raw:
+        raise IntegrityError(name, Digest(hasher.digest()), "the digest in its name")
 
 
 def find_stated_digest(name: str) -> Digest | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lamina.core.labels import shorten_digest
 from lamina.core.names import Digest
@@ -16,6 +16,17 @@ from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import Descriptor
 from lamina.formats.platform import Platform
 from lamina.images.readers.oci_manifests import is_attestation
+from lamina.layers.layer import StoredBlob
+
+
+class IndexStorage(Protocol):
+    """The place that an index was read from: a layout, an archive, or a repository of a registry."""
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes | None:
+        """Return a manifest or an index that is listed; None if it is missing. Raises `Error` if it is damaged."""
+
+    def find_blob(self, descriptor: Descriptor) -> StoredBlob | None:
+        """Return a blob that a manifest refers to; None if it is missing. Raises `Error` if its size is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +71,14 @@ class ImageIndex:
     Attributes:
         descriptor: its media type, digest and size.
         document: its bytes.
+        storage: the place that it was read from, where the manifests are that it lists.
         repo_tags: the names as NAME:TAG.
         tags: the names in an OCI layout that are not NAME:TAG.
     """
 
     descriptor: Descriptor
     document: bytes = field(repr=False)
+    storage: IndexStorage = field(repr=False, compare=False)
     repo_tags: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError, IntegrityError
 from lamina.formats.image_names import canonical_name
 from lamina.formats.oci import INDEX, Descriptor, blob_path
-from lamina.images.readers.blobs import Blobs
+from lamina.images.readers.blobs import Blobs, read_checked
 from lamina.images.readers.documents import JsonDocument
 from lamina.images.readers.image_index import ImageIndex
 from lamina.images.readers.oci_manifests import (
@@ -26,7 +27,9 @@ from lamina.images.readers.oci_manifests import (
     parse_image_manifest,
 )
 from lamina.images.readers.source_image import SourceImage
+from lamina.layers.layer import StoredBlob
 from lamina.messages.redaction import short_repr
+from lamina.system.transfer import BlobInfo
 
 _MAX_MANIFESTS = 1000
 
@@ -104,11 +107,35 @@ class _NestedIndexes:
         """Return the indexes that list each manifest."""
         found = {
             digest: ImageIndex(
-                listed.descriptor, self._documents[digest], tuple(self._repo_tags[digest]), tuple(self._tags[digest])
+                listed.descriptor,
+                self._documents[digest],
+                _LayoutStorage(self._blobs),
+                tuple(self._repo_tags[digest]),
+                tuple(self._tags[digest]),
             )
             for digest, listed in self._listed.items()
         }
         return {key: tuple(found[digest] for digest in digests) for key, digests in self._by_manifest.items()}
+
+
+class _LayoutStorage:
+    """The manifests and the blobs of a layout, for an index in it."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes | None:
+        """Return a manifest or an index; None if it is missing. Raises `FormatError` and `IntegrityError`."""
+        return _read_document(self._blobs, descriptor).text if self._blobs.has(blob_path(descriptor.digest)) else None
+
+    def find_blob(self, descriptor: Descriptor) -> StoredBlob | None:
+        """Return a blob; None if it is missing. Raises `IntegrityError` if its size is wrong."""
+        name = blob_path(descriptor.digest)
+        if not self._blobs.has(name):
+            return None
+        _check_size(self._blobs, descriptor)
+        read = partial(read_checked, self._blobs.find(name), descriptor.digest, name)
+        return StoredBlob(descriptor, BlobInfo(descriptor.digest, descriptor.size), read)
 
 
 def _select_entries(entries: Sequence[ListedManifest], name: str) -> Sequence[ListedManifest]:

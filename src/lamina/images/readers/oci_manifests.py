@@ -26,8 +26,10 @@ from lamina.formats.platform import Platform
 from lamina.images.readers.documents import get_field, parse_digest, parse_list, parse_strings
 from lamina.messages.redaction import short_repr
 
-_MAX_NESTING = 4
-_MAX_DESCRIPTORS = 20_000
+MAX_NESTING = 4
+"""How many levels of indexes in indexes are read."""
+MAX_DESCRIPTORS = 20_000
+"""How many manifests an index may list, with those of the indexes in it."""
 _MAX_REPORTED = 3
 
 _DOCKER = "application/vnd.docker."
@@ -105,8 +107,8 @@ class IndexReader:
         """Yield the manifests that may be images, in order. Raises `FormatError` and `IntegrityError`."""
         for value in parse_list(f"{subject}: manifests", get_field(index, subject, "manifests")):
             self._count += 1
-            if self._count > _MAX_DESCRIPTORS:
-                raise FormatError(subject, f"more than {_MAX_DESCRIPTORS} manifests", "fewer")
+            if self._count > MAX_DESCRIPTORS:
+                raise FormatError(subject, f"more than {MAX_DESCRIPTORS} manifests", "fewer")
             media_type = get_field(value, f"{subject}: manifests", "mediaType")
             if not isinstance(media_type, str) or media_type not in MANIFESTS | INDEXES:
                 self.skipped.append(f"media type {short_repr(media_type)}")
@@ -126,8 +128,8 @@ class IndexReader:
 
     def _read_nested(self, entry: ListedManifest, subject: str, depth: int) -> Iterator[ListedManifest]:
         names = (*entry.repo_tags, *entry.tags)
-        if depth >= _MAX_NESTING:
-            raise FormatError(subject, "indexes in indexes", f"at most {_MAX_NESTING} levels")
+        if depth >= MAX_NESTING:
+            raise FormatError(subject, "indexes in indexes", f"at most {MAX_NESTING} levels")
         if (entry.descriptor.digest, names) in self._seen:
             return
         self._seen.add((entry.descriptor.digest, names))
@@ -165,9 +167,9 @@ def find_mismatch(manifest: Any, subject: str) -> str:
 
 def parse_image_manifest(manifest: Mapping[str, Any], subject: str) -> ImageManifest:
     """Parse the manifest of an image, for which `find_mismatch` found nothing. Raises `FormatError`."""
-    config = _parse_descriptor(manifest["config"], f"{subject}: config")
+    config = parse_descriptor(manifest["config"], f"{subject}: config")
     listed = parse_list(f"{subject}: layers", manifest.get("layers"))
-    layers = tuple(_parse_descriptor(value, f"{subject}: layers") for value in listed)
+    layers = tuple(parse_descriptor(value, f"{subject}: layers") for value in listed)
     for layer in layers:
         if layer.media_type not in _LAYERS:
             raise FormatError(
@@ -188,7 +190,8 @@ def _is_layer_type(kind: Any) -> bool:
     return isinstance(kind, str) and (kind in _LAYERS or kind.startswith((LAYER_TYPE, _DOCKER_LAYER)))
 
 
-def _parse_descriptor(value: Any, subject: str) -> Descriptor:
+def parse_descriptor(value: Any, subject: str) -> Descriptor:
+    """Parse a descriptor, without its annotations. Raises `FormatError`, which names ``subject``."""
     (media_type, text) = parse_strings(
         subject, [get_field(value, subject, "mediaType"), get_field(value, subject, "digest")]
     )
@@ -201,7 +204,7 @@ def _parse_descriptor(value: Any, subject: str) -> Descriptor:
 def _parse_entry(value: Mapping[str, Any], subject: str) -> ListedManifest:
     repo_tags, tags = _parse_names(_get_object(value, "annotations"))
     platform = Platform.from_document(_get_object(value, "platform"))
-    return ListedManifest(_parse_descriptor(value, subject), repo_tags, tags, platform)
+    return ListedManifest(parse_descriptor(value, subject), repo_tags, tags, platform)
 
 
 def is_attestation(value: Mapping[str, Any]) -> bool:

@@ -33,7 +33,7 @@ from lamina.images.readers.select import PLATFORM_HINT, select_by_platform
 from lamina.images.readers.source_image import NO_PLATFORM, InspectedImage, InspectedLayer
 from lamina.layers.layer import StoredBlob
 from lamina.messages.redaction import short_repr
-from lamina.registry.blobs import read_blob
+from lamina.registry.blobs import find_blob, read_blob
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.manifests import StoredManifest, get_manifest
 from lamina.system.threads import ThreadPool
@@ -178,7 +178,7 @@ class _RegistryReader:
         warn: Callable[[str], object] | None,
     ) -> tuple[RegistryImage, ...]:
         document = self._parse(str(self._reference), stored.document)
-        self._indexes = (ImageIndex(stored.descriptor, stored.document, _list_names(self._reference)),)
+        self._indexes = (ImageIndex(stored.descriptor, stored.document, self, _list_names(self._reference)),)
         listed = {entry.descriptor.digest: entry for entry in self.index.read_entries(document, str(self._reference))}
         entries = list(listed.values())
         platform = platform or choose_platform(list(dict.fromkeys(entry.platform for entry in entries)))
@@ -264,6 +264,20 @@ class _RegistryReader:
             raise FormatError(self._reference, f"a config of {config.size} bytes", f"at most {MAX_DOCUMENT_SIZE}")
         return b"".join(read_blob(self._connection, config.digest, config.size))
 
+    def read_manifest(self, descriptor: Descriptor) -> bytes | None:
+        """Return a manifest or an index; None if the registry lacks it."""
+        self._parser.check_size(f"manifest {descriptor.digest}", descriptor.size)
+        stored = self._find(descriptor)
+        return stored.document if stored else None
+
+    def find_blob(self, descriptor: Descriptor) -> StoredBlob | None:
+        """Return a blob; None if the registry lacks it."""
+        if not find_blob(self._connection, descriptor.digest):
+            return None
+        return _store_blob(
+            descriptor, BlobInfo(descriptor.digest, descriptor.size), self._connection, self._reference.name
+        )
+
     def _find_index(self, descriptor: Descriptor) -> Any:
         stored = self._find(descriptor)
         return self._parse(f"index {descriptor.digest}", stored.document) if stored else None
@@ -285,11 +299,14 @@ def describe_registry_blob(layer: RegistryLayer, connection: RegistryConnection,
 
     The size of the uncompressed tar is not known, so it is that of the blob.
     """
+    return _store_blob(layer.descriptor, BlobInfo(layer.diff_id, layer.size), connection, repository)
 
+
+def _store_blob(descriptor: Descriptor, plain: BlobInfo, connection: RegistryConnection, repository: str) -> StoredBlob:
     def read(start: int) -> Iterator[bytes]:
-        return skip_bytes(read_blob(connection, layer.digest, layer.size), start)
+        return skip_bytes(read_blob(connection, descriptor.digest, descriptor.size), start)
 
-    return StoredBlob(layer.descriptor, BlobInfo(layer.diff_id, layer.size), read, repository)
+    return StoredBlob(descriptor, plain, read, repository)
 
 
 def skip_bytes(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.annotations import Annotations, sort_annotations
 from lamina.formats.docker import HistoryItem, list_layer_comments
 from lamina.formats.media_types import OCI, MediaTypes
-from lamina.formats.oci import Descriptor, dump_manifest, parse_layers, read_media_type
+from lamina.formats.oci import Descriptor, dump_manifest, read_media_type
 from lamina.images.blob_totals import UpdateTotals, add_up_update
 from lamina.images.image import Draft, Image
 from lamina.images.layer_descriptors import describe_layer
@@ -28,7 +28,7 @@ from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
 from lamina.images.readers.registry_image import RegistryImage, describe_registry_blob
 from lamina.images.readers.source_image import SourceImage
 from lamina.images.registry_destination import RegistryDestination
-from lamina.images.source_layers import find_compressed_blob, make_layer_source, store_blob
+from lamina.images.source_layers import make_layer_sources
 from lamina.images.writers.push_progress import PushProgress
 from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.images.writers.registry_manifests import UNKNOWN_BLOB_HINT, put_under_digest, put_under_tags
@@ -191,19 +191,7 @@ class RegistryWriter:
             Error: what `write` raises.
 
         """
-        is_kept = (
-            bool(image.manifest_json)
-            and (self._compression.is_none or all(layer.digest != layer.diff_id for layer in image.layers))
-            and self._has_types(image.manifest_json)
-        )
-        if is_kept:
-            stored: list[StoredBlob | None] = list(
-                map(store_blob, image.layers, parse_layers(image.manifest_json, "manifest"))
-            )
-        else:
-            stored = list(map(find_compressed_blob, image.layers))
-        comments = list_layer_comments(image.config, len(image.layers))
-        sources = tuple(map(make_layer_source, count(1), image.layers, comments, stored))
+        sources, is_kept = make_layer_sources(image, self._compression, self._stated_types)
         items = list_items(sources)
 
         def push(blobs: RegistryBlobs) -> RegistryPushResult:

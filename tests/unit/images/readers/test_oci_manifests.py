@@ -47,7 +47,7 @@ def test_what_is_no_image_is_skipped_with_a_reason() -> None:
 def test_an_index_in_itself_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     index = {"manifests": [describe(f"{OCI}index.v1+json")]}
     assert list(IndexReader(lambda _: index).read_entries(index, "index")) == []
-    monkeypatch.setattr(oci_manifests, "_MAX_DESCRIPTORS", 1)
+    monkeypatch.setattr(oci_manifests, "MAX_DESCRIPTORS", 1)
     with pytest.raises(FormatError, match="more than 1 manifests"):
         list(IndexReader(lambda _: index).read_entries(index, "index"))
 
