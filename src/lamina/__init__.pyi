@@ -26,7 +26,6 @@ from lamina.api.lock import lock_images as lock_images
 from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
 from lamina.api.pull import pull_index as pull_index
-from lamina.api.registry import push_image as push_image
 from lamina.api.results import ListResult as ListResult
 from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
@@ -34,6 +33,7 @@ from lamina.api.signatures import fetch_paths as fetch_paths
 from lamina.api.signatures import image_sbom as image_sbom
 from lamina.api.signatures import open_store as open_store
 from lamina.api.signatures import plan_layered_image as plan_layered_image
+from lamina.api.signatures import push_image as push_image
 from lamina.api.signatures import push_layered_image as push_layered_image
 from lamina.api.signatures import push_paths as push_paths
 from lamina.api.signatures import sbom as sbom
@@ -60,6 +60,7 @@ from lamina.core.closure import Closure as Closure
 from lamina.core.names import Digest as Digest
 from lamina.core.names import ImageReference as ImageReference
 from lamina.core.names import StorePath as StorePath
+from lamina.core.names import StoreSubpath as StoreSubpath
 from lamina.core.pathinfo import PathInfo as PathInfo
 from lamina.core.progress import Progress as Progress
 from lamina.core.progress import ProgressItem as ProgressItem
@@ -84,6 +85,7 @@ from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo
 from lamina.formats.oci import Descriptor as Descriptor
 from lamina.formats.platform import Platform as Platform
+from lamina.formats.referrers import Referrer as Referrer
 from lamina.formats.registry_references import RegistryReference as RegistryReference
 from lamina.formats.tar import Owner as Owner
 from lamina.images.blob_totals import BlobTotal as BlobTotal
@@ -96,6 +98,7 @@ from lamina.images.diff import PackageChange as PackageChange
 from lamina.images.image import BuildResult as BuildResult
 from lamina.images.image import Draft as Draft
 from lamina.images.image import Image as Image
+from lamina.images.image import ImageInputs as ImageInputs
 from lamina.images.image import ImageSettings as ImageSettings
 from lamina.images.image import ImageWriter as ImageWriter
 from lamina.images.prune import LayoutBlob as LayoutBlob

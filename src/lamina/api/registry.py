@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Unpack
 
+from lamina.api.attachments import describe_existing
 from lamina.api.images import read_file, stream_layered_image
 from lamina.api.opened_layer_cache import open_layer_cache
+from lamina.api.sbom import open_sbom_store, parse_sbom_format
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import InvalidArgument
@@ -21,11 +23,12 @@ from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers import select
 from lamina.images.readers.registry_image import read_registry_images
-from lamina.images.readers.source_image import SourceImage
+from lamina.images.readers.source_image import InspectedImage, SourceImage
 from lamina.images.registry_destination import RegistryDestination, open_destination
+from lamina.images.software import SbomFormat
 from lamina.images.source_layers import can_be_sent_unread
 from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
-from lamina.inputs.arguments import ImageArguments, StrPath
+from lamina.inputs.arguments import ImageArguments, StoreArguments, StrPath
 from lamina.inputs.parsers import (
     parse_boolean,
     parse_cache_path,
@@ -35,16 +38,21 @@ from lamina.inputs.parsers import (
     parse_size,
 )
 from lamina.inputs.registry_names import References, parse_references, parse_targets
+from lamina.inputs.spec import StoreSpec
 from lamina.layers.context import BuildContext
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.open import open_repository
 from lamina.system.cpus import cpu_count
+
+_PROVENANCE_HINT = "lamina does not know how an image that exists was made; push the ROOTs that it was made of"
 
 
 def push_layered_image(
     *,
     to: References,
     cache_from: References | None = (),
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
     progress: Progress | None = None,
     **arguments: Unpack[ImageArguments],
 ) -> RegistryPushResult:
@@ -58,6 +66,10 @@ def push_layered_image(
         to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
         cache_from: references to images whose layers are used where they are those of this image. By default the images
             that ``to`` names now. None to use no image.
+        sbom: the format of a software bill of materials (SBOM) that is attached to the image, before a tag names it:
+            ``cyclonedx`` for CycloneDX 1.6 in JSON, or ``spdx`` for SPDX 2.3 in JSON. By default there is none.
+        provenance: whether a statement about how the image was made is attached to it in the same way: an in-toto
+            statement with SLSA provenance, not signed.
         progress: receives the progress of the work.
         name: the image's name in messages. By default that of the first reference.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
@@ -75,8 +87,10 @@ def push_layered_image(
     """
     check_progress(progress)
     targets, caches = parse_targets("to", to), _parse_caches(cache_from)
+    kind = None if sbom is None else parse_sbom_format("sbom", sbom)
+    is_traced = parse_boolean("provenance", provenance)
     with stream_layered_image(progress=progress, **prepare_arguments(targets, arguments)) as stream:
-        return stream.push(targets, cache_from=caches, progress=progress)
+        return stream.push(targets, cache_from=caches, sbom=kind, provenance=is_traced, progress=progress)
 
 
 def prepare_arguments(to: References, arguments: ImageArguments) -> ImageArguments:
@@ -103,7 +117,11 @@ def push_image(
     jobs: int | None = None,
     verify: bool = False,
     insecure: bool = False,
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
+    embedded_store: StrPath | None = None,
     progress: Progress | None = None,
+    **sources: Unpack[StoreArguments],
 ) -> RegistryPushResult:
     """Push an image from a file, an OCI layout or a registry to registries; only the blobs that they lack are sent.
 
@@ -126,7 +144,12 @@ def push_image(
         verify: whether to read and check the whole file before anything is sent. By default only the documents are
             read, and each layer that is sent is compared with its digest.
         insecure: whether a registry on another machine may be used over plain HTTP.
+        sbom: the format of a software bill of materials that is attached to the image, as in `push_layered_image`; its
+            contents are those of `image_sbom`, so hashes and references need a ``store``.
+        provenance: must be false, because lamina does not know how an image that exists was made.
+        embedded_store: as in `image_sbom`.
         progress: receives the progress: of the layers that have to be read first, if there are some, and of the push.
+        **sources: those of `StoreArguments`, which the software bill of materials uses.
 
     Returns:
         The image, with the digests of its layers and of its manifest, and what pushing it took. The size of a
@@ -152,24 +175,43 @@ def push_image(
     limit = parse_size("max_unpacked_size", max_unpacked_size)
     is_verified = parse_boolean("verify", verify)
     is_insecure = parse_boolean("insecure", insecure)
+    kind = None if sbom is None else parse_sbom_format("sbom", sbom)
+    stores = _parse_sources(kind, sources)
+    if parse_boolean("provenance", provenance):
+        raise InvalidArgument("provenance", f"true and {image}", "ROOTs", hint=_PROVENANCE_HINT)
     source, wanted = select.parse_source(image), Platform.parse(platform) if platform else None
     warnings: list[str] = []
     with ExitStack() as stack:
+        opened = open_sbom_store(stores, embedded_store, warnings) if stores.store else None
+        store = stack.enter_context(opened) if opened else None
         layer_cache_file = stack.enter_context(open_layer_cache(cache_file, warnings))
         context = BuildContext(layer_cache_file, processors)
 
-        def make_writer() -> RegistryWriter:
+        def make_writer(chosen: InspectedImage) -> RegistryWriter:
             destination = stack.enter_context(_open_destination(targets, caches, insecure=is_insecure))
-            return RegistryWriter(destination, compression, progress, context, warnings.append, types)
+            warn = warnings.append
+            describe = describe_existing(chosen, kind, store, warn)
+            return RegistryWriter(destination, compression, progress, context, warn, types, describe=describe)
 
         if isinstance(source, select.ImageFile):
-            chosen = _read_image(source, wanted, limit, progress, verify=is_verified)
-            pushed = make_writer().write_image(chosen)
+            # The history of an image of another program need not list the store paths in its layers.
+            chosen = _read_image(source, wanted, limit, progress, verify=is_verified or kind is not None)
+            pushed = make_writer(chosen).write_image(chosen)
         else:
             connection = stack.enter_context(open_repository(source, insecure=is_insecure))
             found = read_registry_images(connection, source, wanted)
-            pushed = make_writer().copy_image(select.select_single(found, source, select.PLATFORM_HINT), connection)
+            copied = select.select_single(found, source, select.PLATFORM_HINT)
+            pushed = make_writer(copied).copy_image(copied, connection)
     return replace(pushed, seconds=time.monotonic() - began, warnings=tuple(warnings))
+
+
+def _parse_sources(kind: SbomFormat | None, sources: StoreArguments) -> StoreSpec:
+    """Return the checked ``sources``. Raises `InvalidArgument` if there is nothing that would use them."""
+    if sources and kind is None:
+        name = next(iter(sources))
+        hint = "sbom attaches a software bill of materials, whose hashes come from stores"
+        raise InvalidArgument(name, "an image that exists, and no sbom", "both, or neither", hint=hint)
+    return StoreSpec.parse(sources)
 
 
 def _read_image(

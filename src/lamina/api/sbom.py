@@ -66,12 +66,12 @@ def sbom(
         PlanError: the closure has a cycle.
 
     """
-    kind, moment = _parse_format(format), _parse_created(created)
+    kind, moment = parse_sbom_format("format", format), _parse_created(created)
     texts, spec = parse_texts("roots", roots), StoreSpec.parse(sources)
     if not texts:
         raise InvalidArgument("roots", "none", "store paths or names of packages")
     warnings: list[str] = []
-    with _open_store(spec, embedded_store, warnings) as store:
+    with open_sbom_store(spec, embedded_store, warnings) as store:
         paths = [resolve_root(store, text, CHANNEL_HINT).path for text in build_roots(texts, search_path)]
         with default_hint(MISSING_PATH_HINT, NotFound):
             closure = Closure.resolve(paths, store.query)  # nothing is read, so no source has to be confirmed
@@ -118,7 +118,7 @@ def image_sbom(
         Error: what `inspect` raises.
 
     """
-    kind = _parse_format(format)
+    kind = parse_sbom_format("format", format)
     moment = None if created is None else _parse_created(created)
     spec = StoreSpec.parse(sources)  # a wrong argument is an error even if no store is opened
     source = select.parse_source(image)
@@ -130,15 +130,16 @@ def image_sbom(
     )
     warnings: list[str] = []
     with contextlib.ExitStack() as resources:
-        opened = _open_store(spec, embedded_store, warnings) if spec.store else None
+        opened = open_sbom_store(spec, embedded_store, warnings) if spec.store else None
         store = resources.enter_context(opened) if opened else None
-        bill, more = describe_image(read, store, moment or _find_created(read))
+        bill, more = describe_image(read, store, moment or find_created(read))
     return dump_bill(bill, kind, (*warnings, *more))
 
 
-def _parse_format(value: SbomFormat) -> SbomFormat:
+def parse_sbom_format(name: str, value: SbomFormat) -> SbomFormat:
+    """Check the format of a document under the ``name`` that the user wrote. Raises `InvalidArgument`."""
     if value not in FORMATS:
-        raise InvalidArgument("format", short_repr(value), f"one of {', '.join(FORMATS)}")
+        raise InvalidArgument(name, short_repr(value), f"one of {', '.join(FORMATS)}")
     return value
 
 
@@ -147,14 +148,15 @@ def _parse_created(value: str | datetime) -> datetime:
     return moment or datetime.now(UTC).replace(microsecond=0)
 
 
-def _find_created(image: InspectedImage) -> datetime:
+def find_created(image: InspectedImage) -> datetime:
     """Return the date of an image; the default one if the image states none, or an invalid one."""
     with contextlib.suppress(InvalidArgument):
         return parse_datetime(str(image.config.get("created")))
     return _parse_created(_DEFAULT_DATE)
 
 
-def _open_store(
+def open_sbom_store(
     spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]
 ) -> contextlib.AbstractContextManager[Store]:
+    """Open the stores that say what is known of store paths; problems with them are added to ``warnings``."""
     return open_store(spec, parse_path("embedded_store", embedded_store), warnings)

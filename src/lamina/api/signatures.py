@@ -12,6 +12,7 @@ HOMES = {
     "build_layered_image": "lamina.api.images",
     "plan_layered_image": "lamina.api.images",
     "push_layered_image": "lamina.api.registry",
+    "push_image": "lamina.api.registry",
     "open_store": "lamina.api.sources",
     "fetch_paths": "lamina.api.store",
     "verify_image": "lamina.api.verify",

@@ -460,6 +460,8 @@ def push_layered_image(
     *,
     to: References,
     cache_from: References | None = (),
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
     progress: Progress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
@@ -521,6 +523,10 @@ def push_layered_image(
         to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
         cache_from: references to images whose layers are used where they are those of this image. By default the images
             that ``to`` names now. None to use no image.
+        sbom: the format of a software bill of materials (SBOM) that is attached to the image, before a tag names it:
+            ``cyclonedx`` for CycloneDX 1.6 in JSON, or ``spdx`` for SPDX 2.3 in JSON. By default there is none.
+        provenance: whether a statement about how the image was made is attached to it in the same way: an in-toto
+            statement with SLSA provenance, not signed.
         progress: receives the progress of the work.
         name: the image's name in messages. By default that of the first reference.
         layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``.
@@ -604,6 +610,79 @@ def push_layered_image(
         RegistryError: a registry failed, or refused something.
         AuthError: a registry refuses the credentials, or wants some.
         Error: what `stream_layered_image` raises.
+    """
+
+def push_image(
+    image: StrPath,
+    *,
+    to: References,
+    cache_from: References | None = (),
+    platform: str | None = None,
+    max_unpacked_size: int | str | None = None,
+    layer_compression: str | None = None,
+    media_types: str | None = None,
+    layer_cache: StrPath | None = None,
+    jobs: int | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
+    embedded_store: StrPath | None = None,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> RegistryPushResult:
+    """Push an image from a file, an OCI layout or a registry to registries; only the blobs that they lack are sent.
+
+    The image keeps its ID. Compressed layers are sent as they are, and so is the manifest of a layout all of whose
+    layers are compressed; other layers are compressed. An image from a registry is copied without a change.
+
+    Args:
+        image: a file or folder, or ``FILE#NAME`` for one of several images in it; or a reference.
+        to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
+        cache_from: references to images whose blobs may be mounted. By default the images that ``to`` names now. None
+            to use no image.
+        platform: push the image for this platform, such as ``linux/arm64``; needed if there are several.
+        max_unpacked_size: as in `inspect`.
+        layer_compression: the compression of layers that are not compressed: ``none``, ``gzip`` or ``zstd``,
+            optionally with ``:LEVEL``. By default ``gzip``.
+        media_types: ``oci`` or ``docker``. By default those of an OCI layout stay as they are, and other images get
+            OCI's. An image from a registry keeps its own.
+        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        jobs: the number of processors to use. By default all that this process may use.
+        verify: whether to read and check the whole file before anything is sent. By default only the documents are
+            read, and each layer that is sent is compared with its digest.
+        insecure: whether a registry on another machine may be used over plain HTTP.
+        sbom: the format of a software bill of materials that is attached to the image, as in `push_layered_image`; its
+            contents are those of `image_sbom`, so hashes and references need a ``store``.
+        provenance: must be false, because lamina does not know how an image that exists was made.
+        embedded_store: as in `image_sbom`.
+        progress: receives the progress: of the layers that have to be read first, if there are some, and of the push.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+
+    Returns:
+        The image, with the digests of its layers and of its manifest, and what pushing it took. The size of a
+        compressed layer that was not unpacked is that of its blob.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: there are several images, or none of that name.
+        RegistryError: a registry failed, or refused something.
+        AuthError: a registry refuses the credentials, or wants some.
+        Error: what `inspect` raises.
     """
 
 def open_store(

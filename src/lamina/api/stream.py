@@ -23,6 +23,7 @@ from lamina.formats.media_types import OCI
 from lamina.images.image import BuildResult, Draft, ImageWriter
 from lamina.images.writers.archives import DEFAULT_FORMAT, create_archive_writer
 from lamina.inputs.arguments import StrPath
+from lamina.inputs.parsers import parse_boolean
 from lamina.inputs.spec import Spec
 from lamina.layers.context import BuildContext
 from lamina.stores.path_progress import PathProgress
@@ -31,6 +32,7 @@ from lamina.system.cpus import cpu_count
 from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
+    from lamina.images.software import SbomFormat
     from lamina.images.writers.registry import RegistryPushResult
     from lamina.inputs.registry_names import References
 
@@ -153,6 +155,8 @@ class Stream:
         to: References,
         *,
         cache_from: References | None = (),
+        sbom: SbomFormat | None = None,
+        provenance: bool = False,
         progress: Progress | None = None,
     ) -> RegistryPushResult:
         """Push the image to registries; only the blobs that they lack are made and sent.
@@ -162,6 +166,8 @@ class Stream:
         Args:
             to: where to, as in `push_layered_image`.
             cache_from: images whose layers may be used, as in `push_layered_image`.
+            sbom: the format of a software bill of materials to attach, as in `push_layered_image`.
+            provenance: whether to attach the provenance of the image, as in `push_layered_image`.
             progress: receives the progress of the work.
 
         Returns:
@@ -175,14 +181,19 @@ class Stream:
             OutputError: there is no room for temporary files.
 
         """
+        from lamina.api.attachments import describe_draft
         from lamina.api.registry import open_push
+        from lamina.api.sbom import parse_sbom_format
         from lamina.images.writers.registry import RegistryWriter
 
         began = time.monotonic()
+        kind = None if sbom is None else parse_sbom_format("sbom", sbom)
+        is_traced = parse_boolean("provenance", provenance)
         with self._build_context() as context, open_push(to, cache_from, insecure=self._spec.insecure) as destination:
             compression = self._spec.layer_compression or REGISTRY_LAYER_COMPRESSION
             warn, types = self._warnings.append, self._spec.media_types
-            writer = RegistryWriter(destination, compression, progress, context, warn, types)
+            describe = describe_draft(self.draft, self._spec, kind, warn, provenance=is_traced)
+            writer = RegistryWriter(destination, compression, progress, context, warn, types, describe=describe)
             pushed = writer.write(self.draft)
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
 

@@ -28,7 +28,7 @@ from lamina.errors import InvalidArgument, NotFound, default_hint
 from lamina.formats.annotations import CREATED, sort_annotations
 from lamina.formats.docker import ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
-from lamina.images.image import Draft, ImageSettings
+from lamina.images.image import Draft, ImageInputs, ImageSettings
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, make_missing_root_error, resolve_root
@@ -128,7 +128,8 @@ def _prepare_over(
     settings = ImageSettings(name, spec.tag, config, spec.owner, spec.mtime or now, annotations)
     base_warnings = base.check_architecture(architecture)
     warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
-    draft = Draft(plans, store, root.layer, settings, base.layers)
+    inputs = ImageInputs(tuple(contents), _resolve_added(spec, store), base.image)
+    draft = Draft(plans, store, root.layer, settings, base.layers, inputs)
     return PreparedDraft(draft, warnings, root.script_output, root.sandbox)
 
 
@@ -265,10 +266,14 @@ def _resolve_spec_closure(
     spec: Spec, contents: Iterable[StoreSubpath], store: Store, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
     """Return the closure of the contents, of the closure argument and of the paths in the config, with warnings."""
-    added = {resolve_root(store, text, CHANNEL_HINT).path for text in spec.closure}
-    roots = {content.path for content in contents} | added
+    roots = {*(content.path for content in contents), *_resolve_added(spec, store)}
     closure = _resolve_closure(roots, store, is_packed=is_packed)
     return _extend_closure(closure, store, _scan_config(spec), is_packed=is_packed)
+
+
+def _resolve_added(spec: Spec, store: Store) -> tuple[StorePath, ...]:
+    """Return the store paths of the closure argument, in the order in which they were named."""
+    return tuple(resolve_root(store, text, CHANNEL_HINT).path for text in spec.closure)
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:

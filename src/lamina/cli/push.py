@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lamina
 from lamina.cli.command import option, verb
+from lamina.cli.default_paths import get_default_embedded_store
 from lamina.cli.documents.images import dump_push
 from lamina.cli.image_files import is_image
 from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_stream
-from lamina.cli.options import ReportOptions, argument_option, report_options
+from lamina.cli.options import Choice, ReportOptions, argument_option, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import (
     explain,
@@ -27,9 +29,11 @@ from lamina.inputs.registry_names import parse_references, parse_targets
 
 if TYPE_CHECKING:
     from lamina.formats.registry_references import RegistryReference
+    from lamina.images.software import SbomFormat
     from lamina.images.writers.registry import RegistryPushResult
 
 # The arguments that a push of an image file uses too.
+_SOURCES = ("store", "trusted_keys", "verify_signatures")
 _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "verify", "insecure")
 
 
@@ -66,6 +70,21 @@ _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "
     metavar="[OS/]ARCH[/VARIANT]",
     help="Push the image for this platform, of an image that exists and has several.",
 )
+@option(
+    "--sbom",
+    section="registry",
+    type=Choice(("cyclonedx", "spdx")),
+    completion=("cyclonedx", "spdx"),
+    metavar="cyclonedx|spdx",
+    help="Attach a software bill of materials to the image, CycloneDX 1.6 or SPDX 2.3. Of an image that exists, it has "
+    "the hashes and references that --store knows.",
+)
+@option(
+    "--provenance",
+    section="registry",
+    is_flag=True,
+    help="Attach a statement about how the image was made: an in-toto statement with SLSA provenance, not signed.",
+)
 @argument_option("media_types")
 @image_options("plan", "draft", "write")
 @report_options
@@ -73,11 +92,13 @@ def command(
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...],
     platform: str | None,
+    sbom: SbomFormat | None,
     media_types: str | None,
     image: ImageOptions,
     report: ReportOptions,
     *,
     no_cache_from: bool,
+    provenance: bool,
 ) -> None:
     """Push the image of ROOT..., or an image that exists, to registries.
 
@@ -88,13 +109,14 @@ def command(
     if cache_from and no_cache_from:
         raise InvalidArgument("--no-cache-from", "it and --cache-from", "one of them")
     caches = None if no_cache_from else cache_from
+    attached: dict[str, Any] = {"sbom": sbom, "provenance": provenance}
     file = _find_image_file(image)
     if file:
-        pushed = _push_file(file, to, caches, platform, media_types, image, report)
+        pushed = _push_file(file, to, caches, platform, media_types, attached, image, report)
     else:
         if platform is not None:
             raise InvalidArgument("--platform", "ROOTs", "an image", hint="--architecture is for a new image")
-        pushed = _push_roots(to, caches, media_types, image, report)
+        pushed = _push_roots(to, caches, media_types, attached, image, report)
     if report.as_json:
         print_json(dump_push(pushed))
         return
@@ -107,6 +129,7 @@ def _push_roots(
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...] | None,
     media_types: str | None,
+    attached: Mapping[str, Any],
     image: ImageOptions,
     report: ReportOptions,
 ) -> RegistryPushResult:
@@ -120,7 +143,7 @@ def _push_roots(
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
         with open_progress(report) as progress:
-            pushed = stream.push(to, cache_from=cache_from, progress=progress)
+            pushed = stream.push(to, cache_from=cache_from, progress=progress, **attached)
     unused = _list_unused_tags(to, image)
     warn((*unused, *pushed.warnings[reported:]), report)
     return replace(pushed, warnings=(*pushed.warnings, *unused))
@@ -141,15 +164,18 @@ def _push_file(
     cache_from: tuple[RegistryReference, ...] | None,
     platform: str | None,
     media_types: str | None,
+    attached: Mapping[str, Any],
     image: ImageOptions,
     report: ReportOptions,
 ) -> RegistryPushResult:
-    if found := find_image_option("contents", *_FOR_FILES):
+    if found := find_image_option("contents", *_FOR_FILES, *(_SOURCES if attached["sbom"] else ())):
         hint = "an image that exists keeps its config and its ID"
         raise InvalidArgument(found, "an image that exists", "ROOTs: store paths or package names", hint=hint)
     arguments = image.select(*_FOR_FILES)
     if "layer_cache" not in arguments:
         arguments["layer_cache"] = choose_layer_cache()
+    if attached["sbom"]:
+        arguments |= {"embedded_store": get_default_embedded_store(), **image.select(*_SOURCES)}
     with open_progress(report) as progress:
         pushed = lamina.push_image(
             file,
@@ -158,6 +184,7 @@ def _push_file(
             platform=platform,
             media_types=media_types,
             progress=progress,
+            **attached,
             **arguments,
         )
     warn(pushed.warnings, report)

@@ -18,6 +18,7 @@ from lamina.messages.sizes import format_size
 if TYPE_CHECKING:
     from lamina.cli.options import ReportOptions
     from lamina.core.progress import Progress
+    from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import UpdateTotals
     from lamina.images.image import BuildResult
     from lamina.images.writers.registry import RegistryPushResult
@@ -113,7 +114,15 @@ def print_push_summary(pushed: RegistryPushResult, report: ReportOptions) -> Non
     sent = describe_blobs(pushed.blobs_sent, len({*pushed.blobs}), "sent", pushed.bytes_sent)
     mounted = (f"{pushed.blobs_mounted} mounted",) if pushed.blobs_mounted else ()
     print_summary(facts, report, details=(sent, *mounted, f"{pushed.seconds:.1f} s"))
+    for referrer in pushed.attached:
+        print_summary((f"{referrer.kind} of {pushed.repo_tag}", *_describe_referrer(referrer)), report)
     print_update(pushed.repo_tag, pushed.update, report)
+
+
+def _describe_referrer(referrer: Referrer) -> tuple[str, str]:
+    from lamina.core.labels import shorten_digest
+
+    return shorten_digest(referrer.digest), referrer.artifact_type
 
 
 def print_update(name: str, update: UpdateTotals | None, report: ReportOptions) -> None:

@@ -323,7 +323,12 @@ def parse_size(name: str, value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoreSubpath:
-    """A store path, or a folder inside one, whose content goes to the root of the image."""
+    """A store path, or a folder inside one, whose content goes to the root of the image.
+
+    Attributes:
+        path: the store path.
+        inside: the path of the folder below it; empty for the store path itself.
+    """
 
     path: StorePath
     inside: str

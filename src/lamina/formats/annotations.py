@@ -24,10 +24,11 @@ _IMAGE = f"{_RESERVED}image."
 CREATED = f"{_IMAGE}created"
 BASE_DIGEST = f"{_IMAGE}base.digest"
 BASE_NAME = f"{_IMAGE}base.name"
+TITLE = f"{_IMAGE}title"
 _DEFINED = (
-    *(CREATED, BASE_DIGEST, BASE_NAME),
+    *(CREATED, BASE_DIGEST, BASE_NAME, TITLE),
     *(f"{_IMAGE}{word}" for word in ("authors", "url", "documentation", "source", "version", "revision")),
-    *(f"{_IMAGE}{word}" for word in ("vendor", "licenses", "title", "description")),
+    *(f"{_IMAGE}{word}" for word in ("vendor", "licenses", "description")),
 )
 MAX_SIZE = 1 << 20
 """The most characters of all annotations. Registries accept manifests of at most 4 MiB."""

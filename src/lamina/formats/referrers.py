@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError, InvalidArgument
-from lamina.formats.annotations import Annotations
+from lamina.formats.annotations import TITLE, Annotations
 from lamina.formats.json_toml import name_type, parse_json
 from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE, Descriptor, is_size
 
@@ -37,12 +37,14 @@ class AttachedDocument:
         kind: what the document is.
         media_type: its media type, which is also the type of the artifact.
         content: its bytes.
+        file_name: the name that a program gives it that fetches it, such as oras.
         annotations: what its manifest says about it, sorted.
     """
 
     kind: DocumentKind
     media_type: str
     content: bytes
+    file_name: str
     annotations: Annotations = ()
 
     def __repr__(self) -> str:
@@ -51,7 +53,8 @@ class AttachedDocument:
     @property
     def descriptor(self) -> Descriptor:
         """The descriptor of its bytes."""
-        return Descriptor(self.media_type, Digest(hashlib.sha256(self.content).digest()), len(self.content))
+        digest = Digest(hashlib.sha256(self.content).digest())
+        return Descriptor(self.media_type, digest, len(self.content), ((TITLE, self.file_name),))
 
     def refer_to(self, subject: Descriptor) -> tuple[bytes, Referrer]:
         """Return the manifest that attaches the document to an image, and the entry that lists it.

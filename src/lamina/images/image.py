@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.core.labels import shorten_digest
-from lamina.core.names import Digest, ImageReference
+from lamina.core.names import Digest, ImageReference, StorePath, StoreSubpath
 from lamina.core.progress import ProgressItem, Work
 from lamina.formats.annotations import Annotations
 from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_image_config
@@ -23,6 +23,9 @@ from lamina.layers.layer import Layer, LayerSource, StoreLayer
 from lamina.messages.sizes import format_size
 from lamina.stores.store import Store
 from lamina.system.transfer import BlobInfo
+
+if TYPE_CHECKING:  # the readers of images are only imported if there is a base image
+    from lamina.images.readers.source_image import InspectedImage
 
 _TAG_LENGTH = 32
 DEFAULT_OWNER = Owner(0, 0, "root", "root")
@@ -66,6 +69,21 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageInputs:
+    """What an image is made of, after names were resolved.
+
+    Attributes:
+        contents: the store paths that are linked at the image's root, in the order in which they were named.
+        closure: the store paths that were named to be added without a link.
+        base_image: the base image; None if there is none.
+    """
+
+    contents: tuple[StoreSubpath, ...] = ()
+    closure: tuple[StorePath, ...] = ()
+    base_image: InspectedImage | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """An image that can be written, but whose digests are not known yet.
 
@@ -75,6 +93,7 @@ class Draft:
         root: the customisation layer, which is the last.
         settings: everything else about the image.
         base: the layers of the base image, from the lowest up.
+        inputs: what the image is made of.
     """
 
     plans: tuple[LayerPlan, ...]
@@ -82,6 +101,7 @@ class Draft:
     root: LayerSource
     settings: ImageSettings
     base: tuple[LayerSource, ...] = ()
+    inputs: ImageInputs = ImageInputs()
 
     def __repr__(self) -> str:
         return f"<Draft {self.settings.repository}: {len(self.base) + len(self.plans) + 1} layers>"

@@ -6,7 +6,7 @@ come from a store that the caller names, and are what that store says of the pat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -74,14 +74,29 @@ def describe_image(image: InspectedImage, store: Store | None, created: datetime
         store: knows the hashes and references of its store paths; None for a document without them.
         created: the date of the document.
     """
-    paths = sorted({path for layer in image.layers for path in layer.paths})
+    layers = [layer.paths for layer in image.layers]
+    bill = describe_layers(layers, _name_image(image), store, created)
+    return bill, [*warn_about_layers(layers), *warn_about_paths(bill, has_store=store is not None)]
+
+
+def describe_layers(
+    layers: Iterable[Collection[StorePath]], subject: SoftwareSubject, store: Store | None, created: datetime
+) -> BillOfMaterials:
+    """Return what is inside an image.
+
+    Args:
+        layers: the store paths of each layer.
+        subject: the image.
+        store: knows the hashes and references of the store paths; None for a document without them.
+        created: the date of the document.
+    """
+    paths = sorted({path for layer in layers for path in layer})
     infos = store.query(paths) if store else {}
     known = {component.path: component for component in (_describe_paths(infos, store) if store else ())}
     components = tuple(known.get(path) or SoftwareComponent(path, None) for path in paths)
     referenced = {reference for component in components for reference in component.references}
     roots = tuple(path for path in paths if path not in referenced)
-    bill = BillOfMaterials(_name_image(image), created, components, roots)
-    return bill, [*_warn_about_layers(image), *_warn_about_paths(len(paths), len(known), has_store=store is not None)]
+    return BillOfMaterials(subject, created, components, roots)
 
 
 def _name_image(image: InspectedImage) -> SoftwareSubject:
@@ -97,17 +112,20 @@ def _describe_paths(infos: Mapping[StorePath, PathInfo], store: Store) -> Iterat
         yield SoftwareComponent(path, details)
 
 
-def _warn_about_layers(image: InspectedImage) -> Iterator[str]:
+def warn_about_layers(layers: Sequence[Collection[StorePath]]) -> Iterator[str]:
     """Warn about layers without store paths, except the last one, which is the customisation layer in most images."""
-    count = sum(not layer.paths for layer in image.layers[:-1])
+    count = sum(not paths for paths in layers[:-1])
     if count:
-        yield f"{count} of {len(image.layers)} layers have no store paths; the document does not list what is in them"
+        yield f"{count} of {len(layers)} layers have no store paths; the document does not list what is in them"
 
 
-def _warn_about_paths(count: int, known: int, *, has_store: bool) -> Iterator[str]:
+def warn_about_paths(bill: BillOfMaterials, *, has_store: bool) -> Iterator[str]:
+    """Warn about what is not known of the store paths of an image, and that they were not compared with it."""
     if not has_store:
         yield "the document has no hashes and no dependencies: an image holds neither, and no store was named"
         return
+    count = len(bill.components)
+    known = sum(component.narinfo is not None for component in bill.components)
     if known < count:
         yield f"{count - known} of {count} store paths are in no store, so their hashes and references are left out"
     if known:

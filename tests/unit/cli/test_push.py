@@ -123,3 +123,38 @@ def test_what_does_not_go_together_is_refused(
     assert ran.code != 0
     assert ran.error == message
     assert server.manifests == {}
+
+
+def test_documents_are_attached_and_named(store: FakeStore, server: MemoryRegistry) -> None:
+    name = f"{server.host}/me/app:1"
+    words = ("push", "hello", "--store", store.root, "--to", name, "--sbom", "spdx", "--provenance")
+    ran = run(*words)
+    assert ran.code == 0, ran.stderr
+    sbom, provenance = ran.stderr.splitlines()[-2:]
+    assert sbom.split("  ")[0] == f"sbom of {name}"
+    assert provenance.split("  ")[0] == f"provenance of {name}"
+    document = json.loads(run(*words, "--json").stdout)
+    found = [(item["kind"], item["artifact_type"]) for item in document["attached"]]
+    assert found == [("sbom", "application/spdx+json"), ("provenance", "application/vnd.in-toto+json")]
+    assert [line.split("  ")[1] for line in (sbom, provenance)] == [
+        item["digest"][:19] for item in document["attached"]
+    ]
+
+
+def test_the_bill_of_a_file_takes_its_hashes_from_the_stores(store: FakeStore, server: MemoryRegistry) -> None:
+    assert run("build", "hello", "--store", store.root, "-o", "x.tar").code == 0
+    target = ("--to", f"{server.host}/me/app:1", "--json")
+    known = json.loads(run("push", "x.tar", "--store", store.root, "--sbom", "cyclonedx", *target).stdout)
+    unknown = json.loads(run("push", "x.tar", "--sbom", "cyclonedx", *target).stdout)
+    assert [item["kind"] for item in (*known["attached"], *unknown["attached"])] == ["sbom", "sbom"]
+    assert "no store was named" in unknown["warnings"][0]
+    assert "not compared with the layers" in known["warnings"][0]
+
+
+def test_the_provenance_of_a_file_is_refused_with_a_hint(store: FakeStore, server: MemoryRegistry) -> None:
+    assert run("build", "hello", "--store", store.root, "-o", "x.tar").code == 0
+    ran = run("push", "x.tar", "--provenance", "--to", f"{server.host}/me/app:1")
+    assert ran.code == 2
+    assert "expected ROOTs" in ran.stderr
+    assert "does not know how an image that exists was made" in ran.stderr
+    assert not server.manifests

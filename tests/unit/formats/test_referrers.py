@@ -21,7 +21,7 @@ from lamina.formats.referrers import (
 )
 
 IMAGE = Descriptor(MANIFEST_TYPE, Digest(b"\1" * 32), 500, (("a", "of the image"),))
-SBOM = AttachedDocument("sbom", "application/spdx+json", b'{"spdx": 1}\n', (("org.example.a", "b"),))
+SBOM = AttachedDocument("sbom", "application/spdx+json", b'{"spdx": 1}\n', "sbom.spdx.json", (("org.example.a", "b"),))
 OTHERS: dict[str, Any] = {
     "mediaType": MANIFEST_TYPE,
     "digest": f"sha256:{'2' * 64}",
@@ -46,6 +46,7 @@ def test_a_document_is_the_layer_of_an_artifact_whose_subject_is_the_image() -> 
     empty = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     assert manifest["config"] == {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2}
     (layer,) = manifest["layers"]
+    assert layer["annotations"] == {"org.opencontainers.image.title": "sbom.spdx.json"}
     assert (layer["mediaType"], layer["digest"]) == ("application/spdx+json", str(SBOM.descriptor.digest))
     assert manifest["annotations"] == {"lamina.document": "sbom", "org.example.a": "b"}
     assert referrer.dump() == {

@@ -28,8 +28,8 @@ CONFIG = config_document()
 MANIFEST = manifest_document(CONFIG, b"layer")
 IMAGE = Descriptor(MANIFEST_TYPE, digest_of(MANIFEST), len(MANIFEST))
 TAG = make_referrers_tag(IMAGE.digest)
-SBOM = AttachedDocument("sbom", "application/spdx+json", b"{}\n", (("org.example.a", "b"),))
-PROVENANCE = AttachedDocument("provenance", "application/vnd.in-toto+json", b"[]\n")
+SBOM = AttachedDocument("sbom", "application/spdx+json", b"{}\n", "sbom.spdx.json", (("org.example.a", "b"),))
+PROVENANCE = AttachedDocument("provenance", "application/vnd.in-toto+json", b"[]\n", "provenance.json")
 TYPES = ("application/spdx+json", "application/vnd.in-toto+json")
 
 

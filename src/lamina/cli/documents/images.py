@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lamina.api.results import ListResult
     from lamina.builder.prepare import PlanResult
     from lamina.core.names import Digest, StorePath
+    from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
     from lamina.images.pull import PullResult
@@ -98,6 +99,14 @@ class BuildDocument(BuiltImageDocument):
     images: Annotated[list[BuiltImageDocument], "All images, the first one included."]
 
 
+class AttachedDocumentDocument(TypedDict):
+    """A document that is attached to an image in a registry."""
+
+    kind: Annotated[str, "What it is: sbom or provenance; empty if lamina did not attach it."]
+    artifact_type: Annotated[str, "Its media type, such as application/spdx+json; empty if it is not stated."]
+    digest: Annotated[str, "The digest of the manifest that attaches it."]
+
+
 class PushDocument(ImageDocument, Document):
     """An image that was pushed to registries."""
 
@@ -111,6 +120,7 @@ class PushDocument(ImageDocument, Document):
         UpdateDocument | None,
         "What an update from the image that the first reference named before moves; null if there was none.",
     ]
+    attached: Annotated[list[AttachedDocumentDocument], "The documents about the image that were attached to it."]
     seconds: Annotated[float, "How long it took to prepare and to push the image, in seconds."]
 
 
@@ -225,9 +235,15 @@ def dump_push(pushed: RegistryPushResult) -> PushDocument:
         "blobs_reused": pushed.blobs_reused,
         "bytes_sent": pushed.bytes_sent,
         "update": _dump_update(pushed.update) if pushed.update else None,
+        "attached": list(map(dump_referrer, pushed.attached)),
         "seconds": round(pushed.seconds, 3),
         "warnings": list(pushed.warnings),
     }
+
+
+def dump_referrer(referrer: Referrer) -> AttachedDocumentDocument:
+    """Return the part of a document that describes what is attached to an image."""
+    return {"kind": referrer.kind, "artifact_type": referrer.artifact_type, "digest": str(referrer.digest)}
 
 
 def _dump_update(update: UpdateTotals) -> UpdateDocument:

@@ -21,6 +21,8 @@ from lamina.formats.annotations import Annotations, sort_annotations
 from lamina.formats.docker import HistoryItem, list_layer_comments
 from lamina.formats.media_types import OCI, MediaTypes
 from lamina.formats.oci import Descriptor, dump_manifest, read_media_type
+from lamina.formats.referrers import Referrer
+from lamina.images.attachments import DescribeImage, PushedImage, describe_nothing
 from lamina.images.blob_totals import UpdateTotals, add_up_update
 from lamina.images.image import Draft, Image
 from lamina.images.layer_descriptors import describe_layer
@@ -31,7 +33,12 @@ from lamina.images.registry_destination import RegistryDestination
 from lamina.images.source_layers import make_layer_sources
 from lamina.images.writers.push_progress import PushProgress
 from lamina.images.writers.registry_blobs import RegistryBlobs
-from lamina.images.writers.registry_manifests import UNKNOWN_BLOB_HINT, put_under_digest, put_under_tags
+from lamina.images.writers.registry_manifests import (
+    UNKNOWN_BLOB_HINT,
+    attach_to_image,
+    put_under_digest,
+    put_under_tags,
+)
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource, StoredBlob, list_items
@@ -59,6 +66,7 @@ class RegistryPushResult(Image):
         bytes_sent: the size in bytes of the layers' blobs that were sent, once for each repository.
         seconds: how long it took to prepare and push the image.
         update: what an update from the image that the first name named before moves; None if there was none.
+        attached: the documents that were attached, as the first repository lists them.
         warnings: messages about the arguments, the stores and the registries.
 
     """
@@ -72,6 +80,7 @@ class RegistryPushResult(Image):
     bytes_sent: int = field(compare=False)
     seconds: float = field(default=0.0, compare=False)
     update: UpdateTotals | None = field(default=None, compare=False)
+    attached: tuple[Referrer, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -117,6 +126,7 @@ class RegistryWriter:
         media_types: those of the manifest, the config and the layers; by default those of an image that exists, and
             OCI's for all others.
         is_tagged: whether the tags name the image. The manifest of an image of an index is stored by its digest.
+        describe: returns the documents to attach to the image. They are attached before the tags name it.
     """
 
     def __init__(
@@ -129,8 +139,10 @@ class RegistryWriter:
         media_types: MediaTypes | None = None,
         *,
         is_tagged: bool = True,
+        describe: DescribeImage = describe_nothing,
     ) -> None:
         self._destination = destination
+        self._describe_image = describe
         self._put = put_under_tags if is_tagged else put_under_digest
         self._stated_types = media_types
         self._types = media_types or OCI
@@ -336,27 +348,32 @@ class RegistryWriter:
         config: bytes,
         manifest: bytes,
     ) -> RegistryPushResult:
-        """Store the config, and then the manifest."""
+        """Store the config, and then the manifest with the documents about it."""
         self._progress.documents()
         bytes_sent = blobs.bytes_sent
         image_id = blobs.add(config).digest
-        media_type, digest = read_media_type(manifest), Digest(hashlib.sha256(manifest).digest())
-        references = self._put(self._destination, manifest, media_type)
+        layers = tuple(item.layer for item in pushed)
+        described = Descriptor(read_media_type(manifest), Digest(hashlib.sha256(manifest).digest()), len(manifest))
+        names = tuple(repository.connection.name for repository in self._destination.repositories)
+        documents = self._describe_image(PushedImage(image_id, described, names, platform, layers))
+        attached = attach_to_image(self._destination, manifest, described, documents) if documents else ()
+        references = self._put(self._destination, manifest, described.media_type)
         self._progress.done()
         stored = tuple(BlobInfo(item.descriptor.digest, item.descriptor.size) for item in pushed)
         first = self._destination.references[0]
         return RegistryPushResult(
             image_id,
             ImageReference(first.name, first.tag),
-            tuple(item.layer for item in pushed),
+            layers,
             platform,
             stored,
             references,
-            digest,
+            described.digest,
             len(blobs.sent & {*stored}),
             len(blobs.mounted & {*stored}),
             bytes_sent,
             update=self._add_up_update(platform, stored),
+            attached=attached,
         )
 
     def _add_up_update(self, platform: str, stored: Sequence[BlobInfo]) -> UpdateTotals | None:

@@ -7,10 +7,14 @@ tags, so a reader of a tag sees the old index or the new one, whose images are a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from lamina.core.names import Digest
+from lamina.formats.oci import Descriptor
+from lamina.formats.referrers import AttachedDocument, Referrer
 from lamina.images.registry_destination import RegistryDestination
 from lamina.registry.manifests import UnknownBlobError, put_manifest
+from lamina.registry.referrers import attach_documents
 
 UNKNOWN_BLOB_HINT = "the registry said that it has all blobs; its storage or its cache is damaged, ask its operator"
 
@@ -29,6 +33,29 @@ def put_under_digest(destination: RegistryDestination, document: bytes, media_ty
     for repository in destination.repositories:
         put_manifest(repository.connection, str(digest), document, media_type)
     return tuple(str(repository.references[0].with_digest(digest)) for repository in destination.repositories)
+
+
+def attach_to_image(
+    destination: RegistryDestination, document: bytes, subject: Descriptor, attached: Sequence[AttachedDocument]
+) -> tuple[Referrer, ...]:
+    """Store the manifest of an image by its digest, and attach documents to it; return those of the first repository.
+
+    Call it before a tag names the image, so that no tag names an image without its documents. Some registries refuse a
+    document about an image that they do not have.
+
+    Args:
+        destination: the repositories.
+        document: the manifest.
+        subject: its descriptor.
+        attached: the documents.
+
+    Raises:
+        Error: what `put_under_digest` and `attach_documents` raise.
+
+    """
+    put_under_digest(destination, document, subject.media_type)
+    listed = [attach_documents(repository.connection, subject, attached) for repository in destination.repositories]
+    return listed[0]
 
 
 def put_under_tags(destination: RegistryDestination, document: bytes, media_type: str) -> tuple[str, ...]:
