@@ -34,7 +34,7 @@ from lamina.registry.manifests import (
 from lamina.registry.requests import RegistryRequest, RegistryResponse
 from lamina.registry.uploads import BlobContent, upload_blob
 
-# Of several pushes that change a list at once, each round leaves at least one whose entry stays.
+# Several pushes that change a list at once overwrite one another's lists. Each round leaves fewer of them.
 _MAX_UPDATES = 10
 _MAX_PAGES = 1000
 # The answers of registries that do not have the referrers API.
@@ -64,53 +64,62 @@ def attach_documents(
         AuthError: the registry refuses the credentials, or wants some.
 
     """
-    return tuple(_attach(connection, subject, document) for document in documents)
+    referrers, unlisted = [], []
+    for document in documents:
+        manifest, referrer = document.refer_to(subject)
+        referrers.append(referrer)
+        if not _put_document(connection, document, manifest):
+            unlisted.append(referrer)
+    if unlisted:
+        _update_list(connection, subject.digest, unlisted)
+    return tuple(referrers)
 
 
-def _attach(connection: RegistryConnection, subject: Descriptor, document: AttachedDocument) -> Referrer:
-    manifest, referrer = document.refer_to(subject)
+def _put_document(connection: RegistryConnection, document: AttachedDocument, manifest: bytes) -> bool:
+    """Store a document and the manifest that attaches it, and return whether the registry lists it."""
     blobs = ((EMPTY, EMPTY_JSON), (document.descriptor, document.content))
     for described, content in blobs:
         if not find_blob(connection, described.digest):
             _upload(connection, described, content)
     try:
-        is_listed = put_referrer(connection, manifest)
+        return put_referrer(connection, manifest)
     except UnknownBlobError:  # the registry removed a blob, or said that it has one which it lacks
         for described, content in blobs:
             _upload(connection, described, content)
-        try:
-            is_listed = put_referrer(connection, manifest)
-        except UnknownBlobError as error:
-            raise error.error from None
-    if not is_listed:
-        _update_list(connection, subject.digest, referrer)
-    return referrer
+    try:
+        return put_referrer(connection, manifest)
+    except UnknownBlobError as error:
+        raise error.error from None
 
 
 def _upload(connection: RegistryConnection, described: Descriptor, content: bytes) -> None:
     upload_blob(connection, BlobContent(described.digest, described.size, lambda start: (content[start:],)))
 
 
-def _update_list(connection: RegistryConnection, digest: Digest, referrer: Referrer) -> None:
-    """Add ``referrer`` to the list under the tag, until a list is read that has it.
+def _update_list(connection: RegistryConnection, digest: Digest, referrers: Sequence[Referrer]) -> None:
+    """Add ``referrers`` to the list under the tag, until a list is read that has them.
 
-    A registry has no way to change a tag only if nobody else did, so another push may overwrite the entry.
+    A registry has no way to change a tag only if nobody else did. So another push that read the list before may
+    overwrite it, a moment later, and the list is read again after a pause.
     """
-    tag = make_referrers_tag(digest)
+    tag, policy = make_referrers_tag(digest), connection.policy
+    name = _name_list(connection, tag)
     for _ in range(_MAX_UPDATES):
-        existing = _read_list(connection, digest)
+        existing = updated = _read_list(connection, digest)
         try:
-            updated = add_referrer(existing, referrer, _name_list(connection, tag))
+            for referrer in referrers:
+                updated = add_referrer(updated, referrer, name)
         except FormatError as error:
             raise error.convert(RegistryError) from None
-        if updated == existing:
+        if updated is None or updated == existing:
             return
         try:
             put_manifest(connection, tag, updated, INDEX_TYPE)
         except UnknownBlobError as error:
             raise error.error.add_hint("the list has referrers that the registry removed; delete its tag") from None
-    got = f"a list without the new referrer, {_MAX_UPDATES} times"
-    raise RegistryError(_name_list(connection, tag), got, "the list that was written", hint="push again later")
+        policy.sleep(policy.compute_delay(2))
+    got = f"a list without the new referrers, {_MAX_UPDATES} times"
+    raise RegistryError(name, got, "the list that was written", hint="push again later")
 
 
 def list_referrers(connection: RegistryConnection, digest: Digest, artifact_type: str = "") -> tuple[Referrer, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support.registry import (
+    QUICK,
     Fault,
     MemoryRegistry,
     RegistryHandler,
@@ -106,10 +107,27 @@ def test_two_pushes_at_once_both_stay_in_the_list(registry: MemoryRegistry) -> N
     assert read(registry) == (other, sbom)
 
 
+def test_several_documents_change_the_list_once(registry: MemoryRegistry) -> None:
+    registry.has_referrers = False
+    attach(registry, SBOM, PROVENANCE)
+    requests = [seen.method for seen in registry.seen if TAG in seen.path]
+    assert requests == ["GET", "PUT", "GET"]
+
+
+def test_the_list_is_read_again_after_a_pause(registry: MemoryRegistry) -> None:
+    registry.has_referrers = False
+    pauses: list[float] = []
+    policy = replace(QUICK, sleep=pauses.append, jitter=lambda: 1.0)
+    with connect(registry, policy=policy) as connection:
+        attach_documents(connection, IMAGE, (SBOM,))
+        attach_documents(connection, IMAGE, (SBOM,))
+    assert pauses == [policy.initial_delay / 2]
+
+
 def test_a_list_that_others_overwrite_all_the_time_is_an_error(registry: MemoryRegistry) -> None:
     registry.has_referrers = False
     registry.fail("PUT", f"/manifests/{TAG}", answer_with(201), times=100)
-    with pytest.raises(RegistryError, match="got a list without the new referrer, 10 times, expected the list"):
+    with pytest.raises(RegistryError, match="got a list without the new referrers, 10 times, expected the list"):
         attach(registry, SBOM)
 
 
