@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from tests.support.registry import QUICK, MemoryRegistry, serve_registry
 
 import lamina
 from lamina.core.names import StorePath
+from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
+from lamina.images.readers.source_image import SourceLayer
 from lamina.stores.local.database import LocalStore
 from lamina.transports.retry import use_policy
 
@@ -84,29 +88,81 @@ def test_owner_and_date_are_those_of_the_headers(cache: Cache, tmp_path: Path) -
     assert list_verdicts(verify(cache, tmp_path / "image.tar")) == [SIGNED, SIGNED, OTHER_FILES]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_images_of_nixpkgs_rules_are_reproduced_from_a_nix_store(name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "root"
+def make_nixpkgs_image(name: str, folder: Path) -> FakeStore:
+    """Write a case's image as nixpkgs makes it to ``image.tar`` in its store, and return the store."""
     store = FakeStore(folder)
     conf = json.loads(write_case(name, folder).read_text())
     with (folder / "image.tar").open("wb") as out:
         nixpkgs_streamer.stream(conf, out, folder)
-    paths = [StorePath.parse_base(item.name) for item in (folder / "nix/store").iterdir()]
-    for path in paths:
-        store.register(path)
-    result = lamina.verify_image(folder / "image.tar", store=folder)
+    for item in (folder / "nix/store").iterdir():
+        store.register(StorePath.parse_base(item.name))
+    return store
+
+
+def sign(store: FakeStore, keys: Mapping[StorePath, SecretKey | None]) -> None:
+    """Sign each path with its key; with None, it has no signature."""
+    with store.writing() as database:
+        for path, info in LocalStore(store.root).query(keys).items():
+            key = keys[path]
+            signature = key.sign(NarInfo(info, "", "none", ()).fingerprint) if key else None
+            database.execute("UPDATE ValidPaths SET sigs = ? WHERE path = ?", (signature, str(path)))
+
+
+def list_stored(store: FakeStore) -> list[StorePath]:
+    return [StorePath.parse_base(item.name) for item in (store.root / "nix/store").iterdir()]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_images_of_nixpkgs_rules_are_reproduced_from_a_nix_store(name: str, tmp_path: Path) -> None:
+    store = make_nixpkgs_image(name, tmp_path / "root")
+    result = lamina.verify_image(store.root / "image.tar", store=store.root)
     count = len(result.layers)
     assert OTHER_FILES in list_verdicts(result)
     assert list_verdicts(result).count(REPRODUCED) == count - (2 if name == "base image" else 1)
     assert result.is_verified
 
-    for path, info in LocalStore(folder).query(paths).items():
-        signature = KEY.sign(NarInfo(info, "", "none", ()).fingerprint)
-        with store.writing() as database:
-            database.execute("UPDATE ValidPaths SET sigs = ? WHERE path = ?", (signature, str(path)))
-    signed = lamina.verify_image(folder / "image.tar", store=folder, trusted_keys=str(KEY.public))
+    sign(store, dict.fromkeys(list_stored(store), KEY))
+    signed = lamina.verify_image(store.root / "image.tar", store=store.root, trusted_keys=str(KEY.public))
     assert signed.is_verified
     assert list_verdicts(signed) == [SIGNED if word == REPRODUCED else word for word in list_verdicts(result)]
+
+
+def find_store_layer(store: FakeStore) -> SourceLayer:
+    """Return the uppermost layer of store paths of the image in ``store``."""
+    (image,) = lamina.inspect(store.root / "image.tar")
+    layer = next(layer for layer in reversed(image.layers) if {*layer.paths} & {*list_stored(store)})
+    assert isinstance(layer, SourceLayer)
+    return layer
+
+
+@pytest.mark.parametrize("key", [None, OTHER], ids=["unsigned", "of another key"])
+@pytest.mark.parametrize("name", CASES)
+def test_a_wrong_signature_in_an_image_of_nixpkgs_rules_is_named(
+    name: str, key: SecretKey | None, tmp_path: Path
+) -> None:
+    store = make_nixpkgs_image(name, tmp_path / "root")
+    wrong = find_store_layer(store).paths[-1]
+    sign(store, {**dict.fromkeys(list_stored(store), KEY), wrong: key})
+    result = lamina.verify_image(store.root / "image.tar", store=store.root, trusted_keys=str(KEY.public))
+    (layer,) = result.failures
+    (path,) = layer.unsigned_paths
+    assert (layer.verdict, path.path) == (REPRODUCED, wrong)
+    assert (f"got only signatures of {OTHER.name}" if key else "got no signature") in path.reason
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_flipped_byte_in_an_image_of_nixpkgs_rules_is_named(name: str, tmp_path: Path) -> None:
+    store = make_nixpkgs_image(name, tmp_path / "root")
+    data, layer = bytearray((store.root / "image.tar").read_bytes()), find_store_layer(store)
+    start = layer.tar.offset
+    with tarfile.open(fileobj=io.BytesIO(data[start : start + layer.tar.length])) as archive:
+        file = next(member for member in archive if member.isreg() and member.size)
+    data[start + file.offset_data] ^= 1
+    (store.root / "image.tar").write_bytes(data)
+    (failed,) = lamina.verify_image(store.root / "image.tar", store=store.root).failures
+    assert (failed.verdict, failed.diff_id) == (DIFFERS, layer.diff_id)
+    assert f"/{file.name.lstrip('/')}".startswith(f"{failed.differing_path}/")
+    assert "got other content at byte 0 of" in failed.reason
 
 
 def test_a_flipped_byte_is_found_and_named(cache: Cache, tmp_path: Path) -> None:
