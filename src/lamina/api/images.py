@@ -178,6 +178,7 @@ def inspect(
     platform: str | None = None,
     max_unpacked_size: int | str | None = None,
     insecure: bool = False,
+    attached: bool = False,
     progress: Progress | None = None,
 ) -> ListResult[InspectedImage]:
     """Return the images in an image file, an OCI layout or a registry.
@@ -192,6 +193,8 @@ def inspect(
         max_unpacked_size: the most bytes that the image may unpack to, as a number or a string such as ``4GiB``. By
             default 2 GiB, or a hundred times the length of a larger file.
         insecure: whether a registry on another machine may be used over plain HTTP.
+        attached: whether to ask the registry for the documents that are attached to each image, such as a software bill
+            of materials. That takes one or two more requests for each image.
         progress: receives the progress of unpacking a compressed file, and of reading the layers of each image.
 
     Returns:
@@ -214,9 +217,13 @@ def inspect(
 
     source, limit = select.parse_source(path), parse_size("max_unpacked_size", max_unpacked_size)
     wanted = Platform.parse(platform) if platform else None
+    is_asked = parse_boolean("attached", attached)
     from lamina.images.readers.platforms import list_contradictions
 
     if isinstance(source, select.ImageFile):
+        if is_asked:
+            hint = "documents are attached to images in registries"
+            raise InvalidArgument("attached", f"true and the file {source.path}", "a reference", hint=hint)
         images = read_file(source, wanted, limit, progress)
         return ListResult(images, list_contradictions(images))
     from lamina.images.readers.registry_image import read_registry_images
@@ -225,6 +232,12 @@ def inspect(
     with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
         warnings: list[str] = []
         found = read_registry_images(connection, source, wanted, warn=warnings.append)
+        if is_asked:
+            from lamina.registry.referrers import list_referrers
+
+            found = tuple(
+                replace(image, attached=list_referrers(connection, image.manifest.descriptor.digest)) for image in found
+            )
         return ListResult(found, (*warnings, *list_contradictions(found)))
 
 

@@ -36,9 +36,15 @@ if TYPE_CHECKING:
 @reader_options
 @argument_options("registry", *list_flags("insecure"))
 @option("--full", section="output", is_flag=True, help="Print whole digests, and every store path of each layer.")
+@option(
+    "--attached",
+    section="registry",
+    is_flag=True,
+    help="List the documents that are attached to an image in a registry, such as its software bill of materials.",
+)
 @result_options
 def command(
-    image: str, reader: ReaderOptions, report: ReportOptions, *, registry: Mapping[str, Any], full: bool
+    image: str, reader: ReaderOptions, report: ReportOptions, *, registry: Mapping[str, Any], full: bool, attached: bool
 ) -> None:
     """Show the ID, names and layers of IMAGE, and the store paths in each layer.
 
@@ -47,7 +53,7 @@ def command(
     several platforms, the index is shown, and then the image for each platform; --platform chooses one.
     """
     with open_bars(report) as progress:
-        images = lamina.inspect(image, progress=progress, **reader._asdict(), **registry)
+        images = lamina.inspect(image, attached=attached, progress=progress, **reader._asdict(), **registry)
     warn(images.warnings, report)
     if report.as_json:
         print_json(dump_inspection(images))
@@ -89,6 +95,9 @@ def _list_fields(image: InspectedImage, *, full: bool) -> Iterator[tuple[str, st
     if digest := image.manifest_digest:
         yield "manifest", str(digest) if full else shorten_digest(digest)
     yield from (("annotation", f"{key}={value}") for key, value in image.annotations.items())
+    for referrer in image.attached:
+        shown = str(referrer.digest) if full else shorten_digest(referrer.digest)
+        yield "attached", f"{referrer.artifact_type or 'unknown type'} {shown}"
 
 
 def _print_layers(layers: Sequence[InspectedLayer], *, full: bool) -> None:

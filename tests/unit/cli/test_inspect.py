@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.fake_nix_store import run
+from tests.support.fake_nix_store import example, run
 from tests.support.image_files import LayoutBuilder, layer, platform
+from tests.support.registry import serve_registry
 
 
 @pytest.fixture
@@ -59,3 +60,26 @@ def test_an_index_that_contradicts_an_image_is_a_warning(tmp_path: Path) -> None
     ran = run("inspect", tmp_path / "layout")
     assert ran.code == 0
     assert "the index states linux/arm64, and the config of the image linux/amd64" in ran.stderr
+
+
+def test_what_is_attached_is_listed_if_it_is_asked_for(tmp_path: Path) -> None:
+    store, _ = example(tmp_path / "root")
+    with serve_registry() as server:
+        name = f"{server.host}/me/app:1"
+        assert (
+            run("push", "hello", "--store", store.root, "--to", name, "--sbom", "spdx", "--provenance", "-q").code == 0
+        )
+        lines = run("inspect", "--attached", name).stdout.decode().splitlines()
+        types = [line.split()[1] for line in lines if line.startswith("  attached ")]
+        assert types == ["application/spdx+json", "application/vnd.in-toto+json"]
+        document = json.loads(run("inspect", "--attached", name, "--json").stdout)
+        assert [item["kind"] for item in document["attached"]] == ["sbom", "provenance"]
+        server.seen.clear()
+        assert json.loads(run("inspect", name, "--json").stdout)["attached"] == []
+        assert not [seen.path for seen in server.seen if "/referrers/" in seen.path]
+
+
+def test_nothing_is_attached_to_a_file(layout: Path) -> None:
+    ran = run("inspect", "--attached", layout)
+    assert ran.code == 2
+    assert "expected a reference" in ran.stderr

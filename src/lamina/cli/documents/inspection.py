@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from lamina.cli.documents import DEPRECATED, Document
-from lamina.cli.documents.images import ImageDocument, dump_layer
+from lamina.cli.documents.images import AttachedDocumentDocument, ImageDocument, dump_layer, dump_referrer
 
 if TYPE_CHECKING:
     from lamina.api.results import ListResult
@@ -21,6 +21,10 @@ class SourceImageDocument(ImageDocument):
     created: Annotated[str | None, "When it was created, as its config states it."]
     annotations: Annotated[dict[str, str], "The annotations of its manifest; empty for a docker-archive."]
     digest: Annotated[str | None, "The digest of its manifest; null for a docker-archive."]
+    attached: Annotated[
+        list[AttachedDocumentDocument],
+        "The documents that are attached to it in a registry; empty without --attached.",
+    ]
     config: Annotated[dict[str, Any] | None, "The settings of a container, as in the OCI image configuration."]
 
 
@@ -99,5 +103,6 @@ def _dump_source_image(image: InspectedImage) -> SourceImageDocument:
         "annotations": dict(image.annotations),
         "digest": str(image.manifest_digest) if image.manifest_digest else None,
         "created": image.config.get("created"),
+        "attached": list(map(dump_referrer, image.attached)),
         "config": image.config.get("config"),
     }

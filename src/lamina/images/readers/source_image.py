@@ -19,6 +19,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.annotations import read_annotations
 from lamina.formats.image_names import DistinctNames, full_name
 from lamina.formats.platform import Platform
+from lamina.formats.referrers import Referrer
 from lamina.images.readers.image_index import ImageIndex
 from lamina.messages.sizes import format_size
 from lamina.system.tempdir import TempDir
@@ -64,6 +65,7 @@ class InspectedImage:
         tags: the names in an OCI layout that are not NAME:TAG: a bare tag, or any other text.
         index_platform: the platform that an index states for the image.
         indexes: the indexes that list the image; of nested ones, the outermost.
+        attached: the documents that a registry lists for the image, if it was asked for them.
     """
 
     digest: Digest
@@ -74,6 +76,7 @@ class InspectedImage:
     tags: tuple[str, ...] = ()
     index_platform: Platform = NO_PLATFORM
     indexes: tuple[ImageIndex, ...] = ()
+    attached: tuple[Referrer, ...] = ()
 
     def __repr__(self) -> str:
         names = " ".join((*self.repo_tags[:1], shorten_digest(self.digest)))
