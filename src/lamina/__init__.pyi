@@ -15,7 +15,6 @@ from lamina.api.diff import diff as diff
 from lamina.api.docker_tools import stream_conf as stream_conf
 from lamina.api.images import export_image as export_image
 from lamina.api.images import inspect as inspect
-from lamina.api.images import merge_images as merge_images
 from lamina.api.images import verify_layer_cache as verify_layer_cache
 from lamina.api.layer_cache import DamagedLayer as DamagedLayer
 from lamina.api.layer_cache import LayerCacheCheck as LayerCacheCheck
@@ -23,6 +22,8 @@ from lamina.api.layouts import prune_layout as prune_layout
 from lamina.api.lock import LockedImage as LockedImage
 from lamina.api.lock import LockResult as LockResult
 from lamina.api.lock import lock_images as lock_images
+from lamina.api.merge import MergeResult as MergeResult
+from lamina.api.merge import merge_images as merge_images
 from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
 from lamina.api.pull import pull_index as pull_index
@@ -101,6 +102,7 @@ from lamina.images.image import Image as Image
 from lamina.images.image import ImageInputs as ImageInputs
 from lamina.images.image import ImageSettings as ImageSettings
 from lamina.images.image import ImageWriter as ImageWriter
+from lamina.images.layout_merge import MergedName as MergedName
 from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
 from lamina.images.prune import LayoutPruneResult as LayoutPruneResult

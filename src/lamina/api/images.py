@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,10 +30,8 @@ from lamina.inputs.parsers import parse_boolean, parse_size
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
-from lamina.layers.context import BuildContext
 from lamina.stores.cached import CachedStore
 from lamina.stores.store import StoreLike
-from lamina.system.cpus import cpu_count
 from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
@@ -258,43 +256,6 @@ def read_file(
     if name is not None:
         selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
     return select.select_by_platform(selected, platform, file, select.PLATFORM_HINT) if platform else selected
-
-
-def merge_images(
-    images: Iterable[StrPath],
-    *,
-    output: StrPath | Writable,
-    platform: str | None = None,
-    max_unpacked_size: int | str | None = None,
-    compressor: str | None = None,
-    progress: Progress | None = None,
-) -> ListResult[SourceImage]:
-    """Write one docker-archive of the images in all these files and layouts (nixpkgs: dockerTools.mergeImages).
-
-    Args:
-        images: files and layouts, each ``FILE`` or ``FILE#NAME``.
-        output: a file, written whole or not at all, or anything with a binary ``write``.
-        platform: use only the images for this platform. By default all.
-        max_unpacked_size: as in `inspect`, for each of the files.
-        compressor: ``none``, ``gz`` or ``zstd``. By default the one that fits the file's extension.
-        progress: receives the progress of the work.
-
-    Returns:
-        The images, each once with all its names.
-
-    Raises:
-        InvalidArgument: an argument is wrong, or two images have the same name.
-        Error: what `inspect` and `Stream.build` raise.
-
-    """
-    from lamina.images.merge import collect_images, write_merged
-
-    _check_file(output, compressor)
-    chosen = Platform.parse(platform) if platform else None
-    collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))
-    with open_output(output, compressor=compressor) as out:
-        write_merged(collected, out, progress, BuildContext(jobs=cpu_count()))
-    return ListResult(collected)
 
 
 def export_image(

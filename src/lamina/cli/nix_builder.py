@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from lamina.api import docker_tools
-from lamina.api.images import merge_images
+from lamina.api.merge import merge_images
 from lamina.cli.exits import run_to_exit_code
 from lamina.cli.nix_lines import NixLines
 from lamina.cli.output import open_stdout, print_stderr

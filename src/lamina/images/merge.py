@@ -53,7 +53,7 @@ def collect_images(
     if isinstance(image_files, (str, os.PathLike)) or not isinstance(image_files, Iterable):
         raise InvalidArgument("images", short_repr(image_files), "a list of image files")
     selected: list[SourceImage] = []
-    owners: dict[str, tuple[Digest, Path]] = {}
+    owners: dict[str, tuple[SourceImage, Path]] = {}
     for image_file in image_files:
         path, name = select.split_name(image_file)
         images = open_images(path, max_unpacked, name=name)
@@ -70,19 +70,22 @@ def collect_images(
     return deduplicate(selected)
 
 
-def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceImage, path: Path) -> None:
+def _claim_name(owners: dict[str, tuple[SourceImage, Path]], tag: str, image: SourceImage, path: Path) -> None:
     """Record that ``tag`` is a name of ``image``.
 
     Raises `InvalidArgument` if the name, in any spelling, already belongs to another image.
     """
-    other_digest, other_path = owners.setdefault(canonical_name(tag), (image.digest, path))
-    if other_digest == image.digest:
+    other, other_path = owners.setdefault(canonical_name(tag), (image, path))
+    if other.digest == image.digest:
         return
     hint = "a name can belong to only one image of an archive, so rename one of them"
-    if other_path == path:
-        hint = "an archive cannot contain several platforms of one image: choose one with --platform"
+    if other.effective_platform != image.effective_platform:
+        hint = (
+            "a docker-archive cannot contain several platforms of one image: choose one with --platform, or write an "
+            "index of all with --format oci, or into an OCI layout with -o DIR/"
+        )
     raise InvalidArgument(
-        tag, f"two images, {other_digest} in {other_path} and {image.digest} in {path}", "one", hint=hint
+        tag, f"two images, {other.digest} in {other_path} and {image.digest} in {path}", "one", hint=hint
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 from lamina.cli.documents import DEPRECATED, Document
 
 if TYPE_CHECKING:
-    from lamina.api.results import ListResult
+    from lamina.api.merge import MergeResult
     from lamina.builder.prepare import PlanResult
     from lamina.core.names import Digest, StorePath
     from lamina.formats.referrers import Referrer
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from lamina.images.pull import PullResult
     from lamina.images.pull_index import IndexPullResult
     from lamina.images.readers.registry_image import RegistryImage
-    from lamina.images.readers.source_image import SourceImage
+    from lamina.images.readers.source_image import InspectedImage, SourceImage
     from lamina.images.writers.registry import RegistryPushResult
     from lamina.layering import LayerPlan
+    from lamina.system.transfer import BlobInfo
 
 _File = Annotated[str | None, "The file or folder that was written; null if it went to stdout."]
 _Paths = Annotated[list[str], "The store paths in the layer, in packing order."]
@@ -140,11 +141,20 @@ class PullDocument(ImageDocument, Document):
     seconds: Annotated[float, "How long it took, in seconds."]
 
 
+class MergedIndexDocument(TypedDict):
+    """An index of images for several platforms that was written."""
+
+    digest: Annotated[str, "The digest of the index."]
+    repo_tags: Annotated[list[str], "Its name, as NAME:TAG."]
+    platforms: Annotated[list[str], "The platforms of its images, in order."]
+
+
 class MergeDocument(Document):
-    """The images in an archive that was written."""
+    """The images in an archive or an OCI layout that was written."""
 
     file: _File
     images: Annotated[list[ImageDocument], "The images."]
+    indexes: Annotated[list[MergedIndexDocument], "The indexes of images for several platforms."]
 
 
 class ExportDocument(Document):
@@ -303,22 +313,30 @@ def _dump_registry_image(image: RegistryImage, name: str) -> ImageDocument:
     }
 
 
-def dump_merged(output: str, images: ListResult[SourceImage]) -> MergeDocument:
+def dump_merged(output: str, merged: MergeResult) -> MergeDocument:
     """Return the document of ``lamina merge``; ``output`` is the value of ``-o``."""
     return {
         "file": name_file(output),
-        "images": list(map(_dump_merged_image, images)),
-        "warnings": list(images.warnings),
+        "images": [_dump_merged_image(image, merged.blobs[image.digest]) for image in merged],
+        "indexes": [
+            {"digest": str(name.digest), "repo_tags": [str(name.name)], "platforms": list(name.platforms)}
+            for name in merged.names
+            if name.has_index
+        ],
+        "warnings": list(merged.warnings),
     }
 
 
-def _dump_merged_image(image: SourceImage) -> ImageDocument:
+def _dump_merged_image(image: InspectedImage, blobs: Sequence[BlobInfo]) -> ImageDocument:
     return {
         "id": image.id,
         "repo_tags": list(image.repo_tags),
         "platform": image.platform,
-        "size": sum(layer.tar.length for layer in image.layers),
-        "layers": [dump_layer(layer.diff_id, layer.diff_id, layer.tar.length, layer.paths) for layer in image.layers],
+        "size": sum(blob.size for blob in blobs),
+        "layers": [
+            dump_layer(layer.diff_id, blob.digest, blob.size, layer.paths)
+            for layer, blob in zip(image.layers, blobs, strict=True)
+        ],
     }
 
 

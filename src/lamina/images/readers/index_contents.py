@@ -5,12 +5,13 @@ An index may list less than a copy of it needs: an engine that pulled one platfo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError
+from lamina.formats.image_names import canonical_name
 from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import Descriptor
 from lamina.formats.platform import Platform
@@ -22,9 +23,13 @@ from lamina.images.readers.oci_manifests import (
     MANIFESTS,
     MAX_DESCRIPTORS,
     MAX_NESTING,
+    find_mismatch,
+    is_attestation,
     parse_descriptor,
 )
+from lamina.images.readers.platforms import list_indexes
 from lamina.images.readers.select import PLATFORM_HINT
+from lamina.images.readers.source_image import InspectedImage
 from lamina.layers.layer import StoredBlob
 from lamina.messages.redaction import short_repr
 
@@ -39,11 +44,60 @@ class ListedDocument:
         descriptor: its media type, digest and size.
         document: its bytes.
         blobs: its config and its layers; none for an index.
+        is_image: whether it is the manifest of an image.
     """
 
     descriptor: Descriptor
     document: bytes = field(repr=False)
     blobs: tuple[StoredBlob, ...] = ()
+    is_image: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WholeIndex:
+    """An index all of whose images are known.
+
+    Attributes:
+        index: the index.
+        others: what it lists besides their manifests, such as attestations, in the order of `read_contents`.
+    """
+
+    index: ImageIndex
+    others: tuple[ListedDocument, ...]
+
+
+def find_whole_index(images: Sequence[InspectedImage], subject: object, name: str | None = None) -> WholeIndex | None:
+    """Return the index whose images are ``images``; None if there is none, or if it lists images that they lack.
+
+    Args:
+        images: the images.
+        subject: the name of the image in messages.
+        name: the name by which the images were chosen; the index has to have it. None if there was none.
+
+    Raises:
+        FormatError: it lists something that is missing, and there are several images. An engine that pulled only one
+            platform keeps the index of all, so that is no error if there is one image.
+        Error: what else `read_contents` raises.
+
+    """
+    indexes = [index for index in list_indexes(images) if name is None or _is_called(index, name)]
+    shared = [index for index in indexes if all(index in image.indexes for image in images)]
+    if not shared:
+        return None
+    known = {digest for image in images if (digest := image.manifest_digest)}
+    try:
+        others = read_contents(shared[0], subject, known)
+    except FormatError:
+        if len(images) == 1:
+            return None
+        raise
+    configs = {image.digest for image in images}
+    lacks_some = any(item.is_image and item.blobs[0].descriptor.digest not in configs for item in others)
+    return None if lacks_some else WholeIndex(shared[0], others)
+
+
+def _is_called(index: ImageIndex, name: str) -> bool:
+    return name in index.tags or canonical_name(name) in map(canonical_name, index.repo_tags)
 
 
 def read_contents(index: ImageIndex, subject: object, known: Collection[Digest] = ()) -> tuple[ListedDocument, ...]:
@@ -101,7 +155,9 @@ class _ContentsReader:
             yield from self.read(document, depth + 1)
             yield ListedDocument(descriptor, text)
         else:
-            yield ListedDocument(descriptor, text, tuple(self._find_blobs(document, subject)))
+            blobs = tuple(self._find_blobs(document, subject))
+            is_image = not is_attestation(value) and not find_mismatch(document, subject)
+            yield ListedDocument(descriptor, text, blobs, is_image)
 
     def _find_blobs(self, manifest: Any, subject: str) -> Iterator[StoredBlob]:
         if not isinstance(manifest, dict):

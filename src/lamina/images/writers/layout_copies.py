@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from lamina.compression.compressors import LayerCompression
@@ -30,13 +31,26 @@ from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
 
 
+@dataclass(frozen=True, slots=True)
+class CopiedImage:
+    """An image that was copied into a layout.
+
+    Attributes:
+        manifest: the descriptor of its manifest.
+        layers: the descriptors of its layers, from the lowest up.
+    """
+
+    manifest: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
 def copy_image(
     image: SourceImage,
     blobs: LayoutBlobs,
     compression: LayerCompression,
     context: BuildContext,
     progress: Progress | None = None,
-) -> Descriptor:
+) -> CopiedImage:
     """Add the blobs, the config and the manifest of an image to a layout, without a name.
 
     Args:
@@ -47,7 +61,7 @@ def copy_image(
         progress: receives the progress.
 
     Returns:
-        The descriptor of the manifest, which is that of the image unless a layer had to be compressed.
+        The image as it is in the layout. Its manifest is that of the image unless a layer had to be compressed.
 
     Raises:
         IntegrityError: a layer does not match its digest, or a file changed while it was read.
@@ -73,12 +87,12 @@ def copy_image(
     reported.documents()
     config = Descriptor(OCI.config, blobs.add(image.config_json), len(image.config_json))
     manifest = image.manifest_json
+    layers = tuple(described[item.number] for item in items)
     if not is_kept:
-        layers = [described[item.number] for item in items]
         manifest = dump_manifest(config, layers, sort_annotations(image.annotations))
     descriptor = Descriptor(read_media_type(manifest), blobs.add(manifest), len(manifest))
     reported.done()
-    return descriptor
+    return CopiedImage(descriptor, layers)
 
 
 def copy_documents(

@@ -26,7 +26,7 @@ A, B = layer("a"), layer("b")
 
 def copy(image: SourceImage, folder: Path, compression: LayerCompression | None = None) -> Descriptor:
     with open_layout(folder, verify=False) as blobs:
-        return copy_image(image, blobs, compression or NO_LAYER_COMPRESSION, BuildContext())
+        return copy_image(image, blobs, compression or NO_LAYER_COMPRESSION, BuildContext()).manifest
 
 
 def read_manifest(folder: Path, descriptor: Descriptor) -> dict[str, list[dict[str, str]]]:
