@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,32 @@ def test_every_push_ends_right_or_with_an_error_and_no_manifest_lacks_a_blob(
     assert outcomes["pushed"] > outcomes["RegistryError"], outcomes
     assert outcomes["AuthError"] <= faults[ProxyFault.UNAUTHORIZED]
     assert len(repository.complete) >= outcomes["pushed"]
+
+
+@pytest.mark.parametrize("interval", [3, 7])
+def test_no_tag_names_an_image_whose_documents_are_missing(
+    interval: int, faulty_registry: tuple[str, Path], tmp_path: Path
+) -> None:
+    repository = Watched(*faulty_registry, f"faults/documents{interval}")
+    outcomes: Counter[bool] = Counter()
+    with serve_faults(repository.address) as proxy, use_policy(QUICK):
+        for number in range(PUSHES // 2):
+            proxy.choose_fault = fail_every(interval, 1000 * interval + number, tuple(ProxyFault))
+            target = f"{proxy.address}/{repository.name}:1"
+            arguments = image_arguments(number)
+            with suppress(RegistryError, AuthError):
+                lamina.push_layered_image(
+                    to=target, layer_cache=tmp_path / "cache", sbom="spdx", provenance=True, **arguments
+                )
+            pushed = lamina.stream_layered_image(**arguments).write_to(_Nowhere()).id
+            is_named = repository.find_image_id() == pushed
+            outcomes[is_named] += 1
+            if is_named:
+                (image,) = lamina.inspect(f"{repository.address}/{repository.name}:1", attached=True)
+                assert {referrer.kind for referrer in image.attached} == {"sbom", "provenance"}
+                assert len(image.attached) == 2
+    assert outcomes[True]
+    assert outcomes[False]
 
 
 class _Nowhere:

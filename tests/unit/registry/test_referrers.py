@@ -180,6 +180,22 @@ def test_a_blob_that_the_registry_only_seems_to_have_is_sent(registry: MemoryReg
     assert registry.blobs["me/app"][str(SBOM.descriptor.digest)] == SBOM.content
 
 
+@pytest.mark.parametrize("after", range(9))
+def test_each_request_is_repeated_if_it_fails_for_a_moment(server: MemoryRegistry, after: int) -> None:
+    expected = [document.refer_to(IMAGE)[1] for document in (SBOM, PROVENANCE)]
+    count = 0
+
+    def fail_one(handler: RegistryHandler) -> bool:
+        nonlocal count
+        count += 1
+        return count == after + 1 and answer_with(503)(handler)
+
+    server.faults.append(fail_one)
+    assert list(attach(server, SBOM, PROVENANCE)) == expected
+    assert list(read(server)) == expected
+    assert count > after
+
+
 def _refuse(status: int, code: str) -> Fault:
     return answer_with(status, {}, json.dumps({"errors": [{"code": code, "message": "no"}]}).encode())
 
