@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from lamina.builder import nix_database
-from lamina.builder.architecture import choose_architecture, detect_architecture
+from lamina.builder.architecture import choose_architecture, choose_paths, detect_architecture
 from lamina.builder.base_image import BaseImage, RegistryAccess
 from lamina.builder.layer_plans import check_layer_count, plan_layers
 from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
@@ -197,11 +197,11 @@ def plan(spec: Spec, store: Store) -> PlanResult:
 
 
 def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
-    return [_resolve_content(store, text) for text in build_roots(spec.contents, spec.search_path)]
+    return [_resolve_content(spec, store, text) for text in build_roots(spec.contents, spec.search_path)]
 
 
-def _resolve_content(store: Store, text: str) -> StoreSubpath:
-    content = resolve_root(store, text, CHANNEL_HINT)
+def _resolve_content(spec: Spec, store: Store, text: str) -> StoreSubpath:
+    content = _resolve_root(spec, store, text)
     if content.path.is_derivation:
         raise InvalidArgument(
             text,
@@ -210,6 +210,14 @@ def _resolve_content(store: Store, text: str) -> StoreSubpath:
             hint=f"nix-store --realise {content.path} prints it; --closure adds the derivation itself",
         )
     return content
+
+
+def _resolve_root(spec: Spec, store: Store, text: str) -> StoreSubpath:
+    """Return the path that a ROOT names; of several with its name, the one for the architecture of ``spec``."""
+    architecture = spec.architecture
+    if architecture is None:
+        return resolve_root(store, text, CHANNEL_HINT)
+    return resolve_root(store, text, CHANNEL_HINT, lambda paths: choose_paths(paths, architecture, store))
 
 
 def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
@@ -273,7 +281,7 @@ def _resolve_spec_closure(
 
 def _resolve_added(spec: Spec, store: Store) -> tuple[StorePath, ...]:
     """Return the store paths of the closure argument, in the order in which they were named."""
-    return tuple(resolve_root(store, text, CHANNEL_HINT).path for text in spec.closure)
+    return tuple(_resolve_root(spec, store, text).path for text in spec.closure)
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:

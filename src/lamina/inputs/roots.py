@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lamina.core.names import DERIVATION, STORE_DIR, StorePath, StoreSubpath, strip_version
 from lamina.errors import InvalidArgument, NotFound
@@ -17,6 +17,8 @@ from lamina.messages.suggestions import format_suggestion
 from lamina.stores.store import Store
 from lamina.system.store_links import resolve_store_link
 
+ChoosePaths = Callable[[Sequence[StorePath]], Sequence[StorePath]]
+"""Returns those of several paths that are meant, or all or none if it cannot tell."""
 CHANNEL_HINT = "--channel nixos-25.11 finds names of more paths, and --store names another store"
 """The hint for a name that no store has, for verbs with the options of `StoreArguments`."""
 MISSING_PATH_HINT = (
@@ -33,13 +35,16 @@ _MAX_LENGTH = 1000
 _MAX_DIFFERENCE = 3
 
 
-def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath:
+def resolve_root(
+    store: Store, text: str, hint: str = LIST_HINT, choose: ChoosePaths = lambda paths: paths
+) -> StoreSubpath:
     """Return the path in a store that a ROOT names.
 
     Args:
         store: the store in which a package name is looked up.
         text: the ROOT.
         hint: the hint if the store has neither a path of that name nor a similar one.
+        choose: returns those of several paths of one name that are meant.
 
     Raises:
         NotFound: no path has the name, or several have it; or a link does not lead into the store.
@@ -56,7 +61,7 @@ def resolve_root(store: Store, text: str, hint: str = LIST_HINT) -> StoreSubpath
     if f"{text}/".startswith(STORE_DIR + "/"):  # parse refuses the store folder itself, whether it exists here or not
         return StoreSubpath.parse(text)
     if "/" not in text and text not in (".", ".."):
-        return StoreSubpath(_resolve_name(store, text, hint), "")
+        return StoreSubpath(_resolve_name(store, text, hint, choose), "")
     return StoreSubpath.parse(resolve_store_link(text))
 
 
@@ -82,8 +87,10 @@ def _format_paths(paths: Sequence[StorePath]) -> str:
     return ", ".join([*texts, *more])
 
 
-def _resolve_name(store: Store, name: str, hint: str) -> StorePath:
+def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths) -> StorePath:
     found = store.find(name) if name else ()
+    if len(found) > 1:
+        found = tuple(choose(found)) or found
     if len(found) == 1:
         return found[0]
     if not found:

@@ -1,12 +1,15 @@
 """The architecture of an image is that of its first program."""
 
 import platform
+from collections.abc import Sequence
 
 import pytest
 from tests.support.factories import File, Item, MemoryStore, infos, path
 
-from lamina.builder.architecture import choose_architecture, detect_architecture
-from lamina.errors import InvalidArgument
+from lamina.builder.architecture import choose_architecture, choose_paths, detect_architecture
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.errors import InvalidArgument, NotFound
 from lamina.stores.store import Store, adapt_store
 
 
@@ -42,3 +45,21 @@ def test_without_a_program_the_default_and_then_the_machine_counts(monkeypatch: 
     with pytest.raises(InvalidArgument, match="architecture: got 'vax', that of this machine") as caught:
         choose_architecture([], empty)
     assert "--architecture" in caught.value.hint
+
+
+def test_paths_are_chosen_by_their_programs_or_else_by_those_of_their_closures() -> None:
+    script = {b"bin": {b"hello": File(b"#!/bin/sh", executable=True)}}
+    trees: dict[str, Item] = {"A": script, "B": script, "C": ARM, "D": AMD, "E": script}
+    made = MemoryStore(infos("A→C  B→D  E"), {path(name): tree for name, tree in trees.items()})
+    paths = [path(name) for name in ("A", "B", "C", "D", "E", "F")]
+    assert choose_paths(paths, "arm64/v8", made) == (path("A"), path("C"))
+    assert choose_paths(paths, "amd64", made) == (path("B"), path("D"))
+    assert choose_paths(paths, "riscv64", made) == ()
+
+
+def test_of_a_path_without_contents_nothing_is_known() -> None:
+    class Graph(MemoryStore):
+        def nodes(self, path: StorePath) -> Sequence[Node]:
+            raise NotFound(path, "a graph", "a store that has the contents")
+
+    assert choose_paths([path("A")], "arm64", Graph(infos("A"))) == ()

@@ -108,3 +108,13 @@ def test_a_file_or_folder_of_that_name_needs_a_slash(tmp_path: Path, monkeypatch
     Path("yours").touch()
     assert roots.explain_name(Named(), "mine") == "./mine is a folder here; a path needs a slash"
     assert roots.explain_name(Named(), "yours") == "./yours is a file here; a path needs a slash"
+
+
+def test_of_several_paths_the_chosen_one_is_meant_and_a_choice_of_none_or_several_is_an_error() -> None:
+    many = Many()
+    found = many.find("a")
+    assert roots.resolve_root(many, "a", choose=lambda paths: paths[3:4]).path == found[3]
+    with pytest.raises(NotFound, match="got 2 paths of that name"):
+        roots.resolve_root(many, "a", choose=lambda paths: paths[:2])
+    with pytest.raises(NotFound, match="got 32 paths of that name"):
+        roots.resolve_root(many, "a", choose=lambda paths: ())
