@@ -13,6 +13,7 @@ from lamina.api.cache_folder import describe_layer_cache as describe_layer_cache
 from lamina.api.cache_folder import prune_layer_cache as prune_layer_cache
 from lamina.api.diff import diff as diff
 from lamina.api.docker_tools import stream_conf as stream_conf
+from lamina.api.image_index import IndexStream as IndexStream
 from lamina.api.images import export_image as export_image
 from lamina.api.images import inspect as inspect
 from lamina.api.images import verify_layer_cache as verify_layer_cache
@@ -28,6 +29,7 @@ from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
 from lamina.api.pull import pull_index as pull_index
 from lamina.api.results import ListResult as ListResult
+from lamina.api.signatures import build_image_index as build_image_index
 from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
 from lamina.api.signatures import fetch_paths as fetch_paths
@@ -35,9 +37,11 @@ from lamina.api.signatures import image_sbom as image_sbom
 from lamina.api.signatures import open_store as open_store
 from lamina.api.signatures import plan_layered_image as plan_layered_image
 from lamina.api.signatures import push_image as push_image
+from lamina.api.signatures import push_image_index as push_image_index
 from lamina.api.signatures import push_layered_image as push_layered_image
 from lamina.api.signatures import push_paths as push_paths
 from lamina.api.signatures import sbom as sbom
+from lamina.api.signatures import stream_image_index as stream_image_index
 from lamina.api.signatures import stream_layered_image as stream_layered_image
 from lamina.api.signatures import verify_image as verify_image
 from lamina.api.signatures import verify_store as verify_store
@@ -102,6 +106,7 @@ from lamina.images.image import Image as Image
 from lamina.images.image import ImageInputs as ImageInputs
 from lamina.images.image import ImageSettings as ImageSettings
 from lamina.images.image import ImageWriter as ImageWriter
+from lamina.images.image_index import IndexBuildResult as IndexBuildResult
 from lamina.images.layout_merge import MergedName as MergedName
 from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
@@ -124,6 +129,7 @@ from lamina.images.writers.docker_archive import DockerArchive as DockerArchive
 from lamina.images.writers.oci_archive import OciArchive as OciArchive
 from lamina.images.writers.oci_layout import OciLayout as OciLayout
 from lamina.images.writers.registry import RegistryPushResult as RegistryPushResult
+from lamina.images.writers.registry_index import IndexPushResult as IndexPushResult
 from lamina.inputs.arguments import ImageArguments as ImageArguments
 from lamina.inputs.arguments import StoreArguments as StoreArguments
 from lamina.inputs.arguments import StrPath as StrPath

@@ -148,7 +148,9 @@ def test_the_page_about_the_library_names_everything_that_reports_progress() -> 
     page = (REPOSITORY / "docs/library.md").read_text()
     (listed,) = re.findall(r"All of these take `progress=`: (.*?)\.\n\n", page, re.DOTALL)
     functions = {name: getattr(lamina, name) for name in dir(lamina)}
-    functions |= {f"Stream.{name}": one for name, one in vars(lamina.Stream).items() if not name.startswith("_")}
+    for stream in (lamina.Stream, lamina.IndexStream):
+        members = {name: one for name, one in vars(stream).items() if not name.startswith("_")}
+        functions |= {f"{stream.__name__}.{name}": one for name, one in members.items()}
     taking = {
         name
         for name, one in functions.items()

@@ -86,7 +86,7 @@ def push_layered_image(
 
     """
     check_progress(progress)
-    targets, caches = parse_targets("to", to), _parse_caches(cache_from)
+    targets, caches = parse_targets("to", to), parse_caches(cache_from)
     kind = None if sbom is None else parse_sbom_format("sbom", sbom)
     is_traced = parse_boolean("provenance", provenance)
     with stream_layered_image(progress=progress, **prepare_arguments(targets, arguments)) as stream:
@@ -165,7 +165,7 @@ def push_image(
     """
     began = time.monotonic()
     check_progress(progress)
-    targets, caches = parse_targets("to", to), _parse_caches(cache_from)
+    targets, caches = parse_targets("to", to), parse_caches(cache_from)
     compression = parse_layer_compression("layer_compression", layer_compression) or REGISTRY_LAYER_COMPRESSION
     types = parse_media_types("media_types", media_types)
     if types:
@@ -236,11 +236,12 @@ def _read_image(
 @contextlib.contextmanager
 def open_push(to: References, cache_from: References | None, *, insecure: bool) -> Iterator[RegistryDestination]:
     """Open the repositories of a push for the block, given the arguments of `push_layered_image`."""
-    with _open_destination(parse_targets("to", to), _parse_caches(cache_from), insecure=insecure) as destination:
+    with _open_destination(parse_targets("to", to), parse_caches(cache_from), insecure=insecure) as destination:
         yield destination
 
 
-def _parse_caches(cache_from: References | None) -> tuple[RegistryReference, ...] | None:
+def parse_caches(cache_from: References | None) -> tuple[RegistryReference, ...] | None:
+    """Return the checked references of ``cache_from``, or None to use no image."""
     return None if cache_from is None else parse_references("cache_from", cache_from)
 
 

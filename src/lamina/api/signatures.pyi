@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from lamina.api.image_index import IndexStream
 from lamina.api.results import ListResult
 from lamina.api.store import FetchResult
 from lamina.api.stream import Stream
@@ -12,9 +13,11 @@ from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress
 from lamina.images.image import BuildResult
+from lamina.images.image_index import IndexBuildResult
 from lamina.images.software import SbomFormat, SbomResult
 from lamina.images.verification import ImageVerificationResult
 from lamina.images.writers.registry import RegistryPushResult
+from lamina.images.writers.registry_index import IndexPushResult
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.registry_names import References
 from lamina.layering import LayeringFunction, Pipeline
@@ -37,6 +40,7 @@ def stream_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -51,6 +55,7 @@ def stream_layered_image(
     name: str | None = None,
     tag: str | None = None,
     architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
     created: str | datetime = "1970-01-01T00:00:01Z",
     annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
@@ -98,6 +103,8 @@ def stream_layered_image(
         offline: whether the network is not used at all.
         contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
@@ -121,6 +128,9 @@ def stream_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
         annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
             or a list of ``K=V``. The date of the image and its base image are there already.
@@ -188,6 +198,7 @@ def build_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -202,6 +213,7 @@ def build_layered_image(
     name: str | None = None,
     tag: str | None = None,
     architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
     created: str | datetime = "1970-01-01T00:00:01Z",
     annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
@@ -249,6 +261,8 @@ def build_layered_image(
         offline: whether the network is not used at all.
         contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
@@ -272,6 +286,9 @@ def build_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
         annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
             or a list of ``K=V``. The date of the image and its base image are there already.
@@ -328,6 +345,7 @@ def plan_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -342,6 +360,7 @@ def plan_layered_image(
     name: str | None = None,
     tag: str | None = None,
     architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
     created: str | datetime = "1970-01-01T00:00:01Z",
     annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
@@ -386,6 +405,8 @@ def plan_layered_image(
         offline: whether the network is not used at all.
         contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
@@ -409,6 +430,9 @@ def plan_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
         annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
             or a list of ``K=V``. The date of the image and its base image are there already.
@@ -470,6 +494,7 @@ def push_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -484,6 +509,7 @@ def push_layered_image(
     name: str | None = None,
     tag: str | None = None,
     architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
     created: str | datetime = "1970-01-01T00:00:01Z",
     annotations: Mapping[str, str] | Sequence[str] = (),
     mtime: str | datetime = "1970-01-01T00:00:01Z",
@@ -543,6 +569,8 @@ def push_layered_image(
         offline: whether the network is not used at all.
         contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
             names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
         closure: store paths that are added with their closures, without links at the image's root.
         from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
             Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
@@ -565,6 +593,9 @@ def push_layered_image(
         tag: the image's tag. By default the first 32 hex digits of the image ID.
         architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
             ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
         created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
         annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
             or a list of ``K=V``. The date of the image and its base image are there already.
@@ -683,6 +714,460 @@ def push_image(
         RegistryError: a registry failed, or refused something.
         AuthError: a registry refuses the credentials, or wants some.
         Error: what `inspect` raises.
+    """
+
+def stream_image_index(
+    *,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] | None = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    format: str | None = None,
+    layer_compression: str | None = None,
+    media_types: str | None = None,
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> IndexStream:
+    """Prepare an image for each of several platforms, each of its own store paths and their closure.
+
+    The contents of a platform's image are ``contents``, and what ``roots`` has for it. A package name means the path
+    with programs for the platform, if several have that name.
+
+    Args:
+        progress: receives the progress of fetching base images from a registry.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        name: the image's name. By default the package name of the first item of ``contents``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
+            default ``gzip`` in a registry, and ``none`` elsewhere.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The images, ready to be written.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or none names a platform.
+        Error: what `stream_layered_image` raises. The error of an image names its platform.
+    """
+
+def build_image_index(
+    *,
+    output: StrPath,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] | None = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    format: str | None = None,
+    layer_compression: str | None = None,
+    media_types: str | None = None,
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> IndexBuildResult:
+    """Write an image for each of several platforms to ``output``, with an index that lists them.
+
+    Args:
+        output: a file, which is an OCI archive if ``format`` is ``oci``, and is written whole or not at all; or, if it
+            ends in ``/`` or is a folder, an OCI layout, to which only the blobs that it lacks are written.
+        progress: receives the progress of the work.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        name: the image's name. By default the package name of the first item of ``contents``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
+            default ``gzip`` in a registry, and ``none`` elsewhere.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The images and the index, and what writing them took.
+
+    Raises:
+        Error: what `stream_image_index` and `IndexStream.build` raise.
+    """
+
+def push_image_index(
+    *,
+    to: References,
+    cache_from: References | None = (),
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layers: Sequence[str | Sequence[str]] = (),
+    reserve: int = 0,
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] | None = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    format: str | None = None,
+    layer_compression: str | None = None,
+    media_types: str | None = None,
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> IndexPushResult:
+    """Push an image for each of several platforms to registries, and last an index that lists them.
+
+    The images have no tag of their own; an engine that pulls the tag of the index takes the image for its platform.
+
+    Args:
+        to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
+        cache_from: as in `push_layered_image`; of an index, the layers of all its images are used.
+        sbom: as in `push_layered_image`, for each image.
+        provenance: as in `push_layered_image`, for each image.
+        progress: receives the progress of the work.
+        name: the image's name in messages. By default that of the first reference.
+        layer_compression: as in `push_layered_image`.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
+            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
+            default there is none.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
+            default a temporary one.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The images and the index, and what pushing them took.
+
+    Raises:
+        Error: what `push_layered_image` raises. The error of an image names its platform.
     """
 
 def open_store(

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lamina.api.decisions import describe_image
-from lamina.api.opened_layer_cache import open_layer_cache
-from lamina.api.outputs import check_format, open_counted_output
+from lamina.api.image_writers import make_layout_writer, make_registry_writer, open_archive, open_build_context
 from lamina.builder.prepare import list_script_folders
-from lamina.compression.compressors import NO_LAYER_COMPRESSION, REGISTRY_LAYER_COMPRESSION
+from lamina.compression.compressors import NO_LAYER_COMPRESSION
 from lamina.core.names import StorePath
 from lamina.core.progress import FETCHED, Progress
 from lamina.errors import InvalidArgument
-from lamina.formats.media_types import OCI
-from lamina.images.image import BuildResult, Draft, ImageWriter
+from lamina.images.image import BuildResult, Draft, ImageSettings, ImageWriter
 from lamina.images.writers.archives import DEFAULT_FORMAT, create_archive_writer
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.parsers import parse_boolean
@@ -28,7 +26,6 @@ from lamina.inputs.spec import Spec
 from lamina.layers.context import BuildContext
 from lamina.stores.path_progress import PathProgress
 from lamina.system.cleanup import close_with
-from lamina.system.cpus import cpu_count
 from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
@@ -84,6 +81,16 @@ class Stream:
         self.close()
 
     @property
+    def spec(self) -> Spec:
+        """The checked arguments of the image."""
+        return self._spec
+
+    @property
+    def settings(self) -> ImageSettings:
+        """Everything about the image except its layers."""
+        return self.draft.settings
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings so far, including those about writing."""
         return tuple(self._warnings)
@@ -132,21 +139,9 @@ class Stream:
         """
         if not is_layout(output):
             return self._write_archive(Path(output), compressor or self._spec.compressor, progress)
-        if (compressor or self._spec.compressor) not in (None, "none"):
-            raise InvalidArgument(
-                "compressor",
-                compressor or self._spec.compressor,
-                "none for an OCI layout, a folder",
-                hint="--layer-compression is for its layers",
-            )
-        check_format(output, self._spec.format)
-        self._check_media_types("an OCI layout")
-        from lamina.images.writers.oci_layout import OciLayout
-
         began = time.monotonic()
         with self._build_context() as context:
-            compression = self._spec.layer_compression or NO_LAYER_COMPRESSION
-            layout = OciLayout(Path(output), compression, progress, context, self._warnings.append)
+            layout = make_layout_writer(self._spec, output, compressor, progress, context, self._warnings.append)
             written = self._write_draft(layout)
         return replace(written, file=os.fsdecode(output), seconds=self._measure(began), warnings=self.warnings)
 
@@ -184,50 +179,31 @@ class Stream:
         from lamina.api.attachments import describe_draft
         from lamina.api.registry import open_push
         from lamina.api.sbom import parse_sbom_format
-        from lamina.images.writers.registry import RegistryWriter
 
-        began = time.monotonic()
+        began, spec = time.monotonic(), self._spec
         kind = None if sbom is None else parse_sbom_format("sbom", sbom)
         is_traced = parse_boolean("provenance", provenance)
-        with self._build_context() as context, open_push(to, cache_from, insecure=self._spec.insecure) as destination:
-            compression = self._spec.layer_compression or REGISTRY_LAYER_COMPRESSION
-            warn, types = self._warnings.append, self._spec.media_types
-            describe = describe_draft(self.draft, self._spec, kind, warn, provenance=is_traced)
-            writer = RegistryWriter(destination, compression, progress, context, warn, types, describe=describe)
+        with self._build_context() as context, open_push(to, cache_from, insecure=spec.insecure) as destination:
+            warn = self._warnings.append
+            describe = describe_draft(self.draft, spec, kind, warn, provenance=is_traced)
+            writer = make_registry_writer(spec, destination, progress, context, warn, describe=describe)
             pushed = writer.write(self.draft)
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
-        began = time.monotonic()
-        spec = self._spec
+        began, spec = time.monotonic(), self._spec
         format_name = spec.format or DEFAULT_FORMAT
-        if format_name != DEFAULT_FORMAT:
-            self._check_media_types(f"the format {format_name}")
-        elif spec.annotations and _ANNOTATIONS_WARNING not in self._warnings:
+        if format_name == DEFAULT_FORMAT and spec.annotations and _ANNOTATIONS_WARNING not in self._warnings:
             self._warnings.append(_ANNOTATIONS_WARNING)
         with (
             self._build_context() as context,
-            open_counted_output(output, compressor=compressor, jobs=spec.jobs) as (out, counter),
+            open_archive(spec, output, compressor, context) as (out, counter, hashing),
         ):
-            # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers
-            # are started.
-            hashing = context if out.is_zero_copy else replace(context, jobs=1)
             compression = spec.layer_compression or NO_LAYER_COMPRESSION
             written = self._write_draft(create_archive_writer(format_name, out, progress, hashing, compression))
         file = str(output) if isinstance(output, Path) else None
         seconds = self._measure(began)
         return replace(written, bytes_written=counter.size, file=file, seconds=seconds, warnings=self.warnings)
-
-    def _check_media_types(self, output: str) -> None:
-        """Raise `InvalidArgument` if the image has other media types than OCI's, which ``output`` cannot have."""
-        types = self._spec.media_types
-        if types not in (None, OCI):
-            raise InvalidArgument(
-                "media_types",
-                f"{types.name} and {output}",
-                "oci, because skopeo and podman find no others in a layout",
-                hint="docker's media types are for lamina push",
-            )
 
     def _write_draft(self, writer: ImageWriter) -> BuildResult:
         return writer.write(self.draft)
@@ -239,9 +215,8 @@ class Stream:
     @contextlib.contextmanager
     def _build_context(self) -> Iterator[BuildContext]:
         self._check_open()
-        spec = self._spec
-        with open_layer_cache(spec.layer_cache, self._warnings) as layer_cache:
-            yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
+        with open_build_context(self._spec, self._warnings) as context:
+            yield context
 
     def script(self, output: StrPath, *, progress: Progress | None = None) -> None:
         """Write an executable file that streams the image on any machine that has this Python and the store paths.

@@ -17,18 +17,31 @@ from lamina.inputs.declarations import Flag, Phase, repeatable
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
+    from lamina.api.image_index import IndexStream
     from lamina.api.stream import Stream
     from lamina.cli.options import ReportOptions
     from lamina.inputs.arguments import ImageArguments
     from lamina.inputs.specfile import SpecTable
 
 # The arguments whose flags most people need come first in their sections of the help.
-_FIRST = ("contents", "name", "tag", "from_image", "architecture", "created", "extras", "add_user", "tree")
+_FIRST = (
+    "contents",
+    "name",
+    "tag",
+    "from_image",
+    "architecture",
+    "platforms",
+    "roots",
+    "created",
+    "extras",
+    "add_user",
+    "tree",
+)
 # Only ``build`` has ``--compressor``, and only ``push`` has ``--media-types``.
 _OF_ONE_VERB = ("compressor", "media_types")
 _NAMES = (*_FIRST, *(name for name in ARGUMENTS if name not in (*_FIRST, *_OF_ONE_VERB)))
 # The arguments whose options add to what the spec file says.
-_ADDED = frozenset(("contents", "add_user", "tree", "annotations"))
+_ADDED = frozenset(("contents", "roots", "add_user", "tree", "annotations"))
 # The arguments that say nothing about the image.
 _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 
@@ -127,7 +140,7 @@ class ImageOptions(NamedTuple):
 
     def _check_for_several(self, count: int) -> None:
         """Raise `InvalidArgument` for an option that only one of ``count`` images in the spec file can have."""
-        for argument, given in (("contents", "a ROOT"), ("name", "--name")):
+        for argument, given in (("contents", "a ROOT"), ("roots", "--root"), ("name", "--name")):
             if argument in self.given:
                 raise InvalidArgument(
                     self.spec_file,
@@ -145,7 +158,7 @@ class ImageOptions(NamedTuple):
             get_default_embedded_store,
         )
 
-        in_file = table.parse(left_out=self.given.keys() - _ADDED) if table else {}
+        in_file = self._read_table(table) if table else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
         epoch = get_source_date_epoch()
         if epoch and "created" not in arguments:
@@ -161,6 +174,20 @@ class ImageOptions(NamedTuple):
         for name in _ADDED & self.given.keys():
             arguments[name] = (*in_file.get(name, ()), *self.given[name])
         return cast("ImageArguments", arguments)
+
+    def _read_table(self, table: "SpecTable") -> dict[str, Any]:
+        """Return the arguments of the spec file that no option replaces.
+
+        An option for the platform replaces what the file says about platforms and the architecture.
+        """
+        left_out = self.given.keys() - _ADDED
+        platforms = self.given.get("platforms")
+        if platforms:
+            left_out |= {"architecture"}
+        in_file = table.parse(left_out=left_out)
+        if platforms and "roots" in in_file:
+            in_file["roots"] = tuple(pair for pair in in_file["roots"] if pair[0] in platforms)
+        return in_file
 
 
 def _locate_lock_file(spec_file: str) -> str:
@@ -255,6 +282,24 @@ def prepare_stream(arguments: "ImageArguments", report: "ReportOptions") -> "Str
 
     with open_bars(report) as progress:
         return lamina.stream_layered_image(progress=progress, **arguments)
+
+
+def prepare_images(arguments: "ImageArguments", report: "ReportOptions") -> "Stream | IndexStream":
+    """Prepare the image of ``arguments``, or one for each platform, as `prepare_stream` does."""
+    import lamina
+    from lamina.cli.reporting import open_bars
+
+    if not has_several_platforms(arguments):
+        return prepare_stream(arguments, report)
+    with open_bars(report) as progress:
+        return lamina.stream_image_index(progress=progress, **arguments)
+
+
+def has_several_platforms(arguments: "ImageArguments") -> bool:
+    """Return whether ``arguments`` are those of images for several platforms. Raises `InvalidArgument`."""
+    from lamina.inputs.platforms import expand_platforms
+
+    return len(expand_platforms(arguments)) > 1
 
 
 def find_image_option(*allowed: str) -> str:

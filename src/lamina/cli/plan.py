@@ -14,9 +14,11 @@ from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, format_count, print_json, warn
 from lamina.cli.tables import Column, print_table
 from lamina.core.labels import summarize_layer_paths
+from lamina.errors import Error, error_context
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
+    from lamina.builder.prepare import PlanResult
     from lamina.layering import LayerPlan
 
 
@@ -33,14 +35,33 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
 
     Nothing is built: no store path is read and no script runs, so a closure graph in --store is enough. What scripts
     and ready-made contents would add is not seen, and the customisation layer is not listed. A layer of several paths
-    is listed by the name of the largest and the number of the others.
+    is listed by the name of the largest and the number of the others. Each --platform has a plan of its own.
     """
-    planned = lamina.plan_layered_image(**image.make_arguments())
-    explain(planned.decisions, report)
-    warn(planned.warnings, report)
+    from lamina.inputs.platforms import expand_platforms
+
+    plans: dict[str, PlanResult] = {}
+    warnings: list[str] = []
+    for platform, arguments in expand_platforms(image.make_arguments()).items():
+        with error_context(platform, Error):
+            plans[platform] = planned = lamina.plan_layered_image(**arguments)
+        explain(_name_platform(platform, planned.decisions), report)
+        warnings += _name_platform(platform, planned.warnings)
+    warn(warnings, report)
     if report.as_json:
-        print_json(dump_plan(planned))
+        print_json(dump_plan(plans, warnings))
         return
+    for number, (platform, planned) in enumerate(plans.items()):
+        if len(plans) > 1:
+            print_stdout(f"{'' if number == 0 else chr(10)}{platform}")
+        _print_plan(planned, full=full)
+
+
+def _name_platform(platform: str, texts: Sequence[str]) -> list[str]:
+    """Return ``texts`` with the platform of their image before them, if there is one."""
+    return [f"{platform}: {text}" if platform else text for text in texts]
+
+
+def _print_plan(planned: PlanResult, *, full: bool) -> None:
     _print_layers(planned.layers, full=full)
     total = sum(layer.nar_size for layer in planned.layers)
     paths = sum(len(layer.paths) for layer in planned.layers)

@@ -10,27 +10,28 @@ from typing import TYPE_CHECKING, Any
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_embedded_store
-from lamina.cli.documents.images import dump_push
+from lamina.cli.documents.pushes import dump_push
 from lamina.cli.image_files import is_image
-from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_stream
+from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_images
 from lamina.cli.options import Choice, ReportOptions, argument_option, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import (
     explain,
     open_progress,
     print_json,
-    print_push_summary,
+    print_pushed_summary,
     show_script_output,
     warn,
 )
 from lamina.errors import InvalidArgument
-from lamina.inputs.parsers import parse_platform
 from lamina.inputs.registry_names import parse_references, parse_targets
+from lamina.messages.redaction import join_names
 
 if TYPE_CHECKING:
     from lamina.formats.registry_references import RegistryReference
     from lamina.images.software import SbomFormat
     from lamina.images.writers.registry import RegistryPushResult
+    from lamina.images.writers.registry_index import IndexPushResult
 
 # The arguments that a push of an image file uses too.
 _SOURCES = ("store", "trusted_keys", "verify_signatures")
@@ -64,13 +65,6 @@ _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "
 )
 @option("--no-cache-from", section="registry", is_flag=True, help="Use nothing that an image in a registry states.")
 @option(
-    "--platform",
-    section="image",
-    parse=parse_platform,
-    metavar="[OS/]ARCH[/VARIANT]",
-    help="Push the image for this platform, of an image that exists and has several.",
-)
-@option(
     "--sbom",
     section="registry",
     type=Choice(("cyclonedx", "spdx")),
@@ -91,7 +85,6 @@ _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "
 def command(
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...],
-    platform: str | None,
     sbom: SbomFormat | None,
     media_types: str | None,
     image: ImageOptions,
@@ -104,23 +97,23 @@ def command(
 
     Only blobs that a registry lacks are made and sent; layers are compressed with gzip. A ROOT that is an image file,
     an OCI layout or a reference is pushed as it is; --verify reads and checks all of a file first. The login of docker
-    and podman is used. Tags move last. Prints REF@sha256:DIGEST for each --to.
+    and podman is used. With several --platform, an image for each is pushed, and then an index that lists them. Tags
+    move last. Prints REF@sha256:DIGEST for each --to.
     """
     if cache_from and no_cache_from:
         raise InvalidArgument("--no-cache-from", "it and --cache-from", "one of them")
     caches = None if no_cache_from else cache_from
     attached: dict[str, Any] = {"sbom": sbom, "provenance": provenance}
+    pushed: RegistryPushResult | IndexPushResult
     file = _find_image_file(image)
     if file:
-        pushed = _push_file(file, to, caches, platform, media_types, attached, image, report)
+        pushed = _push_file(file, to, caches, media_types, attached, image, report)
     else:
-        if platform is not None:
-            raise InvalidArgument("--platform", "ROOTs", "an image", hint="--architecture is for a new image")
         pushed = _push_roots(to, caches, media_types, attached, image, report)
     if report.as_json:
         print_json(dump_push(pushed))
         return
-    print_push_summary(pushed, report)
+    print_pushed_summary(pushed, report)
     for reference in pushed.references:
         print_stdout(reference)
 
@@ -132,13 +125,14 @@ def _push_roots(
     attached: Mapping[str, Any],
     image: ImageOptions,
     report: ReportOptions,
-) -> RegistryPushResult:
+) -> RegistryPushResult | IndexPushResult:
     from lamina.api.registry import prepare_arguments
 
     arguments = prepare_arguments(to, image.make_arguments())
     if media_types is not None:
         arguments["media_types"] = media_types
-    with prepare_stream(arguments, report) as stream:
+    pushed: RegistryPushResult | IndexPushResult
+    with prepare_images(arguments, report) as stream:
         explain(stream.decisions, report)
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
@@ -162,13 +156,12 @@ def _push_file(
     file: str,
     to: tuple[RegistryReference, ...],
     cache_from: tuple[RegistryReference, ...] | None,
-    platform: str | None,
     media_types: str | None,
     attached: Mapping[str, Any],
     image: ImageOptions,
     report: ReportOptions,
 ) -> RegistryPushResult:
-    if found := find_image_option("contents", *_FOR_FILES, *(_SOURCES if attached["sbom"] else ())):
+    if found := find_image_option("contents", "platforms", *_FOR_FILES, *(_SOURCES if attached["sbom"] else ())):
         hint = "an image that exists keeps its config and its ID"
         raise InvalidArgument(found, "an image that exists", "ROOTs: store paths or package names", hint=hint)
     arguments = image.select(*_FOR_FILES)
@@ -181,7 +174,7 @@ def _push_file(
             file,
             to=to,
             cache_from=cache_from,
-            platform=platform,
+            platform=_get_platform(image),
             media_types=media_types,
             progress=progress,
             **attached,
@@ -189,6 +182,14 @@ def _push_file(
         )
     warn(pushed.warnings, report)
     return pushed
+
+
+def _get_platform(image: ImageOptions) -> str | None:
+    """Return the platform of the image to push, of an image that exists and has several."""
+    platforms: tuple[str, ...] = image.given.get("platforms", ())
+    if len(platforms) > 1:
+        raise InvalidArgument("--platform", f"{join_names(platforms)}, for an image that exists", "one platform")
+    return platforms[0] if platforms else None
 
 
 def _find_image_file(image: ImageOptions) -> str:

@@ -17,11 +17,14 @@ from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.cli.options import ReportOptions
+    from lamina.core.names import Digest
     from lamina.core.progress import Progress
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import UpdateTotals
     from lamina.images.image import BuildResult
+    from lamina.images.image_index import IndexBuildResult
     from lamina.images.writers.registry import RegistryPushResult
+    from lamina.images.writers.registry_index import IndexPushResult
 
 JSON_VERSION = 1
 # Between the facts of a summary.
@@ -123,6 +126,40 @@ def _describe_referrer(referrer: Referrer) -> tuple[str, str]:
     from lamina.core.labels import shorten_digest
 
     return shorten_digest(referrer.digest), referrer.artifact_type
+
+
+def print_written_summary(written: BuildResult | IndexBuildResult, report: ReportOptions) -> None:
+    """Print the summary of an image that was written; of images for several platforms one each, and of their index."""
+    from lamina.images.image_index import IndexBuildResult
+
+    if not isinstance(written, IndexBuildResult):
+        print_image_summary(written, report)
+        return
+    for image in written.images:
+        print_image_summary(image, report)
+    size = f"{format_size(written.bytes_written)} written"
+    facts = _list_index_facts(written.repo_tag, written.digest, len(written.images))
+    print_summary(facts, report, details=(size, f"{written.seconds:.1f} s"))
+
+
+def print_pushed_summary(pushed: RegistryPushResult | IndexPushResult, report: ReportOptions) -> None:
+    """Print the summary of an image that was pushed; of images for several platforms one each, and of their index."""
+    from lamina.images.writers.registry_index import IndexPushResult
+
+    if not isinstance(pushed, IndexPushResult):
+        print_push_summary(pushed, report)
+        return
+    for image in pushed.images:
+        print_push_summary(image, report)
+    size = f"{format_size(sum(image.bytes_sent for image in pushed.images))} sent"
+    facts = _list_index_facts(pushed.repo_tags[0], pushed.digest, len(pushed.images))
+    print_summary(facts, report, details=(size, f"{pushed.seconds:.1f} s"))
+
+
+def _list_index_facts(name: str, digest: Digest, count: int) -> tuple[str, ...]:
+    from lamina.core.labels import shorten_digest
+
+    return name, shorten_digest(digest), f"index of {format_count(count, 'image')}"
 
 
 def print_update(name: str, update: UpdateTotals | None, report: ReportOptions) -> None:

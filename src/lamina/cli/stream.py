@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import lamina
 from lamina.cli.command import option, verb
-from lamina.cli.documents.images import dump_build, dump_built_image
-from lamina.cli.image_options import ImageOptions, find_image_option, image_options, prepare_stream
+from lamina.cli.documents.images import dump_written
+from lamina.cli.image_options import (
+    ImageOptions,
+    find_image_option,
+    has_several_platforms,
+    image_options,
+    prepare_images,
+)
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_stdout
-from lamina.cli.reporting import explain, open_progress, print_image_summary, print_json, show_script_output, warn
+from lamina.cli.reporting import explain, open_progress, print_json, print_written_summary, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -31,7 +37,7 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
     """Stream the image of ROOT... to stdout, as an uncompressed docker-archive and in one pass.
 
     The image holds each ROOT and everything it needs. With another --format, each layer goes to a temporary file before
-    it is streamed. With --json the result is on stderr.
+    it is streamed. Several platforms need --format oci. With --json the result is on stderr.
     """
     if conf is not None and report.progress == "auto" and report.style == "lines":
         report = report._replace(progress="nix")  # programs that call nixpkgs' streamer may read its lines
@@ -46,16 +52,23 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
         with open_progress(report) as progress:
             written = stream.write_to(out, progress=progress)
         warn(stream.warnings[reported:], report)
-    print_image_summary(written, report)
+    print_written_summary(written, report)
     if report.as_json:
-        print_json(dump_build([dump_built_image(written, stream.warnings)]), to_stderr=True)
+        print_json(dump_written(written, stream.warnings), to_stderr=True)
 
 
-def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions, report: ReportOptions) -> lamina.Stream:
+def _stream(
+    conf: str | None, repo_tag: str | None, image: ImageOptions, report: ReportOptions
+) -> lamina.Stream | lamina.IndexStream:
+    from lamina.api.image_index import check_index_format
+
     if conf is None:
         if repo_tag is not None:
             raise InvalidArgument("--repo_tag", "it without --conf", "-t, or --name and --tag")
-        return prepare_stream(image.make_arguments(), report)
+        arguments = image.make_arguments()
+        if has_several_platforms(arguments):
+            check_index_format(arguments.get("format"))
+        return prepare_images(arguments, report)
     clash = find_image_option("reference")
     if clash:
         raise InvalidArgument("conf", f"{clash} as well", "--conf alone, because it describes the whole image")

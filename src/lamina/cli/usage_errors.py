@@ -20,7 +20,6 @@ _OTHER_NAMES: Mapping[str, Sequence[str]] = {
     "-o": ("--to",),
     "--output": ("--to",),
     "--to": ("--output", "--store"),
-    "--platform": ("--architecture",),
     "--architecture": ("--platform",),
     "--key": ("--trusted-key",),
     "--trusted-key": ("--key",),

@@ -144,6 +144,10 @@ class Platform:
         return None if requested.variant else (1, own)
 
 
+NO_PLATFORM = Platform("", "")
+"""The platform of what is for none, or for several: an image index, or an image that does not state one."""
+
+
 def _is_variant(variant: str, architecture: str) -> bool:
     return not variant or bool(_VARIANTS.get(architecture, _OTHER_VARIANT).fullmatch(variant))
 

@@ -65,7 +65,12 @@ class ImageSettings:
         """
         document = dump_image_config(self.config, history)
         digest = Digest(hashlib.sha256(document).digest())
-        return document, digest, ImageReference(self.repository, self.tag or digest.hex[:_TAG_LENGTH])
+        return document, digest, name_by_digest(self.repository, self.tag, digest)
+
+
+def name_by_digest(repository: str, tag: str | None, digest: Digest) -> ImageReference:
+    """Return the name of an image; without a tag, it gets the first hex digits of ``digest``, that of its config."""
+    return ImageReference(repository, tag or digest.hex[:_TAG_LENGTH])
 
 
 @dataclass(frozen=True, slots=True)

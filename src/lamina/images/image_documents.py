@@ -11,7 +11,7 @@ from lamina.core.names import Digest, ImageReference
 from lamina.formats.docker import HistoryItem
 from lamina.formats.oci import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, dump_manifest
 from lamina.formats.platform import Platform
-from lamina.images.image import ImageSettings
+from lamina.images.image import BuildResult, ImageSettings
 from lamina.images.layer_descriptors import describe_layer
 from lamina.layers.blob_writer import WrittenBlob
 
@@ -35,6 +35,19 @@ class ImageDocuments:
     descriptor: Descriptor
     reference: ImageReference
     platform: Platform
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenImage:
+    """An image whose blobs and documents were written, and which no name refers to yet.
+
+    Attributes:
+        documents: its config and its manifest.
+        result: the result of writing it.
+    """
+
+    documents: ImageDocuments
+    result: BuildResult
 
 
 def make_documents(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from lamina.inputs import parsers, relative_paths
+from lamina.inputs import parsers, platforms, relative_paths
 from lamina.inputs.declarations import Argument, Flag, entries, list_arguments, repeatable, switch, words
 
 if TYPE_CHECKING:
@@ -133,6 +133,23 @@ class ImageArguments(StoreArguments, total=False):
             "as ./result, or a package name that matches one path. Where Nix is installed, also what it builds first: "
             "nixpkgs#hello, ./default.nix.",
             name="[ROOT]...",
+            completion="file",
+        ),
+    ]
+    roots: Annotated[
+        Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str],
+        Argument(
+            platforms.parse_roots,
+            (),
+            "Contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as "
+            "``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.",
+            rebase=relative_paths.rebase_platform_roots,
+            phase="plan",
+        ),
+        repeatable(
+            "OS/ARCH=ROOT",
+            "Add ROOT to the image for this platform only, such as linux/arm64=/nix/store/…-hello-2.12.1.",
+            name="--root",
             completion="file",
         ),
     ]
@@ -343,6 +360,25 @@ class ImageArguments(StoreArguments, total=False):
             "Set the architecture, such as amd64, arm64 or arm/v7.  [default: that of the first program in the image]",
             "ARCH[/VARIANT]",
             completion=("amd64", "arm64", "arm/v7", "386", "ppc64le", "riscv64", "s390x"),
+        ),
+    ]
+    platforms: Annotated[
+        str | Sequence[str],
+        Argument(
+            platforms.parse_platforms,
+            (),
+            "The platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index` and "
+            "`push_image_index` make an image for each; all other functions make one image, and take one platform. By "
+            "default those in ``roots``, and without these the one that ``architecture`` says.",
+            phase="plan",
+        ),
+        repeatable(
+            "[OS/]ARCH[/VARIANT]",
+            "Make the image for this platform, such as linux/arm64 or arm/v7; given several times, an image for each, "
+            "and an index of them. Of an image that exists, push the one for this platform."
+            "  [default: those of --root, else that of --architecture]",
+            name="--platform",
+            completion=("linux/amd64", "linux/arm64", "linux/arm/v7"),
         ),
     ]
     created: Annotated[

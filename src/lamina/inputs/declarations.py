@@ -78,8 +78,9 @@ class Flag(NamedTuple):
 
     @property
     def parameter(self) -> str:
-        """The name of the flag's value in Python."""
-        return self.name.strip("-[].").replace("-", "_").lower()
+        """The name of the flag's value in Python; that of positional arguments is in the plural."""
+        ending = "s" if self.name.endswith("...") else ""
+        return self.name.strip("-[].").replace("-", "_").lower() + ending
 
 
 def list_flags(name: str, annotation: Any) -> tuple[Flag, ...]:

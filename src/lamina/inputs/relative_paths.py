@@ -56,6 +56,21 @@ def rebase_roots(value: Any, folder: Path) -> Any:
     return [_rebase_root(item, folder) for item in _as_list(value)] if isinstance(value, str | list) else value
 
 
+def rebase_platform_roots(value: Any, folder: Path) -> Any:
+    """Rebase the ROOTs of platforms."""
+    match value:
+        case dict():
+            return {platform: rebase_roots(roots, folder) for platform, roots in value.items()}
+        case list():
+            return [_rebase_platform_root(item, folder) for item in value]
+    return value
+
+
+def _rebase_platform_root(item: Any, folder: Path) -> Any:
+    platform, equals, root = item.partition("=") if isinstance(item, str) else ("", "", "")
+    return f"{platform}={_rebase_root(root, folder)}" if equals else item
+
+
 def _as_list(value: str | list[Any]) -> list[Any]:
     return [value] if isinstance(value, str) else value
 

@@ -21,6 +21,7 @@ from lamina.formats.media_types import MediaTypes
 from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
+from lamina.inputs.platforms import PlatformRoots, select_platform
 from lamina.layering import LayeringFunction, Pipeline
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
@@ -53,12 +54,14 @@ class StoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class Spec(StoreSpec):
-    """The checked `ImageArguments`.
+    """The checked `ImageArguments` of one image: ``architecture`` and ``contents`` are those of its platform.
 
-    ``created`` and ``mtime`` are None for the current time. Other arguments are None if the caller gave None.
+    ``platforms`` and ``roots`` are therefore empty. ``created`` and ``mtime`` are None for the current time. Other
+    arguments are None if the caller gave None.
     """
 
     contents: tuple[str, ...]
+    roots: PlatformRoots
     closure: tuple[str, ...]
     from_image: str | None
     lock_file: str | None
@@ -73,6 +76,7 @@ class Spec(StoreSpec):
     name: str | None
     tag: str | None
     architecture: str | None
+    platforms: tuple[str, ...]
     created: datetime | None
     annotations: Annotations
     mtime: datetime | None
@@ -109,13 +113,13 @@ class Spec(StoreSpec):
         If ``layering`` names a file, the file is read.
 
         Raises:
-            InvalidArgument: an argument is unknown or wrong, or two contradict each other; the message begins with a
-                name.
+            InvalidArgument: an argument is unknown or wrong, two contradict each other, or there are several platforms;
+                the message begins with a name.
             InputError: the file is missing, or cannot be read.
             FormatError: the file is not a pipeline in JSON.
 
         """
-        spec = cls(**_parse_arguments(arguments, ARGUMENTS))
+        spec = cls(**_parse_arguments(select_platform(arguments), ARGUMENTS))
         spec._check_media_types()
         return spec
 

@@ -8,7 +8,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from lamina.cli.image_options import ContainerOptions, ImageOptions, find_image_option, image_options
+from lamina.cli.image_options import (
+    ContainerOptions,
+    ImageOptions,
+    find_image_option,
+    has_several_platforms,
+    image_options,
+)
 from lamina.errors import InvalidArgument
 from lamina.formats.keys import CACHE_NIXOS_ORG
 from lamina.inputs.arguments import ARGUMENTS
@@ -21,6 +27,8 @@ VALUES = {
     "--trusted-key": str(CACHE_NIXOS_ORG),
     "--layering": "auto",
     "--architecture": "arm64",
+    "--platform": "arm64",
+    "--root": "arm64=a",
     "--created": "@5",
     "--mtime": "now",
     "--inherit": "Cmd,User",
@@ -190,3 +198,22 @@ def test_two_names_or_tags_are_refused(collect: Collect, words: list[str], messa
 def test_the_same_value_again_and_the_last_of_several_preferences_are_accepted(collect: Collect) -> None:
     given = collect("--tag", "1", "--tag", "1", "--jobs", "1", "--jobs", "2").given
     assert (given["tag"], given["jobs"]) == ("1", 2)
+
+
+def test_a_platform_replaces_what_the_spec_file_says_of_platforms_and_roots_are_added(collect: Collect) -> None:
+    Path("one.toml").write_text(
+        'architecture = "arm64"\nroots = {"linux/amd64" = ["a"], "linux/arm64" = ["b"]}\n', encoding="utf-8"
+    )
+    one = collect("--spec", "one.toml", "--platform", "amd64", "--root", "amd64=c").make_arguments()
+    assert [*one["roots"]] == [("linux/amd64", ("a",)), ("linux/amd64", ("c",))]
+    assert (one["platforms"], "architecture" in one) == (("linux/amd64",), False)
+    Path("two.toml").write_text('platforms = ["amd64", "arm64"]\n', encoding="utf-8")
+    assert collect("--spec", "two.toml").make_arguments()["platforms"] == ("linux/amd64", "linux/arm64")
+    assert not has_several_platforms(one)
+    assert has_several_platforms(collect("--spec", "two.toml").make_arguments())
+
+
+def test_the_roots_of_platforms_are_for_one_image_of_a_spec_file(collect: Collect) -> None:
+    Path("two.toml").write_text('[a]\ntag = "1"\n[b]\ntag = "2"\n', encoding="utf-8")
+    with pytest.raises(InvalidArgument, match=r"^two.toml: got 2 images and --root, expected one image$"):
+        collect("--spec", "two.toml", "--root", "arm64=a").make_all_arguments()

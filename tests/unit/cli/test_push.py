@@ -58,6 +58,34 @@ def test_an_update_is_summed_up(store: FakeStore, server: MemoryRegistry) -> Non
     assert document["blobs_reused"] == len(document["layers"])
 
 
+def test_images_for_several_platforms_are_summed_up_with_their_index(store: FakeStore, server: MemoryRegistry) -> None:
+    name = f"{server.host}/me/app:1"
+    push: list[str | Path] = ["push", "hello", "--store", store.root, "--to", name]
+    ran = run(*push, "--platform", "arm64", "--platform", "amd64", "--root", "amd64=words", "-t", "app:2")
+    assert ran.code == 0, ran.stderr
+    index = next(
+        target for target, (_, data) in server.manifests["me/app"].items() if b"manifests" in data and ":" in target
+    )
+    assert ran.stdout.decode() == f"{name}@{index}\n"
+    first, second, last = [line for line in ran.stderr.splitlines() if not line.startswith(("layer", "lamina:"))]
+    assert [line.split("  ")[2] for line in (first, second)] == ["linux/arm64", "linux/amd64"]
+    assert last.startswith(f"{name}  {index[:19]}  index of 2 images  ")
+    assert "lamina: warning: -t app:2 has no effect" in ran.stderr
+    document = json.loads(run(*push, "--platform", "arm64", "--platform", "amd64", "--json").stdout)
+    assert [image["platform"] for image in document["images"]] == ["linux/arm64", "linux/amd64"]
+    assert document["references"] == [f"{name}@{document['digest']}"]
+    assert document["repo_tags"] == [name]
+    assert document["images"][0]["digest"] != document["digest"]
+    assert document["platform"] == "linux/arm64"
+
+
+def test_one_platform_of_roots_is_that_of_the_image(store: FakeStore, server: MemoryRegistry) -> None:
+    name = f"{server.host}/me/app:1"
+    assert run("push", "hello", "--store", store.root, "--to", name, "--platform", "arm/v7").code == 0
+    (image,) = lamina.inspect(name)
+    assert image.platform == "linux/arm/v7"
+
+
 @pytest.mark.parametrize("words", [("-t", "foo:bar"), ("--tag", "bar")])
 def test_a_tag_that_no_name_in_the_registry_has_is_a_warning(
     store: FakeStore, server: MemoryRegistry, words: tuple[str, str]
@@ -105,7 +133,10 @@ def test_a_name_of_a_package_and_a_folder_of_the_store_are_no_images(store: Fake
     ("words", "message"),
     [
         (["x.tar", "--env", "A=B"], "--env: got an image that exists, expected ROOTs: store paths or package names"),
-        (["hello", "--platform", "linux/arm64"], "--platform: got ROOTs, expected an image"),
+        (
+            ["x.tar", "--platform", "amd64", "--platform", "arm64"],
+            "--platform: got linux/amd64, linux/arm64, for an image that exists, expected one platform",
+        ),
         (
             ["hello", "--cache-from", "a/b", "--no-cache-from"],
             "--no-cache-from: got it and --cache-from, expected one of them",

@@ -105,7 +105,6 @@ def test_an_option_before_its_command_belongs_after_it(words: list[str], hint: s
     [
         (["store", "fetch", "x", "-o", "y"], "did you mean --to?"),
         (["store", "ls", "--to", "y"], "did you mean --store?"),
-        (["build", "x", "-o", "y", "--platform", "linux/arm64"], "did you mean --architecture?"),
         (["store", "gc", "--keep", "x"], "name what to keep as ROOT, such as lamina store gc hello"),
         (["cache", "clean", "--dry-run"], "lamina cache info shows what is there"),
         (["ls"], "did you mean lamina store ls?"),

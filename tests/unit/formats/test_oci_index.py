@@ -10,14 +10,14 @@ from lamina.errors import InvalidArgument
 from lamina.formats.media_types import DOCKER, OCI, MediaTypes
 from lamina.formats.oci import Descriptor
 from lamina.formats.oci_index import PlatformManifest, dump_index
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM, Platform
 
 ANNOTATIONS = (("org.example.team", "docs"),)
 
 
 def listed(number: int, platform: str, types: MediaTypes = OCI) -> PlatformManifest:
     descriptor = Descriptor(types.manifest, Digest(bytes([number]) * 32), 7 + number)
-    return PlatformManifest(descriptor, Platform.parse(platform) if platform else Platform("", ""))
+    return PlatformManifest(descriptor, Platform.parse(platform) if platform else NO_PLATFORM)
 
 
 def test_each_image_has_its_platform_and_the_order_stays() -> None:

@@ -34,7 +34,7 @@ def test_a_flag_converts_its_value_to_that_of_the_argument() -> None:
 
 def test_a_flag_names_its_value_in_python() -> None:
     assert Flag("", name="--no-layer-cache").parameter == "no_layer_cache"
-    assert Flag("", name="[ROOT]...").parameter == "root"
+    assert Flag("", name="[ROOT]...").parameter == "roots"
 
 
 def test_a_flag_without_a_name_has_that_of_what_it_gives() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from lamina.cli.documents import DEPRECATED, Document
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
+    from lamina.images.image_index import IndexBuildResult
     from lamina.images.pull import PullResult
     from lamina.images.pull_index import IndexPullResult
     from lamina.images.readers.registry_image import RegistryImage
     from lamina.images.readers.source_image import InspectedImage, SourceImage
-    from lamina.images.writers.registry import RegistryPushResult
     from lamina.layering import LayerPlan
     from lamina.system.transfer import BlobInfo
 
 _File = Annotated[str | None, "The file or folder that was written; null if it went to stdout."]
+_Table = Annotated[str | None, "The table of the spec file that describes the image; null without --spec."]
 _Paths = Annotated[list[str], "The store paths in the layer, in packing order."]
 
 
@@ -35,13 +36,20 @@ class PlannedLayerDocument(TypedDict):
     reason: Annotated[str, "Why the path is alone in its layer, or why the paths share one; for people."]
 
 
-class PlanDocument(Document):
+class PlannedImageDocument(TypedDict):
     """The layers of store paths that an image would have."""
 
     layers: Annotated[list[PlannedLayerDocument], "The layers, the lowest first; without the customisation layer."]
     layer_count: Annotated[int, "How many layers there are."]
     path_count: Annotated[int, "How many store paths there are in all layers."]
     closure_size: Annotated[int, "The sum in bytes of the NAR sizes of all store paths in the layers."]
+    platform: Annotated[str, "The platform, such as linux/amd64; empty if no option names it."]
+
+
+class PlanDocument(PlannedImageDocument, Document):
+    """The images that would be made; the keys of the first one stand at the top level too."""
+
+    images: Annotated[list[PlannedImageDocument], "All images, one for each platform, the first one included."]
 
 
 class LayerDocument(TypedDict):
@@ -81,7 +89,7 @@ class ImageDocument(TypedDict):
 class BuiltImageDocument(ImageDocument):
     """An image that was written."""
 
-    table: Annotated[str | None, "The table of the spec file that describes the image; null without --spec."]
+    table: _Table
     file: _File
     blobs_written: Annotated[int, "How many layers' blobs were written."]
     blobs_reused: Annotated[int, "How many layers' blobs were in the OCI layout before."]
@@ -94,10 +102,24 @@ class BuiltImageDocument(ImageDocument):
     warnings: Annotated[list[str], "What the user should know about this image; each warning is one line."]
 
 
+class BuiltIndexDocument(TypedDict):
+    """An image index that was written."""
+
+    digest: Annotated[str, "The digest of the index."]
+    repo_tags: Annotated[list[str], "Its names, each as NAME:TAG."]
+    platforms: Annotated[list[str], "The platforms of its images, in order."]
+    table: _Table
+    file: _File
+    bytes_written: Annotated[int, "The size in bytes of the file; for an OCI layout, of the blobs that were written."]
+    seconds: Annotated[float, "How long it took to prepare and to write all images, in seconds."]
+    warnings: Annotated[list[str], "What the user should know about the images; each warning is one line."]
+
+
 class BuildDocument(BuiltImageDocument):
     """The images that were written; the keys of the first one stand at the top level too, with all warnings."""
 
     images: Annotated[list[BuiltImageDocument], "All images, the first one included."]
+    indexes: Annotated[list[BuiltIndexDocument], "The indexes of images for several platforms."]
 
 
 class AttachedDocumentDocument(TypedDict):
@@ -106,23 +128,6 @@ class AttachedDocumentDocument(TypedDict):
     kind: Annotated[str, "What it is: sbom or provenance; empty if lamina did not attach it."]
     artifact_type: Annotated[str, "Its media type, such as application/spdx+json; empty if it is not stated."]
     digest: Annotated[str, "The digest of the manifest that attaches it."]
-
-
-class PushDocument(ImageDocument, Document):
-    """An image that was pushed to registries."""
-
-    digest: Annotated[str, "The digest of the manifest."]
-    references: Annotated[list[str], "The names that it was pushed to, each with its digest."]
-    blobs_sent: Annotated[int, "How many layers' blobs were sent; a blob that several layers have counts once."]
-    blobs_mounted: Annotated[int, "How many layers' blobs the registry took from another of its repositories."]
-    blobs_reused: Annotated[int, "How many layers' blobs were there before."]
-    bytes_sent: Annotated[int, "The size in bytes of the layers' blobs that were sent."]
-    update: Annotated[
-        UpdateDocument | None,
-        "What an update from the image that the first reference named before moves; null if there was none.",
-    ]
-    attached: Annotated[list[AttachedDocumentDocument], "The documents about the image that were attached to it."]
-    seconds: Annotated[float, "How long it took to prepare and to push the image, in seconds."]
 
 
 class PullDocument(ImageDocument, Document):
@@ -175,14 +180,19 @@ class ScriptDocument(Document):
     layers: Annotated[int, DEPRECATED + "layer_count."]
 
 
-def dump_plan(result: PlanResult) -> PlanDocument:
-    """Return the document of ``lamina plan``."""
+def dump_plan(plans: Mapping[str, PlanResult], warnings: Iterable[str]) -> PlanDocument:
+    """Return the document of ``lamina plan``, given the plan of the image for each platform."""
+    images = [_dump_planned_image(platform, result) for platform, result in plans.items()]
+    return {**images[0], "images": images, "warnings": list(warnings)}
+
+
+def _dump_planned_image(platform: str, result: PlanResult) -> PlannedImageDocument:
     return {
         "layers": list(map(_dump_planned_layer, result.layers)),
         "layer_count": len(result.layers),
         "path_count": sum(len(layer.paths) for layer in result.layers),
         "closure_size": sum(layer.nar_size for layer in result.layers),
-        "warnings": list(result.warnings),
+        "platform": platform,
     }
 
 
@@ -195,18 +205,46 @@ def _dump_planned_layer(layer: LayerPlan) -> PlannedLayerDocument:
     }
 
 
-def dump_build(images: Sequence[BuiltImageDocument]) -> BuildDocument:
-    """Return the document of ``lamina build`` and ``lamina stream``."""
+def dump_build(documents: Sequence[BuildDocument]) -> BuildDocument:
+    """Return the document of ``lamina build``, given one for each table of the spec file."""
+    images = [image for document in documents for image in document["images"]]
+    indexes = [index for document in documents for index in document["indexes"]]
     warnings = [
-        f"image {image['table']}: {warning}" if len(images) > 1 else warning
-        for image in images
-        for warning in image["warnings"]
+        f"image {document['table']}: {warning}" if len(documents) > 1 else warning
+        for document in documents
+        for warning in document["warnings"]
     ]
-    return {**images[0], "images": list(images), "warnings": warnings}
+    return {**documents[0], "images": images, "indexes": indexes, "warnings": warnings}
 
 
-def dump_built_image(image: BuildResult, warnings: Iterable[str], table: str | None = None) -> BuiltImageDocument:
-    """Return the part of a document that describes an image which was written."""
+def dump_written(
+    written: BuildResult | IndexBuildResult, warnings: Iterable[str], table: str | None = None
+) -> BuildDocument:
+    """Return the document of an image that was written, or of images for several platforms and their index."""
+    from lamina.images.image_index import IndexBuildResult
+
+    if not isinstance(written, IndexBuildResult):
+        image = _dump_built_image(written, warnings, table)
+        return {**image, "images": [image], "indexes": []}
+    images = [_dump_built_image(image, (), table) for image in written.images]
+    index = _dump_built_index(written, warnings, table)
+    return {**images[0], "images": images, "indexes": [index], "warnings": index["warnings"]}
+
+
+def _dump_built_index(index: IndexBuildResult, warnings: Iterable[str], table: str | None) -> BuiltIndexDocument:
+    return {
+        "digest": str(index.digest),
+        "repo_tags": [index.repo_tag],
+        "platforms": [image.platform for image in index.images],
+        "table": table,
+        "file": index.file,
+        "bytes_written": index.bytes_written,
+        "seconds": round(index.seconds, 3),
+        "warnings": list(warnings),
+    }
+
+
+def _dump_built_image(image: BuildResult, warnings: Iterable[str], table: str | None) -> BuiltImageDocument:
     return {
         "id": image.id,
         "repo_tags": [image.repo_tag],
@@ -221,33 +259,9 @@ def dump_built_image(image: BuildResult, warnings: Iterable[str], table: str | N
         "blobs_written": image.blobs_written,
         "blobs_reused": image.blobs_reused,
         "bytes_written": image.bytes_written,
-        "update": _dump_update(image.update) if image.update else None,
+        "update": dump_update(image.update) if image.update else None,
         "seconds": round(image.seconds, 3),
         "warnings": list(warnings),
-    }
-
-
-def dump_push(pushed: RegistryPushResult) -> PushDocument:
-    """Return the document of ``lamina push``."""
-    return {
-        "id": pushed.id,
-        "repo_tags": list(pushed.repo_tags),
-        "platform": pushed.platform,
-        "size": sum(blob.size for blob in pushed.blobs),
-        "layers": [
-            dump_layer(layer.diff_id, blob.digest, blob.size, layer.paths)
-            for layer, blob in zip(pushed.layers, pushed.blobs, strict=True)
-        ],
-        "digest": str(pushed.manifest_digest),
-        "references": list(pushed.references),
-        "blobs_sent": pushed.blobs_sent,
-        "blobs_mounted": pushed.blobs_mounted,
-        "blobs_reused": pushed.blobs_reused,
-        "bytes_sent": pushed.bytes_sent,
-        "update": _dump_update(pushed.update) if pushed.update else None,
-        "attached": list(map(dump_referrer, pushed.attached)),
-        "seconds": round(pushed.seconds, 3),
-        "warnings": list(pushed.warnings),
     }
 
 
@@ -256,7 +270,8 @@ def dump_referrer(referrer: Referrer) -> AttachedDocumentDocument:
     return {"kind": referrer.kind, "artifact_type": referrer.artifact_type, "digest": str(referrer.digest)}
 
 
-def _dump_update(update: UpdateTotals) -> UpdateDocument:
+def dump_update(update: UpdateTotals) -> UpdateDocument:
+    """Return the part of a document that describes an update."""
     return {
         "kept": dump_blob_total(update.kept),
         "sent": dump_blob_total(update.sent),
@@ -280,7 +295,7 @@ def dump_pulled(result: PullResult) -> PullDocument:
         "file": result.file,
         "blobs_fetched": result.blobs_fetched,
         "bytes_fetched": result.bytes_fetched,
-        "update": _dump_update(result.update) if result.update else None,
+        "update": dump_update(result.update) if result.update else None,
         "seconds": round(result.seconds, 3),
         "warnings": list(result.warnings),
     }

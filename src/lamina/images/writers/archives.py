@@ -13,6 +13,8 @@ FORMATS = ("docker", "oci", "hybrid")
 DEFAULT_FORMAT = "docker"
 LAYOUT_FORMAT = "oci"
 """The format of a folder."""
+INDEX_FORMAT = "oci"
+"""The format of a file that can hold images for several platforms."""
 
 
 def create_archive_writer(

@@ -30,7 +30,7 @@ from lamina.formats.oci import (
     parse_layers,
     update_index,
 )
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM, Platform
 from lamina.images.layout_lock import lock_blobs
 from lamina.layers.blob_writer import OnStored
 from lamina.layers.temporary_blobs import PartFiles
@@ -43,8 +43,6 @@ from lamina.system.temporary import is_part
 from lamina.system.transfer import BlobInfo, hash_pieces
 
 _MAX_INDEX_SIZE = 20 << 20
-# An index of images for several platforms is for none of them.
-_NO_PLATFORM = Platform("", "")
 
 
 @contextlib.contextmanager
@@ -195,7 +193,7 @@ class LayoutBlobs:
         Raises what `tag` raises.
         """
         descriptor = Descriptor(INDEX_TYPE, self.add(document), len(document), annotations)
-        return self.tag(reference, descriptor, _NO_PLATFORM)
+        return self.tag(reference, descriptor, NO_PLATFORM)
 
     def list_layers(self, manifest: Digest | None) -> tuple[BlobInfo, ...] | None:
         """Return the layers' blobs of an image in the layout; None if its manifest is None, missing or invalid."""
@@ -206,6 +204,22 @@ class LayoutBlobs:
             layers = parse_layers(_read_file(file) or b"", str(file))
             return tuple(BlobInfo(layer.digest, layer.size) for layer in layers)
         return None
+
+    def list_platform_layers(self, index: Digest | None) -> Mapping[Platform, tuple[BlobInfo, ...]]:
+        """Return the layers' blobs of each image that an index lists; none if the index is None, missing or invalid."""
+        if index is None:
+            return {}
+        from lamina.images.readers.oci_manifests import IndexReader
+
+        subject = str(self._path / blob_path(index))
+        found: dict[Platform, tuple[BlobInfo, ...]] = {}
+        with contextlib.suppress(Error):
+            document = parse_json(_read_file(self._path / blob_path(index)) or b"", subject)
+            for entry in IndexReader(lambda _: None).read_entries(document, subject):
+                layers = self.list_layers(entry.descriptor.digest)
+                if layers is not None:
+                    found[entry.platform] = layers
+        return found
 
 
 def explain_renamed(folder: Path, reference: ImageReference, updated: UpdatedIndex) -> tuple[str, ...]:

@@ -9,13 +9,19 @@ first. Blobs follow the order of the layers, and the documents that name them co
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.nodes import Extent
 from lamina.core.progress import Progress
 from lamina.formats.docker import MANIFEST, ManifestEntry, dump_docker_manifest
 from lamina.formats.oci import INDEX, LAYOUT, LAYOUT_JSON, blob_path, update_index
+from lamina.formats.platform import NO_PLATFORM
 from lamina.images.image import BuildResult, Draft
-from lamina.images.image_documents import ImageDocuments, make_documents
+from lamina.images.image_documents import WrittenImage, make_documents
+from lamina.images.image_index import IndexBuildResult, make_index, platform_context
 from lamina.images.writers.archive_blobs import write_blobs
 from lamina.images.writers.members import MemberWriter
 from lamina.layers.context import BuildContext
@@ -67,40 +73,92 @@ class OciArchive:
         Errors of the store and the output are passed on.
 
         """
-        settings = draft.settings
-        sources = draft.layers
-        items = list_items(sources)
-        self._progress.begin(draft.describe_work(items))
-        members = MemberWriter(self._out, settings.mtime_seconds)
-        members.write_file(LAYOUT, LAYOUT_JSON)
-
-        def write(blob: BlobInfo, file: Extent) -> None:
-            members.write_blob(blob_path(blob.digest), file)
-
-        written = write_blobs(sources, items, self._context, self._compression, self._progress, write)
-        self._progress.documents()
-        documents = make_documents(settings, written, self._compression)
-        blobs = tuple(item.blob for item in written)
-        self._write_documents(members, documents, blobs)
-        self._progress.done()
-        return BuildResult(
-            documents.config_digest,
-            documents.reference,
-            tuple(item.layer for item in written),
-            settings.config.platform,
-            blobs,
-            len(blobs),
-            members.size,
-        )
-
-    def _write_documents(self, members: MemberWriter, documents: ImageDocuments, layers: tuple[BlobInfo, ...]) -> None:
-        config = blob_path(documents.config_digest)
-        members.write_file(config, documents.config)
-        members.write_file(blob_path(documents.descriptor.digest), documents.manifest)
+        members = self._begin(draft)
+        image = self._write_image(draft, members)
+        documents = image.documents
         index = update_index(None, documents.descriptor, documents.reference, documents.platform)
         members.write_file(INDEX, index.document)
         if self._hybrid:
-            names = tuple(blob_path(blob.digest) for blob in layers)
-            entry = ManifestEntry(config, (str(documents.reference),), names)
-            members.write_file(MANIFEST, dump_docker_manifest([entry]))
+            members.write_file(MANIFEST, _dump_docker_manifest(image))
         members.close()
+        self._progress.done()
+        return replace(image.result, bytes_written=members.size)
+
+    def write_index(self, drafts: Sequence[Draft]) -> IndexBuildResult:
+        """Write one archive of images for several platforms, and the index that lists them.
+
+        Args:
+            drafts: the images, each for another platform, in the order of the index.
+
+        Returns:
+            The images and the index, and what writing them took.
+
+        Raises:
+            Error: what `write` raises. The error of an image names its platform.
+
+        """
+        members = self._begin(drafts[0])
+        images: list[WrittenImage] = []
+        for draft in drafts:
+            began = time.monotonic()
+            with platform_context(draft):
+                image = self._write_image(draft, members)
+            images.append(replace(image, result=replace(image.result, seconds=time.monotonic() - began)))
+        index = make_index(drafts, [image.documents.descriptor for image in images])
+        members.write_file(blob_path(index.digest), index.document)
+        members.write_file(INDEX, update_index(None, index.descriptor, index.reference, NO_PLATFORM).document)
+        members.close()
+        self._progress.done()
+        named = tuple(replace(image.result, reference=index.reference) for image in images)
+        return IndexBuildResult(named, index.digest, index.reference, members.size)
+
+    def _begin(self, draft: Draft) -> _BlobMembers:
+        members = _BlobMembers(self._out, draft.settings.mtime_seconds)
+        members.write_file(LAYOUT, LAYOUT_JSON)
+        return members
+
+    def _write_image(self, draft: Draft, members: _BlobMembers) -> WrittenImage:
+        """Write the blobs of an image that the archive lacks, its config and its manifest."""
+        sources = draft.layers
+        items = list_items(sources)
+        self._progress.begin(draft.describe_work(items))
+        known, start = frozenset(members.layers), members.size
+        written = write_blobs(sources, items, self._context, self._compression, self._progress, members.write_layer)
+        self._progress.documents()
+        documents = make_documents(draft.settings, written, self._compression)
+        members.write_file(blob_path(documents.config_digest), documents.config)
+        members.write_file(blob_path(documents.descriptor.digest), documents.manifest)
+        blobs = tuple(item.blob for item in written)
+        return WrittenImage(
+            documents,
+            BuildResult(
+                documents.config_digest,
+                documents.reference,
+                tuple(item.layer for item in written),
+                draft.settings.config.platform,
+                blobs,
+                sum(blob not in known for blob in blobs),
+                members.size - start,
+            ),
+        )
+
+
+class _BlobMembers(MemberWriter):
+    """Writes members, and each blob of a layer once, although images for several platforms may share it."""
+
+    def __init__(self, out: Output, mtime: int) -> None:
+        super().__init__(out, mtime)
+        self.layers: set[BlobInfo] = set()
+        """The blobs of layers that were written."""
+
+    def write_layer(self, blob: BlobInfo, file: Extent) -> None:
+        """Write the blob of a layer, unless it has been written before."""
+        if blob not in self.layers:
+            self.layers.add(blob)
+            self.write_blob(blob_path(blob.digest), file)
+
+
+def _dump_docker_manifest(image: WrittenImage) -> bytes:
+    names = tuple(blob_path(blob.digest) for blob in image.result.blobs)
+    config = blob_path(image.documents.config_digest)
+    return dump_docker_manifest([ManifestEntry(config, (image.result.repo_tag,), names)])

@@ -6,20 +6,26 @@ the new one, even if the run was interrupted. Existing blobs are neither written
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.callbacks import ignore
+from lamina.core.names import ImageReference
 from lamina.core.progress import Progress
+from lamina.formats.oci import UpdatedIndex
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
-from lamina.images.image_documents import make_documents
-from lamina.images.writers.layout_blobs import explain_renamed, open_layout
+from lamina.images.image_documents import WrittenImage, make_documents
+from lamina.images.image_index import IndexBuildResult, make_index, platform_context
+from lamina.images.writers.layout_blobs import LayoutBlobs, explain_renamed, open_layout
 from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import list_items
 from lamina.system.progress_reporter import ProgressReporter
+from lamina.system.transfer import BlobInfo
 
 
 class OciLayout:
@@ -65,31 +71,76 @@ class OciLayout:
         Errors of the store are passed on.
 
         """
-        settings = draft.settings
         with open_layout(self._folder, verify=self._context.verify) as blobs:
-            sources = draft.layers
-            items = list_items(sources)
-            self._progress.begin(draft.describe_work(items))
-            with BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer:
-                written = list(blob_writer)
-            self._progress.documents()
-            documents = make_documents(settings, written, self._compression)
-            reference, manifest = documents.reference, documents.descriptor
-            blobs.add(documents.config)
-            blobs.add(documents.manifest)
-            tagged = blobs.tag(reference, manifest, documents.platform)
-            stored = tuple(item.blob for item in written)
+            image = self._write_image(draft, blobs)
+            manifest = image.documents.descriptor
+            tagged = blobs.tag(image.documents.reference, manifest, image.documents.platform)
+            stored = image.result.blobs
             replaced = stored if tagged.replaced == manifest.digest else blobs.list_layers(tagged.replaced)
+        self._finish(image.documents.reference, tagged)
+        return _describe(image, replaced)
+
+    def write_index(self, drafts: Sequence[Draft]) -> IndexBuildResult:
+        """Add images for several platforms to the layout, and then the index that lists them.
+
+        Args:
+            drafts: the images, each for another platform, in the order of the index.
+
+        Returns:
+            The images and the index, and what writing them took.
+
+        Raises:
+            Error: what `write` raises. The error of an image names its platform.
+
+        """
+        with open_layout(self._folder, verify=self._context.verify) as blobs:
+            images: list[WrittenImage] = []
+            for draft in drafts:
+                began = time.monotonic()
+                with platform_context(draft):
+                    image = self._write_image(draft, blobs)
+                images.append(replace(image, result=replace(image.result, seconds=time.monotonic() - began)))
+            index = make_index(drafts, [image.documents.descriptor for image in images])
+            tagged = blobs.tag_index(index.reference, index.document, index.annotations)
+            replaced = blobs.list_platform_layers(tagged.replaced)
+        self._finish(index.reference, tagged)
+        results = (_describe(image, replaced.get(image.documents.platform)) for image in images)
+        named = tuple(replace(result, reference=index.reference) for result in results)
+        return IndexBuildResult(named, index.digest, index.reference, sum(image.bytes_written for image in named))
+
+    def _write_image(self, draft: Draft, blobs: LayoutBlobs) -> WrittenImage:
+        """Write the blobs of an image, its config and its manifest."""
+        before = len(blobs.new)
+        sources = draft.layers
+        items = list_items(sources)
+        self._progress.begin(draft.describe_work(items))
+        with BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer:
+            written = list(blob_writer)
+        self._progress.documents()
+        documents = make_documents(draft.settings, written, self._compression)
+        blobs.add(documents.config)
+        blobs.add(documents.manifest)
+        new = blobs.new[before:]
+        return WrittenImage(
+            documents,
+            BuildResult(
+                documents.config_digest,
+                documents.reference,
+                tuple(item.layer for item in written),
+                draft.settings.config.platform,
+                tuple(item.blob for item in written),
+                len(new),
+                sum(blob.size for blob in new),
+            ),
+        )
+
+    def _finish(self, reference: ImageReference, tagged: UpdatedIndex) -> None:
         for warning in explain_renamed(self._folder, reference, tagged):
             self._warn(warning)
         self._progress.done()
-        return BuildResult(
-            documents.config_digest,
-            reference,
-            tuple(item.layer for item in written),
-            settings.config.platform,
-            stored,
-            len(blobs.new),
-            sum(blob.size for blob in blobs.new),
-            update=None if replaced is None else add_up_update(replaced, stored),
-        )
+
+
+def _describe(image: WrittenImage, replaced: tuple[BlobInfo, ...] | None) -> BuildResult:
+    """Return the result of writing an image in place of one with the layers ``replaced``, if there was one."""
+    update = None if replaced is None else add_up_update(replaced, image.result.blobs)
+    return replace(image.result, update=update)

@@ -60,6 +60,7 @@ class RegistryPushResult(Image):
         references: the names that it was pushed to, each as ``HOST/NAME:TAG@sha256:HEX``, the digest being that of the
             manifest. An image of an index has no tag of its own.
         manifest_digest: the digest of the manifest.
+        manifest_size: its size in bytes.
         blobs_sent: the number of layers' blobs that were sent. A blob that several layers have counts once, here and
             below.
         blobs_mounted: the number of layers' blobs that the registry took from another of its repositories.
@@ -75,6 +76,7 @@ class RegistryPushResult(Image):
     blobs: tuple[BlobInfo, ...]
     references: tuple[str, ...]
     manifest_digest: Digest
+    manifest_size: int
     blobs_sent: int = field(compare=False)
     blobs_mounted: int = field(compare=False)
     bytes_sent: int = field(compare=False)
@@ -85,8 +87,9 @@ class RegistryPushResult(Image):
 
     @property
     def repo_tags(self) -> tuple[str, ...]:
-        """The names that it was pushed to, each as ``HOST/NAME:TAG``."""
-        return tuple(reference.partition("@")[0] for reference in self.references)
+        """The names that it was pushed to, each as ``HOST/NAME:TAG``; none for an image of an index."""
+        names = (reference.partition("@")[0] for reference in self.references)
+        return tuple(name for name in names if ":" in name.rpartition("/")[2])
 
     @property
     def blobs_reused(self) -> int:
@@ -369,6 +372,7 @@ class RegistryWriter:
             stored,
             references,
             described.digest,
+            described.size,
             len(blobs.sent & {*stored}),
             len(blobs.mounted & {*stored}),
             bytes_sent,

@@ -6,10 +6,11 @@ from typing import Any
 from tests.support.factories import closure
 
 from lamina.builder.prepare import PlanResult
-from lamina.cli.documents.images import dump_build, dump_built_image, dump_plan, name_file
+from lamina.cli.documents.images import dump_build, dump_plan, dump_written, name_file
 from lamina.core.names import Digest, ImageReference
 from lamina.images.blob_totals import BlobTotal, UpdateTotals
 from lamina.images.image import BuildResult
+from lamina.images.image_index import IndexBuildResult
 from lamina.layering.auto import auto
 from lamina.layers.layer import Layer
 from lamina.system.transfer import BlobInfo
@@ -34,7 +35,7 @@ def make_result(file: str | None) -> BuildResult:
 
 
 def test_the_document_of_an_image_has_what_was_written() -> None:
-    document: dict[str, Any] = {**dump_built_image(make_result("images/"), ["careful"], "web")}
+    document: dict[str, Any] = {**dump_written(make_result("images/"), ["careful"], "web")["images"][0]}
     layers = document.pop("layers")
     assert layers[0] == {"diff_id": str(DIFF_ID), "digest": str(BLOB), "size": 2 * MIB, "paths": []}
     assert document == {
@@ -55,7 +56,7 @@ def test_the_document_of_an_image_has_what_was_written() -> None:
 
 def test_the_document_of_an_image_has_what_an_update_moves() -> None:
     update = UpdateTotals(BlobTotal(97, 5), BlobTotal(3, 6), BlobTotal(2, 7))
-    assert dump_built_image(replace(make_result("images/"), update=update), [])["update"] == {
+    assert dump_written(replace(make_result("images/"), update=update), [])["update"] == {
         "kept": {"blob_count": 97, "size": 5},
         "sent": {"blob_count": 3, "size": 6},
         "gone": {"blob_count": 2, "size": 7},
@@ -63,18 +64,47 @@ def test_the_document_of_an_image_has_what_an_update_moves() -> None:
 
 
 def test_the_keys_of_the_first_image_stand_at_the_top_level_with_all_warnings() -> None:
-    first = dump_built_image(make_result("a.tar"), ["careful"], "web")
-    second = dump_built_image(make_result("b.tar"), ["slow"], "worker")
-    assert dump_build([first]) == {**first, "images": [first]}
+    first = dump_written(make_result("a.tar"), ["careful"], "web")
+    second = dump_written(make_result("b.tar"), ["slow"], "worker")
+    assert dump_build([first]) == first == {**first["images"][0], "images": first["images"], "indexes": []}
     assert dump_build([first, second]) == {
         **first,
-        "images": [first, second],
+        "images": [*first["images"], *second["images"]],
         "warnings": ["image web: careful", "image worker: slow"],
     }
 
 
+def test_an_index_stands_beside_its_images_and_has_their_warnings() -> None:
+    images = (make_result("images/"), replace(make_result("images/"), platform="linux/arm64"))
+    index = IndexBuildResult(images, BLOB, ImageReference("hello", "1.4"), 12 * MIB, "images/", 2.5)
+    document = dump_written(index, ["linux/arm64: careful"], "web")
+    assert [(image["platform"], image["warnings"]) for image in document["images"]] == [
+        ("linux/amd64", []),
+        ("linux/arm64", []),
+    ]
+    assert document["platform"] == "linux/amd64"
+    assert document["indexes"] == [
+        {
+            "digest": str(BLOB),
+            "repo_tags": ["hello:1.4"],
+            "platforms": ["linux/amd64", "linux/arm64"],
+            "table": "web",
+            "file": "images/",
+            "bytes_written": 12 * MIB,
+            "seconds": 2.5,
+            "warnings": ["linux/arm64: careful"],
+        }
+    ]
+    assert document["warnings"] == ["linux/arm64: careful"]
+    both = dump_build([dump_written(make_result("a.tar"), ["slow"], "worker"), document])
+    assert both["warnings"] == ["image worker: slow", "image web: linux/arm64: careful"]
+    assert (len(both["images"]), len(both["indexes"])) == (3, 1)
+
+
 def test_a_plan_has_its_sums() -> None:
-    document = dump_plan(PlanResult(auto(closure("A→B  C", A=5, B=3, C=1), 2, ()), ("odd",)))
+    document = dump_plan({"linux/arm64": PlanResult(auto(closure("A→B  C", A=5, B=3, C=1), 2, ()), ())}, ["odd"])
+    assert document["images"] == [{key: document[key] for key in document["images"][0]}]  # type: ignore[literal-required]
+    assert (document["platform"], document["warnings"]) == ("linux/arm64", ["odd"])
     assert (document["layer_count"], document["path_count"], document["closure_size"]) == (2, 3, 9)
     assert [(layer["nar_size"], layer["nar_sizes"]) for layer in document["layers"]] == [(1, [1]), (8, [5, 3])]
 
