@@ -1,9 +1,13 @@
-"""Documents that `lamina push` attaches, as oras finds and fetches them from registries without the referrers API."""
+"""Documents that `lamina push` attaches, as oras finds and fetches them.
+
+docker-registry and crane's registry have no referrers API. The registry of the tests has it.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from tests.integration.closures import Nix, Sample
 from tests.integration.engines import RegistryClient, Skopeo
 from tests.integration.images import machine_store
 from tests.support.provenance import list_materials, read_statement
+from tests.support.registry import serve_registry
 from tests.support.sbom import read_cyclonedx, read_spdx
 
 import lamina
@@ -29,15 +34,21 @@ def push(address: str, sample: Sample, name: str, **arguments: Any) -> RegistryP
 
 def discover(oras: RegistryClient, reference: str) -> list[dict[str, Any]]:
     """Return what oras lists."""
-    listed: list[dict[str, Any]] = json.loads(
-        oras.call(
-            "discover", "--plain-http", "--format", "json", "--distribution-spec", "v1.1-referrers-tag", reference
-        )
-    )["referrers"]
+    found = json.loads(oras.call("discover", "--plain-http", "--format", "json", reference))
+    listed: list[dict[str, Any]] = found["referrers"]
     return listed
 
 
-@pytest.mark.parametrize("place", ["registry", "crane_registry"])
+@pytest.fixture
+def registry_with_api() -> Iterator[str]:
+    """The address of a registry with the referrers API. No list is stored under a tag in it."""
+    with serve_registry() as server:
+        yield server.host
+        assert not [tag for tag in server.manifests["attached/small"] if tag.startswith("sha256-")]
+        assert [seen for seen in server.seen if "/referrers/" in seen.path]
+
+
+@pytest.mark.parametrize("place", ["registry", "crane_registry", "registry_with_api"])
 def test_oras_lists_and_fetches_the_documents_and_a_repeated_push_adds_none(
     request: pytest.FixtureRequest, oras: RegistryClient, small: Sample, place: str, tmp_path: Path
 ) -> None:
