@@ -120,6 +120,32 @@ def test_each_repository_gets_the_documents(server: MemoryRegistry, store: FakeS
     assert read_document(server, pushed, name="you/app") == read_document(server, pushed)
 
 
+def test_each_image_of_an_index_gets_its_documents_before_the_index_has_a_tag(server: MemoryRegistry) -> None:
+    roots = json.loads((EXAMPLES / "roots.json").read_text())
+    platforms = {"linux/amd64": roots["x86_64-linux"], "linux/arm64": roots["aarch64-linux"]}
+    pushed = lamina.push_image_index(
+        to=f"{server.host}/me/app:1",
+        platforms=list(platforms),
+        roots=platforms,
+        store=SIGNED["store"],
+        trusted_keys=KEY,
+        sbom="cyclonedx",
+        provenance=True,
+    )
+    for image, (platform, root) in zip(pushed.images, platforms.items(), strict=True):
+        bom = read_cyclonedx(read_document(server, image))
+        assert {item.bom_ref.value for item in bom.components} == list_paths(image)
+        statement = read_statement(read_document(server, image, 1))
+        assert statement["subject"][0]["digest"] == {"sha256": image.manifest_digest.hex}
+        parameters = get_parameters(statement)
+        assert (parameters["platform"], parameters["contents"]) == (platform, [root])
+        assert list_materials(statement).keys() == list_paths(image)
+    puts = [seen.path.rpartition("/")[2] for seen in server.seen if seen.method == "PUT" and "/manifests/" in seen.path]
+    assert puts[-1] == "1"
+    listed = lamina.inspect(f"{server.host}/me/app:1", attached=True)
+    assert [image.attached for image in listed] == [image.attached for image in pushed.images]
+
+
 def test_the_provenance_names_the_store_paths_and_who_signed_them(server: MemoryRegistry) -> None:
     pushed = push(server, **SIGNED, provenance=True)
     statement = read_statement(read_document(server, pushed))
