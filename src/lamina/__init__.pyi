@@ -128,7 +128,7 @@ from lamina.images.verification import VerifiedPath as VerifiedPath
 from lamina.images.writers.docker_archive import DockerArchive as DockerArchive
 from lamina.images.writers.oci_archive import OciArchive as OciArchive
 from lamina.images.writers.oci_layout import OciLayout as OciLayout
-from lamina.images.writers.registry import RegistryPushResult as RegistryPushResult
+from lamina.images.writers.push_result import RegistryPushResult as RegistryPushResult
 from lamina.images.writers.registry_index import IndexPushResult as IndexPushResult
 from lamina.inputs.arguments import ImageArguments as ImageArguments
 from lamina.inputs.arguments import StoreArguments as StoreArguments

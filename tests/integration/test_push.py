@@ -20,7 +20,7 @@ from tests.support.fake_nix_store import FakeStore, example
 from tests.support.fault_proxy import serve_faults
 
 import lamina
-from lamina.images.writers.registry import RegistryPushResult
+from lamina.images.writers.push_result import RegistryPushResult
 
 _MIB = 1 << 20
 _LARGE = 48 * _MIB  # two of these are packed by worker processes

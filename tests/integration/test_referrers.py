@@ -21,7 +21,7 @@ from tests.support.registry import serve_registry
 from tests.support.sbom import read_cyclonedx, read_spdx
 
 import lamina
-from lamina.images.writers.registry import RegistryPushResult
+from lamina.images.writers.push_result import RegistryPushResult
 
 _FILES = {"sbom.cdx.json": read_cyclonedx, "sbom.spdx.json": read_spdx, "provenance.intoto.json": read_statement}
 

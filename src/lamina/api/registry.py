@@ -27,7 +27,8 @@ from lamina.images.readers.source_image import InspectedImage, SourceImage
 from lamina.images.registry_destination import RegistryDestination, open_destination
 from lamina.images.software import SbomFormat
 from lamina.images.source_layers import can_be_sent_unread
-from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
+from lamina.images.writers.push_result import RegistryPushResult
+from lamina.images.writers.registry import RegistryWriter
 from lamina.inputs.arguments import ImageArguments, StoreArguments, StrPath
 from lamina.inputs.parsers import (
     parse_boolean,

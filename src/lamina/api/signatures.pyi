@@ -16,7 +16,7 @@ from lamina.images.image import BuildResult
 from lamina.images.image_index import IndexBuildResult
 from lamina.images.software import SbomFormat, SbomResult
 from lamina.images.verification import ImageVerificationResult
-from lamina.images.writers.registry import RegistryPushResult
+from lamina.images.writers.push_result import RegistryPushResult
 from lamina.images.writers.registry_index import IndexPushResult
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.registry_names import References

@@ -30,7 +30,7 @@ from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
     from lamina.images.software import SbomFormat
-    from lamina.images.writers.registry import RegistryPushResult
+    from lamina.images.writers.push_result import RegistryPushResult
     from lamina.inputs.registry_names import References
 
 _ANNOTATIONS_WARNING = (

@@ -30,7 +30,7 @@ from lamina.messages.redaction import join_names
 if TYPE_CHECKING:
     from lamina.formats.registry_references import RegistryReference
     from lamina.images.software import SbomFormat
-    from lamina.images.writers.registry import RegistryPushResult
+    from lamina.images.writers.push_result import RegistryPushResult
     from lamina.images.writers.registry_index import IndexPushResult
 
 # The arguments that a push of an image file uses too.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lamina.images.blob_totals import UpdateTotals
     from lamina.images.image import BuildResult
     from lamina.images.image_index import IndexBuildResult
-    from lamina.images.writers.registry import RegistryPushResult
+    from lamina.images.writers.push_result import RegistryPushResult
     from lamina.images.writers.registry_index import IndexPushResult
 
 JSON_VERSION = 1

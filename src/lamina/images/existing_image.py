@@ -15,7 +15,8 @@ from lamina.images.readers.source_image import InspectedImage, SourceImage
 from lamina.images.source_layers import make_layer_sources
 from lamina.images.writers.layout_blobs import LayoutBlobs
 from lamina.images.writers.layout_copies import CopiedImage, copy_image
-from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
+from lamina.images.writers.push_result import RegistryPushResult
+from lamina.images.writers.registry import RegistryWriter
 from lamina.layers.context import BuildContext
 from lamina.registry.connection import RegistryConnection
 

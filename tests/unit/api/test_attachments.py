@@ -18,7 +18,7 @@ from tests.support.sbom import read_cyclonedx, read_spdx
 
 import lamina
 from lamina.errors import InvalidArgument, RegistryError
-from lamina.images.writers.registry import RegistryPushResult
+from lamina.images.writers.push_result import RegistryPushResult
 from lamina.transports.retry import use_policy
 
 PREDICATE = "in-toto.io/predicate-type"

@@ -15,7 +15,7 @@ from lamina.cli.documents.images import (
 )
 
 if TYPE_CHECKING:
-    from lamina.images.writers.registry import RegistryPushResult
+    from lamina.images.writers.push_result import RegistryPushResult
     from lamina.images.writers.registry_index import IndexPushResult
 
 

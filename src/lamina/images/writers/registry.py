@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 from lamina.compression.compressors import LayerCompression
@@ -21,10 +21,9 @@ from lamina.formats.annotations import Annotations, sort_annotations
 from lamina.formats.docker import HistoryItem, list_layer_comments
 from lamina.formats.media_types import OCI, MediaTypes
 from lamina.formats.oci import Descriptor, dump_manifest, read_media_type
-from lamina.formats.referrers import Referrer
 from lamina.images.attachments import DescribeImage, PushedImage, describe_nothing
 from lamina.images.blob_totals import UpdateTotals, add_up_update
-from lamina.images.image import Draft, Image
+from lamina.images.image import Draft
 from lamina.images.layer_descriptors import describe_layer
 from lamina.images.readers.oci_manifests import FOREIGN_LAYERS
 from lamina.images.readers.registry_image import RegistryImage, describe_registry_blob
@@ -32,6 +31,7 @@ from lamina.images.readers.source_image import SourceImage
 from lamina.images.registry_destination import RegistryDestination
 from lamina.images.source_layers import make_layer_sources
 from lamina.images.writers.push_progress import PushProgress
+from lamina.images.writers.push_result import RegistryPushResult
 from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.images.writers.registry_manifests import (
     UNKNOWN_BLOB_HINT,
@@ -48,53 +48,6 @@ from lamina.registry.connection import RegistryConnection
 from lamina.registry.manifests import UnknownBlobError
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class RegistryPushResult(Image):
-    """An image that was pushed, and what that took.
-
-    Attributes:
-        platform: such as ``linux/amd64``.
-        blobs: digest and size in bytes of each layer as the registry has it; in the order of the layers.
-        references: the names that it was pushed to, each as ``HOST/NAME:TAG@sha256:HEX``, the digest being that of the
-            manifest. An image of an index has no tag of its own.
-        manifest_digest: the digest of the manifest.
-        manifest_size: its size in bytes.
-        blobs_sent: the number of layers' blobs that were sent. A blob that several layers have counts once, here and
-            below.
-        blobs_mounted: the number of layers' blobs that the registry took from another of its repositories.
-        bytes_sent: the size in bytes of the layers' blobs that were sent, once for each repository.
-        seconds: how long it took to prepare and push the image.
-        update: what an update from the image that the first name named before moves; None if there was none.
-        attached: the documents that were attached, as the first repository lists them.
-        warnings: messages about the arguments, the stores and the registries.
-
-    """
-
-    platform: str
-    blobs: tuple[BlobInfo, ...]
-    references: tuple[str, ...]
-    manifest_digest: Digest
-    manifest_size: int
-    blobs_sent: int = field(compare=False)
-    blobs_mounted: int = field(compare=False)
-    bytes_sent: int = field(compare=False)
-    seconds: float = field(default=0.0, compare=False)
-    update: UpdateTotals | None = field(default=None, compare=False)
-    attached: tuple[Referrer, ...] = ()
-    warnings: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def repo_tags(self) -> tuple[str, ...]:
-        """The names that it was pushed to, each as ``HOST/NAME:TAG``; none for an image of an index."""
-        names = (reference.partition("@")[0] for reference in self.references)
-        return tuple(name for name in names if ":" in name.rpartition("/")[2])
-
-    @property
-    def blobs_reused(self) -> int:
-        """The number of layers' blobs that the repositories had already."""
-        return len({*self.blobs}) - self.blobs_sent - self.blobs_mounted
 
 
 @dataclass(frozen=True, slots=True)

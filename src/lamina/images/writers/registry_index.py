@@ -13,7 +13,8 @@ from lamina.formats.oci import Descriptor
 from lamina.images.image import Draft
 from lamina.images.image_index import make_index, platform_context
 from lamina.images.registry_destination import RegistryDestination
-from lamina.images.writers.registry import RegistryPushResult, RegistryWriter
+from lamina.images.writers.push_result import RegistryPushResult
+from lamina.images.writers.registry import RegistryWriter
 from lamina.images.writers.registry_manifests import publish_index
 
 

@@ -22,7 +22,7 @@ import lamina
 from lamina.compression.decoders import decode_pieces
 from lamina.core.progress import ProgressItem
 from lamina.errors import AuthError, IntegrityError, RegistryError
-from lamina.images.writers.registry import RegistryPushResult
+from lamina.images.writers.push_result import RegistryPushResult
 from lamina.transports.retry import use_policy
 
 REPOSITORY = "me/app"
