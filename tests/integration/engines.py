@@ -70,10 +70,12 @@ class Engine:
             return self.call("load", "--input", archive.absolute()).stdout
         return self.call("load", stdin=archive).stdout
 
-    def pull(self, reference: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def pull(
+        self, reference: str, *, options: Sequence[str] = (), check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Pull an image from a registry of this machine that has no TLS, which docker accepts by itself."""
         flags = ("--tls-verify=false",) if self.kind == "podman" else ()
-        return self.call("pull", *flags, reference, check=check)
+        return self.call("pull", *flags, *options, reference, check=check)
 
     def run(
         self,
