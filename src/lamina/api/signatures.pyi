@@ -114,8 +114,8 @@ def stream_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
@@ -272,8 +272,8 @@ def build_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
@@ -416,8 +416,8 @@ def plan_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
@@ -580,8 +580,8 @@ def push_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
@@ -801,8 +801,8 @@ def stream_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
@@ -951,8 +951,8 @@ def build_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
@@ -1109,8 +1109,8 @@ def push_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the
-            name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.

@@ -247,18 +247,19 @@ class ImageArguments(StoreArguments, total=False):
         Argument(
             parsers.parse_layering,
             "auto",
-            "How store paths are distributed to layers: ``auto``, ``popularity``, a pipeline of operations, the name "
-            "of a JSON file that holds one, or in Python a function (`LayeringFunction`).",
+            "How store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of operations, "
+            "the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).",
             key="layeringPipeline",
             rebase=relative_paths.rebase_layering,
             section="layers",
             phase="plan",
         ),
         Flag(
-            "How store paths are grouped into layers: auto (as nixpkgs does now), popularity (as nixpkgs did until "
-            "2025), or a JSON file with a layering pipeline.  [default: auto]",
+            "How store paths are grouped into layers: auto (as nixpkgs does now), cost (so that an update sends few "
+            "bytes), popularity (as nixpkgs did until 2025), or a JSON file with a layering pipeline.  "
+            "[default: auto]",
             "NAME|FILE",
-            completion=("auto", "popularity"),
+            completion=("auto", "cost", "popularity"),
         ),
     ]
     layers: Annotated[

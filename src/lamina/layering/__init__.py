@@ -18,6 +18,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, PlanError
 from lamina.layering.auto import auto
+from lamina.layering.cost import cost
 from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find_listed
 from lamina.layering.own import LayeringFunction, plan_with
 from lamina.layering.pipeline import Pipeline
@@ -25,8 +26,28 @@ from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
 from lamina.messages.redaction import short_repr
 
-Strategy = Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]]
-STRATEGIES: Mapping[str, Strategy] = {"auto": auto, "popularity": popularity}
+Strategy = Callable[[Closure, int, Collection[StorePath], Collection[StorePath]], tuple[LayerPlan, ...]]
+"""Plans the layers of a closure from a budget, ignored paths, and paths that are in layers that the user lists."""
+
+
+def _without_listed(
+    strategy: Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]],
+) -> Strategy:
+    """Return ``strategy`` for the closure from which the listed paths are removed."""
+
+    def plan_rest(
+        closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath]
+    ) -> tuple[LayerPlan, ...]:
+        return strategy(contract(closure, listed) if listed else closure, budget, ignored)
+
+    return plan_rest
+
+
+STRATEGIES: Mapping[str, Strategy] = {
+    "auto": _without_listed(auto),
+    "cost": cost,
+    "popularity": _without_listed(popularity),
+}
 DEFAULT_STRATEGY = "auto"
 DEFAULT_MAX_LAYERS = 100
 
@@ -67,13 +88,13 @@ def plan(
         return (*strategy(closure, max_layers, {*ignored, *listed.paths}, warn), *listed.plans)
     if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
-    rest = contract(closure, listed.paths) if listed.paths else closure
     used = 1 + base_layers + len(listed.plans)
-    if used + bool(len(rest) or not lists) > max_layers:
+    if used + bool(len(closure) > len(listed.paths) or not lists) > max_layers:
         raise _make_layer_error(max_layers, base_layers, len(listed.plans))
     if isinstance(strategy, str):
-        planned = STRATEGIES[strategy](rest, max_layers - used, frozenset(ignored))
+        planned = STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored), listed.paths)
     else:
+        rest = contract(closure, listed.paths) if listed.paths else closure
         planned = plan_with(strategy, rest, max_layers - used, frozenset(ignored))
     return (*planned, *listed.plans)
 

@@ -83,7 +83,7 @@ def test_a_list_whose_paths_are_all_taken_is_no_layer() -> None:
     assert len(plan_lists("*", "numpy")) == 1
 
 
-@pytest.mark.parametrize("strategy", ["auto", "popularity"])
+@pytest.mark.parametrize("strategy", ["auto", "cost", "popularity"])
 def test_the_strategy_has_the_rest_of_the_budget(strategy: str) -> None:
     planned = plan(GRAPH, max_layers=6, strategy=strategy, base_layers=1, lists=parse_lists("app", "numpy"))
     assert len(planned) == 4
@@ -139,7 +139,7 @@ def _reached(graph: Closure, start: object) -> set[object]:
 @given(graphs(), st.lists(st.sampled_from(["*", "A", "B^*", "[C-F]", "none"]), max_size=4), st.integers(7, 12))
 def test_every_path_is_in_exactly_one_layer(infos: tuple[PathInfo, ...], texts: list[str], max_layers: int) -> None:
     graph = Closure.of(infos)
-    for strategy in ("auto", "popularity"):
+    for strategy in ("auto", "cost", "popularity"):
         planned = plan(graph, max_layers=max_layers, strategy=strategy, lists=parse_lists(*texts))
         assert sorted(one for layer in planned for one in layer.paths) == [info.path for info in graph]
         assert len(planned) < max_layers

@@ -167,7 +167,7 @@ def test_the_default_is_auto_in_a_hundred_layers() -> None:
 
 
 def test_an_unknown_strategy_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="layering: got 'cost-free', expected one of auto, popularity"):
+    with pytest.raises(InvalidArgument, match="layering: got 'cost-free', expected one of auto, cost, popularity"):
         plan(CONTEST, strategy="cost-free")
 
 
@@ -222,7 +222,7 @@ def test_a_plan_does_not_depend_on_the_hash_seed() -> None:
     code = (
         "from tests.support.factories import layers; from tests.unit.layering.test_plans import many\n"
         "from lamina.layering import plan\n"
-        "print([layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ('auto', 'popularity')])"
+        "print([layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ('auto', 'cost', 'popularity')])"
     )
     outputs = {
         subprocess.run(
@@ -235,7 +235,7 @@ def test_a_plan_does_not_depend_on_the_hash_seed() -> None:
         ).stdout.strip()
         for seed in ("0", "1")
     }
-    expected = [layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ("auto", "popularity")]
+    expected = [layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ("auto", "cost", "popularity")]
     assert outputs == {str(expected)}
 
 

@@ -1,0 +1,84 @@
+"""Layering by cost: the plan that sends the fewest bytes again when the image is updated.
+
+Definition: the cost of a layer is its size times the probability that an update changes one of its paths, by the model
+of `lamina.layering.updates`. The plan has the least total cost that was found. One layer for each path costs least, so
+the question is which paths share a layer when there are more paths than layers.
+
+Groups are merged greedily, and then improved by a local search. If there are many paths, those that are cheapest to
+merge are first joined into fewer items, and single paths move between the layers at the end. Layers that rarely change
+come first, because engines share layers from the first up to the first that differs.
+
+Invariant: the plan depends on names, sizes and references, and on hashes only to order paths of the same name. A new
+version of which only the hashes differ is divided in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.layering.merging import coarsen, merge_greedily
+from lamina.layering.plans import LayerPlan
+from lamina.layering.rates import estimate_rates
+from lamina.layering.regrouping import regroup
+from lamina.layering.search import Group, improve, move_single_items
+from lamina.layering.updates import Items, percent
+
+# More paths than this are joined into so many items at first.
+_MAX_ITEMS = 600
+# How often single paths are moved at the end, if paths were joined.
+_MAX_ROUNDS = 6
+
+
+def cost(
+    closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath] = ()
+) -> tuple[LayerPlan, ...]:
+    """Plan at most ``budget`` layers that cost little to update.
+
+    Args:
+        closure: the paths of the image.
+        budget: the maximum number of layers.
+        ignored: paths that go into no layer. They are removed from the graph first, so that paths that only they need
+            count as roots.
+        listed: paths that are in other layers. A change of one of them also changes what refers to it.
+
+    Returns:
+        The layers, those that updates change least first.
+    """
+    counted = Closure.of(
+        replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
+    )
+    if not len(counted):
+        return ()
+    infos = sorted(counted, key=lambda info: (info.path.name, info.path.hash))
+    every = Items.of(counted, [counted.numbers[info.path] for info in infos], estimate_rates(counted))
+    numbers = [number for number, info in enumerate(infos) if info.path not in listed]
+    items = every.select(numbers)
+    groups = [Group.of(items, members) for members in partition(items, budget)]
+    groups.sort(key=lambda group: (group.probability(items), group.members))
+    return tuple(
+        LayerPlan.of((infos[numbers[member]] for member in group.members), _explain(group.probability(items)))
+        for group in groups
+    )
+
+
+def partition(items: Items, budget: int) -> Sequence[Sequence[int]]:
+    """Divide ``items`` into at most ``budget`` groups, so that the sum of size × probability is small."""
+    if len(items) <= budget:
+        return [[number] for number in range(len(items))]
+    if len(items) <= _MAX_ITEMS:
+        return _partition_all(items, budget)
+    parts = coarsen(items, max(_MAX_ITEMS, 2 * budget))
+    groups = _partition_all(items.merge(parts), budget)
+    joined = [[number for part in group for number in parts[part]] for group in groups]
+    return move_single_items(items, joined, _MAX_ROUNDS)
+
+
+def _partition_all(items: Items, budget: int) -> Sequence[Sequence[int]]:
+    return regroup(items, improve(items, merge_greedily(items, budget), budget), budget)
+
+
+def _explain(probability: int) -> str:
+    return f"changed by {percent(probability):.1f} % of updates"

@@ -1,0 +1,115 @@
+"""The update model: how often a layer has to be sent again.
+
+An update is a new version of the image. In `ROOT_UPDATES` of 100 updates, one of the image's roots changes and nothing
+else. In every other update some paths change by themselves, `PATHS_PER_UPDATE` on average, each with a probability in
+proportion to its rate. A path also changes whenever anything in its closure changes, because its hash depends on it.
+
+A layer is sent again if one of its paths changes. Let ``r`` be the sum of the rates of all paths in the closures of its
+paths, and ``T`` the sum of all rates. If the number ``k`` of paths that change follows a geometric distribution, the
+probability that a layer without roots changes is ``k·r / (T + (k - 1)·r)`` of the other updates. The value is concave:
+paths that change together in one update are sent once.
+
+Rates are small integers. A path of rate 2 has two bits in a mask, so that ``r`` is the number of set bits in the union
+of closures. All sums are integers, so a plan does not depend on the order of additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+from operator import or_
+
+from lamina.core.closure import Closure
+
+ROOT_UPDATES = 60
+"""How many of 100 updates change only a root of the image."""
+PATHS_PER_UPDATE = 3
+"""How many paths change by themselves in each of the other updates, on average."""
+
+# The probability of 1. A power of two keeps products short, and the root's share of it exact enough.
+_CERTAIN = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What is distributed to layers: paths, or groups of paths that stay together.
+
+    Attributes:
+        masks: for each item, the union of the closures of its paths, with as many bits for a path as its rate.
+        sizes: for each item, its size in bytes.
+        extras: for each item, the probability that an update changes only a root in it.
+        probabilities: the probability that an update changes anything in a union of closures, by its number of bits.
+    """
+
+    masks: Sequence[int]
+    sizes: Sequence[int]
+    extras: Sequence[int]
+    probabilities: Sequence[int]
+
+    @classmethod
+    def of(cls, closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Items:
+        """Make an item of each path of ``closure``.
+
+        Args:
+            closure: the paths.
+            order: the path numbers in the order that the items shall have.
+            rates: the rate of each path number, at least 1. Only proportions matter.
+        """
+        divisor = gcd(*rates)
+        rates = [rate // divisor for rate in rates]
+        masks = _closure_masks(closure, order, rates)
+        roots = [not closure.referrers[number] for number in order]
+        extra = _CERTAIN * ROOT_UPDATES // 100 // max(1, sum(roots))
+        total = sum(rates)
+        share = _CERTAIN * (100 - ROOT_UPDATES) // 100 * PATHS_PER_UPDATE
+        return cls(
+            [masks[number] for number in order],
+            [closure.infos[number].nar_size for number in order],
+            [extra if is_root else 0 for is_root in roots],
+            [share * bits // (total + (PATHS_PER_UPDATE - 1) * bits) for bits in range(total + 1)],
+        )
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def merge(self, groups: Iterable[Sequence[int]]) -> Items:
+        """Return one item for each of ``groups``, which are lists of item numbers."""
+        parts = list(groups)
+        return Items(
+            [reduce(or_, (self.masks[number] for number in part)) for part in parts],
+            [sum(self.sizes[number] for number in part) for part in parts],
+            [sum(self.extras[number] for number in part) for part in parts],
+            self.probabilities,
+        )
+
+    def probability(self, number: int) -> int:
+        """Return the probability that an update changes the item ``number``."""
+        return self.probabilities[self.masks[number].bit_count()] + self.extras[number]
+
+    def select(self, numbers: Sequence[int]) -> Items:
+        """Return only the items ``numbers``."""
+        return Items(
+            [self.masks[number] for number in numbers],
+            [self.sizes[number] for number in numbers],
+            [self.extras[number] for number in numbers],
+            self.probabilities,
+        )
+
+
+def percent(probability: int) -> float:
+    """Return ``probability`` in percent."""
+    return 100 * probability / _CERTAIN
+
+
+def _closure_masks(closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Sequence[int]:
+    masks = [0] * len(closure)
+    position = 0
+    for number in order:
+        masks[number] = ((1 << rates[number]) - 1) << position
+        position += rates[number]
+    for number in closure.order:
+        for reference in closure.references[number]:
+            masks[number] |= masks[reference]
+    return masks
