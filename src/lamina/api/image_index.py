@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from lamina.api.image_writers import make_layout_writer, make_registry_writer, open_archive, open_build_context
+from lamina.api.image_writers import make_registry_writer, open_archive, open_build_context, open_layout
 from lamina.api.images import stream_layered_image
 from lamina.api.outputs import check_extension
-from lamina.api.stream import Stream
-from lamina.compression.compressors import NO_LAYER_COMPRESSION
+from lamina.api.stream import Stream, make_closed_error
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import Error, InvalidArgument, error_context
 from lamina.images.writers.archives import DEFAULT_FORMAT, INDEX_FORMAT
@@ -114,9 +112,9 @@ class IndexStream:
         """
         if not is_layout(output):
             return self._write_archive(Path(output), compressor or self._spec.compressor, progress)
+        self._check_open()
         began = time.monotonic()
-        with self._build_context() as context:
-            layout = make_layout_writer(self._spec, output, compressor, progress, context, self._warnings.append)
+        with open_layout(self._spec, output, compressor, progress, self._warnings) as layout:
             written = layout.write_index(self._drafts)
         return self._complete(written, os.fsdecode(output), began)
 
@@ -171,12 +169,16 @@ class IndexStream:
         began, spec = time.monotonic(), self._spec
         kind = None if sbom is None else parse_sbom_format("sbom", sbom)
         is_traced = parse_boolean("provenance", provenance)
-        with self._build_context() as context, open_push(to, cache_from, insecure=spec.insecure) as destination:
-            drafts = [
-                (stream.draft, self._make_writer(platform, stream, destination, kind, progress, context, is_traced))
+        self._check_open()
+        with (
+            open_build_context(spec, self._warnings) as context,
+            open_push(to, cache_from, insecure=spec.insecure) as destination,
+        ):
+            writers = [
+                self._make_writer(platform, stream, destination, kind, progress, context, is_traced)
                 for platform, stream in zip(self._platforms, self.streams, strict=True)
             ]
-            pushed = push_drafts(destination, drafts, spec.media_types)
+            pushed = push_drafts(destination, self._drafts, writers, spec.media_types)
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
 
     def _make_writer(
@@ -211,16 +213,14 @@ class IndexStream:
     ) -> IndexBuildResult:
         from lamina.images.writers.oci_archive import OciArchive
 
-        began, spec = time.monotonic(), self._spec
-        check_index_format(spec.format)
-        with (
-            self._build_context() as context,
-            open_archive(spec, output, compressor, context) as (out, counter, hashing),
-        ):
-            compression = spec.layer_compression or NO_LAYER_COMPRESSION
-            written = OciArchive(out, progress, hashing, compression).write_index(self._drafts)
+        self._check_open()
+        began = time.monotonic()
+        check_index_format(self._spec.format)
+        with open_archive(self._spec, output, compressor, self._warnings) as archive:
+            writer = OciArchive(archive.out, progress, archive.context, archive.compression)
+            written = writer.write_index(self._drafts)
         file = str(output) if isinstance(output, Path) else None
-        return replace(self._complete(written, file, began), bytes_written=counter.size)
+        return replace(self._complete(written, file, began), bytes_written=archive.counter.size)
 
     def _complete(self, written: IndexBuildResult, file: str | None, began: float) -> IndexBuildResult:
         """Return the result with the file, the time since ``began`` and the warnings."""
@@ -231,12 +231,9 @@ class IndexStream:
     def _drafts(self) -> tuple[Draft, ...]:
         return tuple(stream.draft for stream in self.streams)
 
-    @contextlib.contextmanager
-    def _build_context(self) -> Iterator[BuildContext]:
+    def _check_open(self) -> None:
         if not self.close.alive:
-            raise InvalidArgument("stream", "a closed stream", "an open one", hint="write it before its block ends")
-        with open_build_context(self._spec, self._warnings) as context:
-            yield context
+            raise make_closed_error()
 
     def _collect(self, get: Callable[[Stream], Sequence[str]]) -> tuple[str, ...]:
         """Return the texts of all images, each with the platform of its image before it."""

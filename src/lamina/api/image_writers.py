@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.api.opened_layer_cache import open_layer_cache
 from lamina.api.outputs import check_format, open_counted_output
-from lamina.compression.compressors import NO_LAYER_COMPRESSION, REGISTRY_LAYER_COMPRESSION
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, REGISTRY_LAYER_COMPRESSION, LayerCompression
 from lamina.core.progress import Progress
 from lamina.errors import InvalidArgument
 from lamina.formats.media_types import OCI
@@ -38,10 +38,11 @@ def open_build_context(spec: Spec, warnings: list[str]) -> Iterator[BuildContext
         yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
 
 
-def make_layout_writer(
-    spec: Spec, output: StrPath, compressor: str | None, progress: Progress | None, context: BuildContext, warn: Warn
-) -> OciLayout:
-    """Return the writer of the OCI layout ``output``.
+@contextlib.contextmanager
+def open_layout(
+    spec: Spec, output: StrPath, compressor: str | None, progress: Progress | None, warnings: list[str]
+) -> Iterator[OciLayout]:
+    """Open the writer of the OCI layout ``output`` for the block.
 
     Raises `InvalidArgument` for a compressor, a format or media types that a layout cannot have.
     """
@@ -56,23 +57,46 @@ def make_layout_writer(
         )
     check_format(output, spec.format)
     _check_media_types(spec, "an OCI layout")
-    return OciLayout(Path(output), spec.layer_compression or NO_LAYER_COMPRESSION, progress, context, warn)
+    with open_build_context(spec, warnings) as context:
+        compression = spec.layer_compression or NO_LAYER_COMPRESSION
+        yield OciLayout(Path(output), compression, progress, context, warnings.append)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedArchive:
+    """An archive that is being written.
+
+    Attributes:
+        out: takes its bytes, uncompressed.
+        counter: counts the bytes that reach the file or the stream, compressed.
+        context: the layer cache and the number of processors.
+        compression: how each layer is compressed.
+    """
+
+    out: Output
+    counter: CountingOutput
+    context: BuildContext
+    compression: LayerCompression
 
 
 @contextlib.contextmanager
 def open_archive(
-    spec: Spec, output: Path | Writable, compressor: str | None, context: BuildContext
-) -> Iterator[tuple[Output, CountingOutput, BuildContext]]:
-    """Open the file or the stream of an archive for the block, and choose how its layers are hashed.
+    spec: Spec, output: Path | Writable, compressor: str | None, warnings: list[str]
+) -> Iterator[OpenedArchive]:
+    """Open the file or the stream of an archive for the block.
 
     Raises `InvalidArgument` for media types that an archive cannot have.
     """
     if (spec.format or DEFAULT_FORMAT) != DEFAULT_FORMAT:
         _check_media_types(spec, f"the format {spec.format}")
-    with open_counted_output(output, compressor=compressor, jobs=spec.jobs) as (out, counter):
+    with (
+        open_build_context(spec, warnings) as context,
+        open_counted_output(output, compressor=compressor, jobs=spec.jobs) as (out, counter),
+    ):
         # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers are
         # started.
-        yield out, counter, context if out.is_zero_copy else replace(context, jobs=1)
+        hashing = context if out.is_zero_copy else replace(context, jobs=1)
+        yield OpenedArchive(out, counter, hashing, spec.layer_compression or NO_LAYER_COMPRESSION)
 
 
 def make_registry_writer(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lamina.api.decisions import describe_image
-from lamina.api.image_writers import make_layout_writer, make_registry_writer, open_archive, open_build_context
+from lamina.api.image_writers import make_registry_writer, open_archive, open_build_context, open_layout
 from lamina.builder.prepare import list_script_folders
-from lamina.compression.compressors import NO_LAYER_COMPRESSION
 from lamina.core.names import StorePath
 from lamina.core.progress import FETCHED, Progress
 from lamina.errors import InvalidArgument
@@ -23,7 +21,6 @@ from lamina.images.writers.archives import DEFAULT_FORMAT, create_archive_writer
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.parsers import parse_boolean
 from lamina.inputs.spec import Spec
-from lamina.layers.context import BuildContext
 from lamina.stores.path_progress import PathProgress
 from lamina.system.cleanup import close_with
 from lamina.system.output import Writable, is_layout, parse_output_file
@@ -139,9 +136,9 @@ class Stream:
         """
         if not is_layout(output):
             return self._write_archive(Path(output), compressor or self._spec.compressor, progress)
+        self._check_open()
         began = time.monotonic()
-        with self._build_context() as context:
-            layout = make_layout_writer(self._spec, output, compressor, progress, context, self._warnings.append)
+        with open_layout(self._spec, output, compressor, progress, self._warnings) as layout:
             written = self._write_draft(layout)
         return replace(written, file=os.fsdecode(output), seconds=self._measure(began), warnings=self.warnings)
 
@@ -183,7 +180,11 @@ class Stream:
         began, spec = time.monotonic(), self._spec
         kind = None if sbom is None else parse_sbom_format("sbom", sbom)
         is_traced = parse_boolean("provenance", provenance)
-        with self._build_context() as context, open_push(to, cache_from, insecure=spec.insecure) as destination:
+        self._check_open()
+        with (
+            open_build_context(spec, self._warnings) as context,
+            open_push(to, cache_from, insecure=spec.insecure) as destination,
+        ):
             warn = self._warnings.append
             describe = describe_draft(self.draft, spec, kind, warn, provenance=is_traced)
             writer = make_registry_writer(spec, destination, progress, context, warn, describe=describe)
@@ -191,19 +192,17 @@ class Stream:
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
+        self._check_open()
         began, spec = time.monotonic(), self._spec
         format_name = spec.format or DEFAULT_FORMAT
         if format_name == DEFAULT_FORMAT and spec.annotations and _ANNOTATIONS_WARNING not in self._warnings:
             self._warnings.append(_ANNOTATIONS_WARNING)
-        with (
-            self._build_context() as context,
-            open_archive(spec, output, compressor, context) as (out, counter, hashing),
-        ):
-            compression = spec.layer_compression or NO_LAYER_COMPRESSION
-            written = self._write_draft(create_archive_writer(format_name, out, progress, hashing, compression))
-        file = str(output) if isinstance(output, Path) else None
+        with open_archive(spec, output, compressor, self._warnings) as archive:
+            out, context, compression = archive.out, archive.context, archive.compression
+            written = self._write_draft(create_archive_writer(format_name, out, progress, context, compression))
+        size, file = archive.counter.size, str(output) if isinstance(output, Path) else None
         seconds = self._measure(began)
-        return replace(written, bytes_written=counter.size, file=file, seconds=seconds, warnings=self.warnings)
+        return replace(written, bytes_written=size, file=file, seconds=seconds, warnings=self.warnings)
 
     def _write_draft(self, writer: ImageWriter) -> BuildResult:
         return writer.write(self.draft)
@@ -211,12 +210,6 @@ class Stream:
     def _measure(self, began: float) -> float:
         """Return how long it took to prepare the image and to write it, which began at ``began``, in seconds."""
         return self._seconds + time.monotonic() - began
-
-    @contextlib.contextmanager
-    def _build_context(self) -> Iterator[BuildContext]:
-        self._check_open()
-        with open_build_context(self._spec, self._warnings) as context:
-            yield context
 
     def script(self, output: StrPath, *, progress: Progress | None = None) -> None:
         """Write an executable file that streams the image on any machine that has this Python and the store paths.
@@ -239,7 +232,7 @@ class Stream:
 
     def _check_open(self) -> None:
         if not self.close.alive:
-            raise InvalidArgument("stream", "a closed stream", "an open one", hint="write it before its block ends")
+            raise make_closed_error()
 
     def _fetch_missing(self, progress: Progress | None) -> None:
         """Wait until the store paths that must be downloaded are here."""
@@ -255,3 +248,8 @@ class Stream:
             store.location(path)
             reported.finish(path, FETCHED)
         reported.done()
+
+
+def make_closed_error() -> InvalidArgument:
+    """Return the error for a stream that is written after it was closed."""
+    return InvalidArgument("stream", "a closed stream", "an open one", hint="write it before its block ends")

@@ -17,7 +17,6 @@ from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.cli.options import ReportOptions
-    from lamina.core.names import Digest
     from lamina.core.progress import Progress
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import UpdateTotals
@@ -130,16 +129,14 @@ def _describe_referrer(referrer: Referrer) -> tuple[str, str]:
 
 def print_written_summary(written: BuildResult | IndexBuildResult, report: ReportOptions) -> None:
     """Print the summary of an image that was written; of images for several platforms one each, and of their index."""
-    from lamina.images.image_index import IndexBuildResult
+    from lamina.images.image import BuildResult
 
-    if not isinstance(written, IndexBuildResult):
+    if isinstance(written, BuildResult):
         print_image_summary(written, report)
         return
     for image in written.images:
         print_image_summary(image, report)
-    size = f"{format_size(written.bytes_written)} written"
-    facts = _list_index_facts(written.repo_tag, written.digest, len(written.images))
-    print_summary(facts, report, details=(size, f"{written.seconds:.1f} s"))
+    _print_index_summary(written, written.repo_tag, f"{format_size(written.bytes_written)} written", report)
 
 
 def print_pushed_summary(pushed: RegistryPushResult | IndexPushResult, report: ReportOptions) -> None:
@@ -151,15 +148,17 @@ def print_pushed_summary(pushed: RegistryPushResult | IndexPushResult, report: R
         return
     for image in pushed.images:
         print_push_summary(image, report)
-    size = f"{format_size(sum(image.bytes_sent for image in pushed.images))} sent"
-    facts = _list_index_facts(pushed.repo_tags[0], pushed.digest, len(pushed.images))
-    print_summary(facts, report, details=(size, f"{pushed.seconds:.1f} s"))
+    sent = sum(image.bytes_sent for image in pushed.images)
+    _print_index_summary(pushed, pushed.repo_tags[0], f"{format_size(sent)} sent", report)
 
 
-def _list_index_facts(name: str, digest: Digest, count: int) -> tuple[str, ...]:
+def _print_index_summary(
+    index: IndexBuildResult | IndexPushResult, name: str, moved: str, report: ReportOptions
+) -> None:
     from lamina.core.labels import shorten_digest
 
-    return name, shorten_digest(digest), f"index of {format_count(count, 'image')}"
+    facts = (name, shorten_digest(index.digest), f"index of {format_count(len(index.images), 'image')}")
+    print_summary(facts, report, details=(moved, f"{index.seconds:.1f} s"))
 
 
 def print_update(name: str, update: UpdateTotals | None, report: ReportOptions) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from lamina.core.labels import shorten_digest
 from lamina.core.names import Digest, ImageReference
@@ -16,6 +17,9 @@ from lamina.formats.oci import Descriptor
 from lamina.formats.oci_index import PlatformManifest, dump_index
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult, Draft, name_by_digest
+from lamina.images.image_documents import WrittenImage
+
+_Written = TypeVar("_Written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +105,24 @@ def make_index(drafts: Sequence[Draft], manifests: Sequence[Descriptor], types: 
     )
 
 
-@contextmanager
-def platform_context(draft: Draft) -> Iterator[None]:
-    """Let errors of the block name the platform of the image."""
-    with error_context(draft.settings.config.platform, Error):
-        yield
+def write_each(drafts: Iterable[Draft], write: Callable[[Draft], _Written]) -> Iterator[tuple[_Written, float]]:
+    """Yield what ``write`` returns for each image, and how long that took in seconds.
+
+    Errors of ``write`` get the platform of the image in front of their subject.
+    """
+    for draft in drafts:
+        began = time.monotonic()
+        with error_context(draft.settings.config.platform, Error):
+            written = write(draft)
+        yield written, time.monotonic() - began
+
+
+def write_images(
+    drafts: Sequence[Draft], write: Callable[[Draft], WrittenImage]
+) -> tuple[list[WrittenImage], PreparedIndex]:
+    """Write images to a layout or an archive with ``write``, and return them with the index that lists them."""
+    images = [replace(one, result=replace(one.result, seconds=taken)) for one, taken in write_each(drafts, write)]
+    return images, make_index(drafts, [image.documents.descriptor for image in images])
 
 
 def _find_common(annotations: Sequence[Annotations]) -> Annotations:

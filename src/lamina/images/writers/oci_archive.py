@@ -9,7 +9,6 @@ first. Blobs follow the order of the layers, and the documents that name them co
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from lamina.formats.oci import INDEX, LAYOUT, LAYOUT_JSON, blob_path, update_ind
 from lamina.formats.platform import NO_PLATFORM
 from lamina.images.image import BuildResult, Draft
 from lamina.images.image_documents import WrittenImage, make_documents
-from lamina.images.image_index import IndexBuildResult, make_index, platform_context
+from lamina.images.image_index import IndexBuildResult, write_images
 from lamina.images.writers.archive_blobs import write_blobs
 from lamina.images.writers.members import MemberWriter
 from lamina.layers.context import BuildContext
@@ -98,13 +97,7 @@ class OciArchive:
 
         """
         members = self._begin(drafts[0])
-        images: list[WrittenImage] = []
-        for draft in drafts:
-            began = time.monotonic()
-            with platform_context(draft):
-                image = self._write_image(draft, members)
-            images.append(replace(image, result=replace(image.result, seconds=time.monotonic() - began)))
-        index = make_index(drafts, [image.documents.descriptor for image in images])
+        images, index = write_images(drafts, lambda draft: self._write_image(draft, members))
         members.write_file(blob_path(index.digest), index.document)
         members.write_file(INDEX, update_index(None, index.descriptor, index.reference, NO_PLATFORM).document)
         members.close()

@@ -6,7 +6,6 @@ the new one, even if the run was interrupted. Existing blobs are neither written
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from lamina.formats.oci import UpdatedIndex
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
 from lamina.images.image_documents import WrittenImage, make_documents
-from lamina.images.image_index import IndexBuildResult, make_index, platform_context
+from lamina.images.image_index import IndexBuildResult, write_images
 from lamina.images.writers.layout_blobs import LayoutBlobs, explain_renamed, open_layout
 from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext
@@ -94,13 +93,7 @@ class OciLayout:
 
         """
         with open_layout(self._folder, verify=self._context.verify) as blobs:
-            images: list[WrittenImage] = []
-            for draft in drafts:
-                began = time.monotonic()
-                with platform_context(draft):
-                    image = self._write_image(draft, blobs)
-                images.append(replace(image, result=replace(image.result, seconds=time.monotonic() - began)))
-            index = make_index(drafts, [image.documents.descriptor for image in images])
+            images, index = write_images(drafts, lambda draft: self._write_image(draft, blobs))
             tagged = blobs.tag_index(index.reference, index.document, index.annotations)
             replaced = blobs.list_platform_layers(tagged.replaced)
         self._finish(index.reference, tagged)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +10,7 @@ from lamina.core.names import Digest
 from lamina.formats.media_types import OCI, MediaTypes
 from lamina.formats.oci import Descriptor
 from lamina.images.image import Draft
-from lamina.images.image_index import make_index, platform_context
+from lamina.images.image_index import make_index, write_each
 from lamina.images.registry_destination import RegistryDestination
 from lamina.images.writers.push_result import RegistryPushResult
 from lamina.images.writers.registry import RegistryWriter
@@ -49,7 +48,10 @@ class IndexPushResult:
 
 
 def push_drafts(
-    destination: RegistryDestination, drafts: Sequence[tuple[Draft, RegistryWriter]], types: MediaTypes | None
+    destination: RegistryDestination,
+    drafts: Sequence[Draft],
+    writers: Sequence[RegistryWriter],
+    types: MediaTypes | None,
 ) -> IndexPushResult:
     """Push images for several platforms, and the index that lists them.
 
@@ -57,8 +59,8 @@ def push_drafts(
 
     Args:
         destination: the repositories and their tags.
-        drafts: the images, each for another platform, in the order of the index; and the writer of each, which writes
-            to ``destination`` without a tag.
+        drafts: the images, each for another platform, in the order of the index.
+        writers: the writer of each image, which writes to ``destination`` without a tag.
         types: the media types of the index; None for OCI's.
 
     Returns:
@@ -68,15 +70,10 @@ def push_drafts(
         Error: what `RegistryWriter.write` raises. The error of an image names its platform.
 
     """
-    kinds = types or OCI
-    images: list[RegistryPushResult] = []
-    manifests: list[Descriptor] = []
-    for draft, writer in drafts:
-        began = time.monotonic()
-        with platform_context(draft):
-            image = writer.write(draft)
-        images.append(replace(image, seconds=time.monotonic() - began))
-        manifests.append(Descriptor(kinds.manifest, image.manifest_digest, image.manifest_size))
-    index = make_index([draft for draft, _ in drafts], manifests, kinds)
+    kinds, remaining = types or OCI, iter(writers)
+    written = write_each(drafts, lambda draft: next(remaining).write(draft))
+    images = tuple(replace(image, seconds=taken) for image, taken in written)
+    manifests = [Descriptor(kinds.manifest, image.manifest_digest, image.manifest_size) for image in images]
+    index = make_index(drafts, manifests, kinds)
     references = publish_index(destination, index.document, index.media_type)
-    return IndexPushResult(tuple(images), index.digest, references)
+    return IndexPushResult(images, index.digest, references)
