@@ -13,7 +13,7 @@ IMPURE = {"os", "pathlib", "platform", "shutil", "socket", "sqlite3", "subproces
 PURE = sorted(
     [
         PACKAGE / "errors.py",
-        *(file for room in ("core", "formats", "layering") for file in (PACKAGE / room).rglob("*.py")),
+        *(file for room in ("core", "formats", "layering", "reports") for file in (PACKAGE / room).rglob("*.py")),
     ]
 )
 

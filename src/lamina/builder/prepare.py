@@ -33,7 +33,7 @@ from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, make_missing_root_error, resolve_root
 from lamina.inputs.spec import Spec
-from lamina.layering import LayerPlan
+from lamina.layering import LayerPlan, name_strategy
 from lamina.messages.sizes import format_size
 from lamina.rootfs.database import DATABASE_PATH
 from lamina.rootfs.entries import Perm, Xattr
@@ -77,11 +77,17 @@ class PlanResult:
         layers: the layers of store paths, from the lowest up.
         warnings: messages about the arguments and the stores.
         decisions: what was decided where no argument said it, and why.
+        name: the name of the image; empty if it has none.
+        strategy: the name of the strategy that planned the layers, ``pipeline``, or ``function`` for one of the caller.
+        closure: the store paths of the image, with their references.
     """
 
     layers: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
     decisions: tuple[str, ...] = ()
+    name: str = ""
+    strategy: str = ""
+    closure: Closure = Closure(())  # noqa: RUF009 - it is frozen
 
     def __repr__(self) -> str:
         size = format_size(sum(layer.nar_size for layer in self.layers))
@@ -193,7 +199,13 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     with closing(open_base(spec, lambda: choose_architecture((), store))) as base:
         layers = plan_layers(spec, closure, base, plan_warnings)
         plan_warnings += check_layer_count(spec, base, layers)
-    return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
+    return PlanResult(
+        layers,
+        (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings),
+        name=spec.name or next((content.path.package for content in contents), ""),
+        strategy=name_strategy(spec.layering),
+        closure=closure,
+    )
 
 
 def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:

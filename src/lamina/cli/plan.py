@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_plan
+from lamina.cli.html_page import html_option, write_page
 from lamina.cli.image_options import ImageOptions, image_options
 from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, format_count, print_json, warn
 from lamina.cli.tables import Column, print_table
 from lamina.core.labels import summarize_layer_paths
-from lamina.errors import Error, error_context
+from lamina.errors import Error, InvalidArgument, error_context
+from lamina.inputs.arguments import ARGUMENTS
+from lamina.inputs.parsers import parse_layering
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.builder.prepare import PlanResult
-    from lamina.layering import LayerPlan
+    from lamina.layering import LayerPlan, Pipeline
 
 
 @verb(
     "plan",
     "lamina plan hello",
     "lamina plan hello --max-layers 20 --layering popularity",
+    "lamina plan hello --html plan.html --compare popularity",
 )
 @image_options("plan")
 @option("--full", section="output", is_flag=True, help="List every store path of each layer, whole, with its own size.")
+@html_option("Write a page that shows the layers, the references, and what a change of each store path re-sends.")
+@option(
+    "--compare",
+    section="output",
+    metavar="NAME|FILE",
+    completion=ARGUMENTS["layering"].flags[0].completion,
+    parse=parse_layering,
+    help="Show the layers of this strategy beside them on the page, in the form of --layering.",
+)
 @decision_options
-def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
+def command(image: ImageOptions, report: ReportOptions, *, full: bool, html: str | None, compare: Any) -> None:
     """Show which store path of the image of ROOT... goes to which layer, how large it is, and why.
 
     Nothing is built: no store path is read and no script runs, so a closure graph in --store is enough. What scripts
@@ -39,13 +52,20 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
     """
     from lamina.inputs.platforms import expand_platforms
 
+    if compare and not html:
+        raise InvalidArgument("--compare", "no --html", "--html FILE, the page that shows both plans")
+    expanded = expand_platforms(image.make_arguments())
+    if html and len(expanded) > 1:
+        raise InvalidArgument("--html", f"{len(expanded)} platforms", "one platform, the plan of which the page shows")
     plans: dict[str, PlanResult] = {}
     warnings: list[str] = []
-    for platform, arguments in expand_platforms(image.make_arguments()).items():
+    for platform, arguments in expanded.items():
         with error_context(platform, Error):
             plans[platform] = planned = lamina.plan_layered_image(**arguments)
         explain(_name_platform(platform, planned.decisions), report)
         warnings += _name_platform(platform, planned.warnings)
+        if html:
+            warnings += _name_platform(platform, _write_page(html, planned, arguments, compare))
     warn(warnings, report)
     if report.as_json:
         print_json(dump_plan(plans, warnings))
@@ -59,6 +79,18 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool) -> None:
 def _name_platform(platform: str, texts: Sequence[str]) -> list[str]:
     """Return ``texts`` with the platform of their image before them, if there is one."""
     return [f"{platform}: {text}" if platform else text for text in texts]
+
+
+def _write_page(
+    file: str, planned: PlanResult, arguments: Mapping[str, Any], layering: str | Pipeline | None
+) -> list[str]:
+    """Write the page of a plan, beside that of ``layering`` if it is given; return the warnings that only this has."""
+    from lamina.reports.plan_page import DrawnPlan, make_plan_page
+
+    others = [lamina.plan_layered_image(**{**arguments, "layering": layering})] if layering else []
+    plans = [DrawnPlan(plan.strategy, plan.layers) for plan in (planned, *others)]
+    write_page(file, make_plan_page(planned.name, planned.closure, plans))
+    return [warning for other in others for warning in other.warnings if warning not in planned.warnings]
 
 
 def _print_plan(planned: PlanResult, *, full: bool) -> None:

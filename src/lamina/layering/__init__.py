@@ -99,6 +99,13 @@ def plan(
     return (*planned, *listed.plans)
 
 
+def name_strategy(strategy: str | Pipeline | LayeringFunction) -> str:
+    """Return the name of a strategy: its own, ``pipeline``, or ``function`` for one of the caller."""
+    if isinstance(strategy, str):
+        return strategy
+    return "pipeline" if isinstance(strategy, Pipeline) else "function"
+
+
 def _make_layer_error(max_layers: int, base_layers: int, listed_layers: int) -> PlanError:
     base = f"{base_layers} of the base image, " if base_layers else ""
     listed = f"{listed_layers} that are listed, " if listed_layers else ""
@@ -107,4 +114,13 @@ def _make_layer_error(max_layers: int, base_layers: int, listed_layers: int) -> 
     return PlanError("max layers", max_layers, expected)
 
 
-__all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "LayeringFunction", "Pipeline", "plan"]
+__all__ = [
+    "DEFAULT_MAX_LAYERS",
+    "DEFAULT_STRATEGY",
+    "STRATEGIES",
+    "LayerPlan",
+    "LayeringFunction",
+    "Pipeline",
+    "name_strategy",
+    "plan",
+]

@@ -1,0 +1,31 @@
+"""The option ``--html`` of verbs that also write their result as a page, and the file that it names."""
+
+from __future__ import annotations
+
+import lamina
+from lamina.cli.command import Decorator, option
+
+
+def html_option(help_text: str) -> Decorator:
+    """Return the decorator of ``--html``, whose value is the name of a file."""
+    return option("--html", section="output", completion="file", parse=_parse_file, metavar="FILE", help=help_text)
+
+
+def write_page(file: str, page: bytes) -> None:
+    """Write a page to the file, which appears whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with lamina.open_output(file, compressor="none") as target:
+        target.write(memoryview(page))
+
+
+def _parse_file(name: str, value: str) -> str:
+    from lamina.errors import InvalidArgument
+    from lamina.messages.redaction import short_repr
+    from lamina.system.output import is_layout
+
+    if value == "-" or is_layout(value):
+        raise InvalidArgument(name, short_repr(value), "the name of a file", hint="such as page.html")
+    return value
