@@ -12,6 +12,7 @@ import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.diff import dump_diff
+from lamina.cli.html_page import html_option, write_page
 from lamina.cli.options import (
     REFERENCE_HELP,
     ReaderOptions,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _OTHER_FILES = "files outside of store paths"
 
 
-@verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff ghcr.io/me/app:1 images/#app:2 --json")
+@verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff ghcr.io/me/app:1 images/#app:2 --html update.html")
 @image_argument("old", "OLD[#NAME]", REFERENCE_HELP)
 @click.argument(
     "new",
@@ -53,9 +54,17 @@ _OTHER_FILES = "files outside of store paths"
     is_flag=True,
     help="List also what both images have, with whole digests, store paths and values.",
 )
+@html_option("Write a page that shows the layers and packages that are kept, sent and gone, and their bytes.")
 @result_options
 def command(
-    old: str, new: str, reader: ReaderOptions, report: ReportOptions, *, registry: Mapping[str, Any], full: bool
+    old: str,
+    new: str,
+    reader: ReaderOptions,
+    report: ReportOptions,
+    *,
+    registry: Mapping[str, Any],
+    full: bool,
+    html: str | None,
 ) -> None:
     """Show which layers, packages and settings differ between two images, and how many bytes an update moves.
 
@@ -67,6 +76,10 @@ def command(
     with open_bars(report) as progress:
         result = lamina.diff(old, new, progress=progress, **reader._asdict(), **registry)
     warn(result.warnings, report)
+    if html:
+        from lamina.reports.diff_page import make_diff_page
+
+        write_page(html, make_diff_page(result))
     if report.as_json:
         print_json(dump_diff(result))
         return

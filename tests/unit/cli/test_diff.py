@@ -117,3 +117,11 @@ def test_values_do_not_act_on_a_terminal(tmp_path: Path) -> None:
     assert not {"\x1b", "\x07", "\u202e"} & {*text}
     assert r"\x1b]0;title\x07" in text
     assert r"\u202eright" in text
+
+
+def test_a_page_is_written_beside_the_tables(images: tuple[str, str]) -> None:
+    ran = run("diff", *images, "--html", "diff.html")
+    assert (ran.code, ran.stdout) == (0, run("diff", *images).stdout)
+    page = Path("diff.html").read_text()
+    assert "<h1>app:1 → app:2</h1>" in page
+    assert "openssl-3.0.13 → 3.0.14" in page
