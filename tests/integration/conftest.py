@@ -17,14 +17,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration import browser as browsers
 from tests.integration import closures, engines, tools
 from tests.integration import expressions as tests_nix
 from tests.integration.closures import Nix, Sample
 from tests.integration.engines import Containerd, Engine, RegistryClient, Skopeo
 from tests.integration.expressions import Expressions
 from tests.integration.token_server import TokenServer, serve_tokens
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 DOCKER_HOSTS = os.environ.get("LAMINA_TEST_DOCKER_HOSTS", "").split()
 CLIENTS_PREFIX = shlex.split(os.environ.get("LAMINA_TEST_CLIENTS", ""))
@@ -242,3 +247,10 @@ def extra(request: pytest.FixtureRequest, nix: Nix) -> Sample:
         own: Sample = request.getfixturevalue("small")
         return own
     return Sample(request.param, nix.requisites(request.param))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium; its driver has an event loop, which must not outlive the tests that use it."""
+    with browsers.start_chromium() as started:
+        yield started
