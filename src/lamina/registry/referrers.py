@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from lamina.core.names import Digest
-from lamina.errors import FormatError, RegistryError
+from lamina.errors import FormatError, RegistryError, default_hint
 from lamina.formats.oci import INDEX_TYPE, Descriptor
 from lamina.formats.referrers import (
     EMPTY,
@@ -37,6 +37,9 @@ from lamina.registry.uploads import BlobContent, upload_blob
 # Several pushes that change a list at once overwrite one another's lists. Each round leaves fewer of them.
 _MAX_UPDATES = 10
 _MAX_PAGES = 1000
+_REFUSED_HINT = (
+    "no tag names the image yet; if the registry takes nothing but images, push without --sbom and --provenance"
+)
 # The answers of registries that do not have the referrers API.
 _UNKNOWN_API = (400, 404, 405, 406, 501)
 
@@ -65,13 +68,14 @@ def attach_documents(
 
     """
     referrers, unlisted = [], []
-    for document in documents:
-        manifest, referrer = document.refer_to(subject)
-        referrers.append(referrer)
-        if not _put_document(connection, document, manifest):
-            unlisted.append(referrer)
-    if unlisted:
-        _update_list(connection, subject.digest, unlisted)
+    with default_hint(_REFUSED_HINT, RegistryError):
+        for document in documents:
+            manifest, referrer = document.refer_to(subject)
+            referrers.append(referrer)
+            if not _put_document(connection, document, manifest):
+                unlisted.append(referrer)
+        if unlisted:
+            _update_list(connection, subject.digest, unlisted)
     return tuple(referrers)
 
 

@@ -18,7 +18,7 @@ from tests.support.registry import (
     manifest_document,
 )
 
-from lamina.errors import AuthError, RegistryError
+from lamina.errors import AuthError, Error, RegistryError
 from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE, Descriptor
 from lamina.formats.referrers import AttachedDocument, Referrer, add_referrer, make_referrers_tag
 from lamina.registry.credentials import Credentials
@@ -209,11 +209,12 @@ def _refuse(status: int, code: str) -> Fault:
     ],
 )
 def test_a_registry_that_refuses_the_document_is_an_error(
-    server: MemoryRegistry, status: int, code: str, error: type[Exception]
+    server: MemoryRegistry, status: int, code: str, error: type[Error]
 ) -> None:
     server.fail("PUT", "/manifests/", _refuse(status, code), times=9)
-    with pytest.raises(error, match=code):
+    with pytest.raises(error, match=code) as caught:
         attach(server, SBOM)
+    assert ("push without --sbom and --provenance" in caught.value.hint) == (error is RegistryError)
 
 
 def test_an_answer_that_is_no_list_is_an_error(registry: MemoryRegistry) -> None:
