@@ -14,7 +14,7 @@ from lamina.cli.options import ReportOptions, decision_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import explain, format_count, print_json, warn
 from lamina.cli.tables import Column, print_table
-from lamina.core.labels import summarize_layer_paths
+from lamina.core.labels import format_rate, summarize_layer_paths
 from lamina.errors import Error, InvalidArgument, error_context
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.parsers import parse_layering
@@ -102,22 +102,28 @@ def _print_plan(planned: PlanResult, *, full: bool) -> None:
 
 
 def _print_layers(layers: Sequence[LayerPlan], *, full: bool) -> None:
+    has_rates = any(layer.rate is not None for layer in layers)
     columns = [
         Column("LAYER", is_number=True),
         Column("SIZE", is_number=True),
+        *([Column("RATE", is_number=True)] if has_rates else []),
         Column("PATH" if full else "PATHS", is_flexible=True),
         Column("WHY", is_flexible=True, style="dim"),
     ]
-    list_rows = _list_paths if full else _list_layer
-    rows = (row for number, layer in enumerate(layers, 1) for row in list_rows(str(number), layer))
+    list_paths = _list_paths if full else _summarize_paths
+    rows = (
+        (str(number), size, *([format_rate(layer.rate)] if has_rates else []), paths, layer.reason)
+        for number, layer in enumerate(layers, 1)
+        for size, paths in list_paths(layer)
+    )
     print_table(columns, rows, is_whole=full)
 
 
-def _list_layer(number: str, layer: LayerPlan) -> Iterator[Sequence[str]]:
+def _summarize_paths(layer: LayerPlan) -> Iterator[tuple[str, str]]:
     sizes = [size for _, size in layer.nars]
-    yield number, format_size(layer.nar_size), summarize_layer_paths(layer.paths, sizes), layer.reason
+    yield format_size(layer.nar_size), summarize_layer_paths(layer.paths, sizes)
 
 
-def _list_paths(number: str, layer: LayerPlan) -> Iterator[Sequence[str]]:
+def _list_paths(layer: LayerPlan) -> Iterator[tuple[str, str]]:
     for path, (_, size) in zip(layer.paths, layer.nars, strict=True):
-        yield number, format_size(size), str(path), layer.reason
+        yield format_size(size), str(path)

@@ -42,6 +42,11 @@ def summarize_layer_paths(paths: Sequence[StorePath], sizes: Sequence[int] = ())
     return paths[largest].name + others
 
 
+def format_rate(rate: float | None) -> str:
+    """Return the share of updates that change a layer in percent, such as ``6.6 %``; empty if it is not known."""
+    return "" if rate is None else f"{100 * rate:.1f} %"
+
+
 def name_layer(paths: Sequence[StorePath], comment: str, other: str = NO_PATHS, sizes: Sequence[int] = ()) -> str:
     """Return the name of a layer of an image that exists, as `summarize_layer_paths`.
 

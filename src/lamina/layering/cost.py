@@ -24,7 +24,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.layering.rates import estimate_rates
 from lamina.layering.regrouping import regroup
 from lamina.layering.search import Group, improve, move_single_items
-from lamina.layering.updates import Items, percent
+from lamina.layering.updates import Items, as_share
 
 # More paths than this are joined into so many items at first.
 _MAX_ITEMS = 600
@@ -59,7 +59,11 @@ def cost(
     groups = [Group.of(items, members) for members in partition(items, budget)]
     groups.sort(key=lambda group: (group.probability(items), group.members))
     return tuple(
-        LayerPlan.of((infos[numbers[member]] for member in group.members), _explain(group.probability(items)))
+        LayerPlan.of(
+            (infos[numbers[member]] for member in group.members),
+            _explain(len(group.members)),
+            as_share(group.probability(items)),
+        )
         for group in groups
     )
 
@@ -80,5 +84,5 @@ def _partition_all(items: Items, budget: int) -> Sequence[Sequence[int]]:
     return regroup(items, improve(items, merge_greedily(items, budget), budget), budget)
 
 
-def _explain(probability: int) -> str:
-    return f"changed by {percent(probability):.1f} % of updates"
+def _explain(count: int) -> str:
+    return "costs least alone" if count == 1 else f"cost least together, {count} paths"

@@ -45,7 +45,9 @@ def plan_with(
     if len(plans) > budget:
         raise PlanError("layering", f"a function that returns {len(plans)} layers", f"at most {budget}")
     kept = (
-        LayerPlan.of([closure.infos[closure.numbers[path]] for path in plan.paths if path not in ignored], plan.reason)
+        LayerPlan.of(
+            [closure.infos[closure.numbers[path]] for path in plan.paths if path not in ignored], plan.reason, plan.rate
+        )
         for plan in plans
     )
     return tuple(plan for plan in kept if plan.paths)

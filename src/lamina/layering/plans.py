@@ -22,23 +22,26 @@ class LayerPlan:
         paths: its store paths, in packing order.
         reason: why these paths share a layer, for people to read.
         nars: the hash and the size in bytes of each path's NAR, in the same order; empty if no store was queried.
+        rate: the share of updates that change the layer, from 0 to 1; None if the strategy does not estimate it.
     """
 
     paths: tuple[StorePath, ...]
     reason: str = ""
     nars: tuple[tuple[Digest, int], ...] = ()
+    rate: float | None = None
 
     def __repr__(self) -> str:
         paths = summarize_layer_paths(self.paths, [size for _, size in self.nars])
         return f"<LayerPlan {paths}: {format_size(self.nar_size)}>"
 
     @classmethod
-    def of(cls, infos: Iterable[PathInfo], reason: str) -> LayerPlan:
+    def of(cls, infos: Iterable[PathInfo], reason: str, rate: float | None = None) -> LayerPlan:
         """Plan a layer.
 
         Args:
             infos: the path infos of its store paths, in packing order.
             reason: why these paths share a layer, for people to read.
+            rate: the share of updates that change the layer, from 0 to 1, if it is known.
 
         Returns:
             The plan, with the hash and the size of each path's NAR.
@@ -46,7 +49,7 @@ class LayerPlan:
         """
         items = tuple(infos)
         nars = tuple((info.nar_hash, info.nar_size) for info in items)
-        return cls(tuple(info.path for info in items), reason, nars)
+        return cls(tuple(info.path for info in items), reason, nars, rate)
 
     @property
     def nar_size(self) -> int:

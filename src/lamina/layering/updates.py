@@ -98,9 +98,9 @@ class Items:
         )
 
 
-def percent(probability: int) -> float:
-    """Return ``probability`` in percent."""
-    return 100 * probability / _CERTAIN
+def as_share(probability: int) -> float:
+    """Return ``probability`` as a number from 0 to 1."""
+    return probability / _CERTAIN
 
 
 def _closure_masks(closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Sequence[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.core.labels import summarize_layer_paths
+from lamina.core.labels import format_rate, summarize_layer_paths
 from lamina.layering import LayerPlan
 from lamina.messages.sizes import format_size
 from lamina.reports.bars import draw_bar
@@ -20,13 +20,15 @@ def draw_layer_table(strategy: str, layers: Sequence[LayerPlan], plan: int) -> M
         plan: the index of the plan on the page.
     """
     largest = max((layer.nar_size for layer in layers), default=0)
-    heads = [("Layer", "number"), ("Size", "number"), ("", "bar"), ("Store paths", ""), ("Why", "why")]
-    heads.append(("Change", "state"))
+    has_rates = any(layer.rate is not None for layer in layers)
+    heads = [("Layer", "number"), ("Size", "number"), ("", "bar")]
+    heads += [("Updates", "number")] if has_rates else []
+    heads += [("Store paths", ""), ("Why", "why"), ("Change", "state")]
     row = [
         element("th", title, scope="col", class_=kind or None) if title else element("td", class_=kind)
         for title, kind in heads
     ]
-    rows = [_draw_row(index, layer, largest) for index, layer in enumerate(layers)]
+    rows = [_draw_row(index, layer, largest, has_rates=has_rates) for index, layer in enumerate(layers)]
     table = element(
         "table",
         element("caption", f"Planned by {strategy}"),
@@ -40,7 +42,7 @@ def draw_layer_table(strategy: str, layers: Sequence[LayerPlan], plan: int) -> M
     )
 
 
-def _draw_row(index: int, layer: LayerPlan, largest: int) -> Markup:
+def _draw_row(index: int, layer: LayerPlan, largest: int, *, has_rates: bool) -> Markup:
     summary = summarize_layer_paths(layer.paths, [size for _, size in layer.nars])
     paths: Markup | str = summary
     if len(layer.paths) > 1:
@@ -50,6 +52,7 @@ def _draw_row(index: int, layer: LayerPlan, largest: int) -> Markup:
         element("th", str(index + 1), scope="row", class_="number"),
         element("td", format_size(layer.nar_size), class_="number"),
         element("td", draw_bar([("kept", layer.nar_size)], largest), class_="bar"),
+        element("td", format_rate(layer.rate), class_="number") if has_rates else "",
         element("td", paths, class_="paths"),
         element("td", layer.reason, class_="why"),
         element("td", class_="state"),

@@ -40,6 +40,16 @@ def test_the_page_compares_two_strategies() -> None:
     assert "<dd>pipeline, 3 layers</dd>" in Path("plan.html").read_text()
 
 
+def test_the_table_has_the_rates_of_layers_if_the_strategy_has_them() -> None:
+    assert b"RATE" not in run("plan", ROOT, "--store", "store").stdout
+    ran = run("plan", ROOT, "--store", "store", "--layering", "cost", "--max-layers", "3")
+    head, *rows, _ = ran.stdout.decode().splitlines()
+    assert head.split() == ["LAYER", "SIZE", "RATE", "PATHS", "WHY"]
+    document = json.loads(run("plan", ROOT, "--store", "store", "--layering", "cost", "--json").stdout)
+    assert all(re.search(r"  +\d+\.\d %  ", row) for row in rows)
+    assert all(0 < layer["rate"] <= 1 for layer in document["layers"])
+
+
 def test_json_is_the_same_with_a_page() -> None:
     ran = run("plan", ROOT, "--store", "store", "--html", "plan.html", "--json")
     assert json.loads(ran.stdout) == json.loads(run("plan", ROOT, "--store", "store", "--json").stdout)

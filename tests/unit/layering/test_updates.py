@@ -4,7 +4,7 @@ import pytest
 from tests.support.factories import closure
 
 from lamina.core.closure import Closure
-from lamina.layering.updates import PATHS_PER_UPDATE, ROOT_UPDATES, Items, percent
+from lamina.layering.updates import PATHS_PER_UPDATE, ROOT_UPDATES, Items, as_share
 
 
 def make_items(found: Closure, **rates: int) -> tuple[Items, list[str]]:
@@ -15,7 +15,7 @@ def make_items(found: Closure, **rates: int) -> tuple[Items, list[str]]:
 
 def test_a_root_changes_in_every_update_if_it_needs_everything() -> None:
     items, names = make_items(closure("A→B,C B→D"))
-    assert percent(items.probability(names.index("A"))) == pytest.approx(100, abs=0.01)
+    assert as_share(items.probability(names.index("A"))) == pytest.approx(1, abs=0.0001)
 
 
 def test_a_path_changes_when_anything_below_it_changes() -> None:
@@ -24,7 +24,7 @@ def test_a_path_changes_when_anything_below_it_changes() -> None:
     for name, below in (("D", 1), ("C", 1), ("B", 2)):
         share = PATHS_PER_UPDATE * below / (4 + (PATHS_PER_UPDATE - 1) * below)
         expected = (100 - ROOT_UPDATES) * share
-        assert percent(items.probability(names.index(name))) == pytest.approx(expected, abs=0.01)
+        assert 100 * as_share(items.probability(names.index(name))) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_path_of_a_higher_rate_changes_more_often() -> None:
@@ -41,7 +41,7 @@ def test_roots_share_the_updates_of_the_application() -> None:
     items, names = make_items(closure("A→C B→C"))
     extras = dict(zip(names, items.extras, strict=True))
     assert extras["A"] == extras["B"] > 0 == extras["C"]
-    assert percent(extras["A"]) == pytest.approx(ROOT_UPDATES / 2, abs=0.01)
+    assert 100 * as_share(extras["A"]) == pytest.approx(ROOT_UPDATES / 2, abs=0.01)
 
 
 def test_merged_items_have_the_union_of_closures_and_the_sum_of_sizes() -> None:

@@ -65,6 +65,15 @@ def test_a_path_has_its_name_size_and_layer_as_accessible_name() -> None:
     ]
 
 
+def test_a_table_has_the_rates_of_layers_if_the_strategy_has_them() -> None:
+    page = draw(GRAPH, "auto", "cost")
+    _, without, with_rates = page.split("<caption>")
+    assert "Updates" not in without
+    assert re.findall(r'<td class="number">([0-9.]+ %)</td>', with_rates) == [
+        f"{100 * (layer.rate or 0):.1f} %" for layer in plan(GRAPH, strategy="cost")
+    ]
+
+
 def test_the_same_plan_gives_the_same_bytes() -> None:
     """The order in which the paths were found and the hash seed of sets do not matter."""
     graph = make_closure(120)

@@ -34,6 +34,10 @@ class PlannedLayerDocument(TypedDict):
     nar_sizes: Annotated[list[int], "The NAR size in bytes of each of the paths, in the same order."]
     nar_size: Annotated[int, "The sum of the NAR sizes in bytes, which is close to the size of the layer."]
     reason: Annotated[str, "Why the path is alone in its layer, or why the paths share one; for people."]
+    rate: Annotated[
+        float | None,
+        "The share of updates that change the layer, from 0 to 1; null if the strategy does not estimate it.",
+    ]
 
 
 class PlannedImageDocument(TypedDict):
@@ -202,6 +206,7 @@ def _dump_planned_layer(layer: LayerPlan) -> PlannedLayerDocument:
         "nar_sizes": [size for _, size in layer.nars],
         "nar_size": layer.nar_size,
         "reason": layer.reason,
+        "rate": layer.rate,
     }
 
 
