@@ -38,6 +38,7 @@ from lamina.api.signatures import open_store as open_store
 from lamina.api.signatures import plan_layered_image as plan_layered_image
 from lamina.api.signatures import push_image as push_image
 from lamina.api.signatures import push_image_index as push_image_index
+from lamina.api.signatures import push_index as push_index
 from lamina.api.signatures import push_layered_image as push_layered_image
 from lamina.api.signatures import push_paths as push_paths
 from lamina.api.signatures import sbom as sbom

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api.images import read_file
-from lamina.errors import InvalidArgument
 from lamina.images.existing_image import FileImage, RemoteImage
 from lamina.images.merge_index import FoundImage
 from lamina.images.readers import select
 from lamina.images.readers.registry_image import read_registry_images
 from lamina.images.source_layers import can_be_sent_unread
 from lamina.inputs.arguments import StrPath
-from lamina.messages.redaction import short_repr
 from lamina.registry.open import open_repository
 
 if TYPE_CHECKING:
     from lamina.core.progress import Progress
     from lamina.formats.platform import Platform
     from lamina.images.readers.source_image import SourceImage
-
-
-def check_inputs(images: object) -> None:
-    """Raise `InvalidArgument` unless ``images`` is a list of images, and not the name of one."""
-    if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
-        raise InvalidArgument("images", short_repr(images), "a list of image files")
 
 
 def open_existing(

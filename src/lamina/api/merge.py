@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.api.existing_images import check_inputs, open_existing
 from lamina.api.outputs import check_extension, check_format, open_output
 from lamina.api.results import ListResult
 from lamina.compression.compressors import NO_LAYER_COMPRESSION
@@ -101,7 +100,7 @@ def merge_images(
 
     """
     check_progress(progress)
-    check_inputs(images)
+    _check_inputs(images)
     check_extension(output, compressor)
     chosen_format = _parse_format(format)
     is_folder = isinstance(output, (str, os.PathLike)) and is_layout(output)
@@ -114,6 +113,8 @@ def merge_images(
     if not is_folder and chosen_format != LAYOUT_FORMAT:
         _check_docker(name, layer_compression)
         return _merge_into_docker_archive(images, output, wanted, limit, compressor, progress)
+    # Registries need libraries that the builder of the Nix functions does not have.
+    from lamina.api.existing_images import open_existing
     from lamina.images.layout_merge import merge_into_archive, merge_into_layout
     from lamina.images.merge_index import group_by_name
 
@@ -154,6 +155,12 @@ def _merge_into_docker_archive(
         image.digest: tuple(BlobInfo(layer.diff_id, layer.tar.length) for layer in image.layers) for image in collected
     }
     return MergeResult.of(collected, blobs)
+
+
+def _check_inputs(images: object) -> None:
+    """Raise `InvalidArgument` unless ``images`` is a list of images, and not the name of one."""
+    if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
+        raise InvalidArgument("images", short_repr(images), "a list of image files")
 
 
 def _parse_format(value: str | None) -> str | None:

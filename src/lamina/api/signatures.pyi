@@ -716,6 +716,74 @@ def push_image(
         Error: what `inspect` raises.
     """
 
+def push_index(
+    images: StrPath | Sequence[StrPath],
+    *,
+    to: References,
+    cache_from: References | None = (),
+    max_unpacked_size: int | str | None = None,
+    layer_compression: str | None = None,
+    media_types: str | None = None,
+    layer_cache: StrPath | None = None,
+    jobs: int | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    sbom: SbomFormat | None = None,
+    embedded_store: StrPath | None = None,
+    progress: Progress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+) -> IndexPushResult:
+    """Push images that exist for several platforms to registries, and last the index that lists them.
+
+    An index is pushed as it is, with all that it lists, if no layer has to be compressed: its digest stays the same,
+    and attestations are pushed too. Otherwise, and for images of several files or references, a new index is made.
+    Images keep their IDs and, where they can, their manifests. No tag moves before all images are in all registries.
+
+    Args:
+        images: an image for several platforms, in a file, an OCI layout or a registry; or a list of images, each for
+            other platforms. ``FILE#NAME`` stands for one of several images in a file.
+        to: references such as ``ghcr.io/me/app:1``; without a tag, the tag is ``latest``.
+        cache_from: as in `push_image`, and so are all other arguments.
+        max_unpacked_size: as in `inspect`.
+        layer_compression: the compression of layers that are not compressed; ``gzip`` by default.
+        media_types: ``oci`` or ``docker``.
+        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        jobs: the number of processors to use.
+        verify: whether to read and check the whole files before anything is sent.
+        insecure: whether a registry on another machine may be used over plain HTTP.
+        sbom: the format of a software bill of materials that is attached to each image.
+        embedded_store: as in `image_sbom`.
+        progress: receives the progress of each image.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+
+    Returns:
+        The images and the index, and what pushing them took. A single image without an index gets none: the digest is
+        then that of its manifest.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or two images are for the same platform.
+        NotFound: a file has several images of different names, or none of that name.
+        IntegrityError: an image has another platform than its index states.
+        FormatError: an index lists something that is missing.
+        RegistryError: a registry failed, or refused something.
+        AuthError: a registry refuses the credentials, or wants some.
+        Error: what `inspect` raises.
+    """
+
 def stream_image_index(
     *,
     progress: Progress | None = None,

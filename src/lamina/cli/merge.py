@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import lamina
 from lamina.cli.command import option, verb
 from lamina.cli.documents.images import dump_merged
+from lamina.cli.documents.pushes import dump_merged_push
+from lamina.cli.image_options import choose_layer_cache
 from lamina.cli.options import (
     REFERENCE_HELP,
     Choice,
@@ -22,12 +24,22 @@ from lamina.cli.options import (
     reader_options,
 )
 from lamina.cli.output import open_output, print_stdout
-from lamina.cli.reporting import format_count, open_progress, print_json, print_summary, warn
+from lamina.cli.reporting import (
+    format_count,
+    open_progress,
+    print_json,
+    print_pushed_summary,
+    print_summary,
+    warn,
+)
 from lamina.core.labels import shorten_digest
+from lamina.errors import InvalidArgument
+from lamina.inputs.registry_names import parse_references
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.api.merge import MergeResult
+    from lamina.formats.registry_references import RegistryReference
 
 _FORMATS = ("docker", "oci")
 
@@ -36,11 +48,19 @@ _FORMATS = ("docker", "oci")
     "merge",
     "lamina merge hello.tar.gz server.tar -o both.tar.gz",
     "lamina merge app-amd64.tar app-arm64.tar -t app:1 -o images/",
-    "lamina merge ghcr.io/me/app:1-amd64 ghcr.io/me/app:1-arm64 -t app:1 --format oci -o app.tar",
+    "lamina merge ghcr.io/me/app:1-amd64 ghcr.io/me/app:1-arm64 --to ghcr.io/me/app:1",
 )
 @image_argument("images", "IMAGE[#NAME]...", REFERENCE_HELP, nargs=-1, required=True)
-@output_option("FILE|DIR/", "The archive to write, or the folder of an OCI layout; - is stdout.", required=True)
+@output_option("FILE|DIR/", "The archive to write, or the folder of an OCI layout; - is stdout.")
 @argument_option("compressor")
+@option(
+    "--to",
+    section="registry",
+    multiple=True,
+    parse=parse_references,
+    metavar="REF",
+    help="Push all images to a registry, as one image for each platform: HOST[:PORT]/REPOSITORY[:TAG].",
+)
 @option(
     "--format",
     "kind",
@@ -62,21 +82,31 @@ _FORMATS = ("docker", "oci")
 @progress_options
 def command(
     images: tuple[str, ...],
-    output: str,
+    output: str | None,
     compressor: str | None,
+    to: tuple[RegistryReference, ...],
     kind: str | None,
     name: str | None,
     given: Mapping[str, Any],
     reader: ReaderOptions,
     report: ReportOptions,
 ) -> None:
-    """Write the images of every IMAGE into one archive or OCI layout, whole or not at all.
+    """Write the images of every IMAGE into one archive, OCI layout or image index of a registry.
 
     FILE is a docker-archive of files: every image keeps its ID and its names, a layer that several images share is
     stored once, and two images of one name are an error. In an OCI layout or an OCI archive, images of one name for
-    different platforms become one image index. Compressed layers and manifests are copied as they are, so that digests
-    stay the same. Prints FILE; with -o - the result is on stderr.
+    different platforms become one image index. --to pushes an index of all images to registries; tags move last.
+    Compressed layers and manifests are copied as they are, so that digests stay the same. Prints FILE, or
+    REF@sha256:DIGEST for each --to; with -o - the result is on stderr.
     """
+    if to:
+        unused = {"-o": output, "--compressor": compressor, "--format": kind, "-t": name, "--platform": reader.platform}
+        if flag := next((flag for flag, value in unused.items() if value is not None), None):
+            raise InvalidArgument(flag, "it and --to", "one of them", hint="--to names the image, for all platforms")
+        _push_merged(images, to, {**given, "max_unpacked_size": reader.max_unpacked_size}, report)
+        return
+    if output is None:
+        raise InvalidArgument("-o", "nothing", "a file or a folder", hint="or --to REF for a registry")
     with open_progress(report) as progress, open_output(output) as target:
         merged = lamina.merge_images(
             images,
@@ -94,6 +124,24 @@ def command(
         print_json(dump_merged(output, merged), to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)
+
+
+def _push_merged(
+    images: tuple[str, ...],
+    to: tuple[RegistryReference, ...],
+    arguments: Mapping[str, Any],
+    report: ReportOptions,
+) -> None:
+    """Push all images as one."""
+    with open_progress(report) as progress:
+        pushed = lamina.push_index(images, to=to, layer_cache=choose_layer_cache(), progress=progress, **arguments)
+    warn(pushed.warnings, report)
+    if report.as_json:
+        print_json(dump_merged_push(pushed))
+        return
+    print_pushed_summary(pushed, report)
+    for reference in pushed.references:
+        print_stdout(reference)
 
 
 def _print_merged(merged: MergeResult, report: ReportOptions) -> None:

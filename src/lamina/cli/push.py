@@ -96,9 +96,10 @@ def command(
     """Push the image of ROOT..., or an image that exists, to registries.
 
     Only blobs that a registry lacks are made and sent; layers are compressed with gzip. A ROOT that is an image file,
-    an OCI layout or a reference is pushed as it is; --verify reads and checks all of a file first. The login of docker
-    and podman is used. With several --platform, an image for each is pushed, and then an index that lists them. Tags
-    move last. Prints REF@sha256:DIGEST for each --to.
+    an OCI layout or a reference is pushed as it is; --verify reads and checks all of a file first. If it is for several
+    platforms, its whole index is pushed, unless --platform chooses one. The login of docker and podman is used. Of
+    ROOTs with several --platform, an image for each is pushed, and then an index that lists them. Tags move last.
+    Prints REF@sha256:DIGEST for each --to.
     """
     if cache_from and no_cache_from:
         raise InvalidArgument("--no-cache-from", "it and --cache-from", "one of them")
@@ -160,26 +161,25 @@ def _push_file(
     attached: Mapping[str, Any],
     image: ImageOptions,
     report: ReportOptions,
-) -> RegistryPushResult:
+) -> RegistryPushResult | IndexPushResult:
     if found := find_image_option("contents", "platforms", *_FOR_FILES, *(_SOURCES if attached["sbom"] else ())):
         hint = "an image that exists keeps its config and its ID"
         raise InvalidArgument(found, "an image that exists", "ROOTs: store paths or package names", hint=hint)
-    arguments = image.select(*_FOR_FILES)
-    if "layer_cache" not in arguments:
-        arguments["layer_cache"] = choose_layer_cache()
+    from lamina.api.existing_push import push_whole
+
+    options: Any = {"cache_from": cache_from, "media_types": media_types, **attached, **image.select(*_FOR_FILES)}
+    if "layer_cache" not in options:
+        options["layer_cache"] = choose_layer_cache()
+    sources: Any = image.select(*_SOURCES) if attached["sbom"] else {}
     if attached["sbom"]:
-        arguments |= {"embedded_store": get_default_embedded_store(), **image.select(*_SOURCES)}
+        options["embedded_store"] = get_default_embedded_store()
+    platform = _get_platform(image)
+    pushed: RegistryPushResult | IndexPushResult
     with open_progress(report) as progress:
-        pushed = lamina.push_image(
-            file,
-            to=to,
-            cache_from=cache_from,
-            platform=_get_platform(image),
-            media_types=media_types,
-            progress=progress,
-            **attached,
-            **arguments,
-        )
+        if platform is None:
+            pushed = push_whole(file, to=to, options=options, sources=sources, progress=progress)
+        else:
+            pushed = lamina.push_image(file, to=to, platform=platform, progress=progress, **options, **sources)
     warn(pushed.warnings, report)
     return pushed
 

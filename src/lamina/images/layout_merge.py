@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import Progress
-from lamina.formats.oci import Descriptor
 from lamina.formats.platform import Platform
 from lamina.images.existing_image import Copying
 from lamina.images.merge_index import PlatformImages
@@ -94,9 +92,9 @@ def merge_into_layout(
             members = tuple(copied[found.described.digest] for found in images.images)
             named, platform = members[0].manifest, images.images[0].platform
             if images.has_index:
-                document, media_type = images.dump_index([member.manifest for member in members])
-                named, platform = _describe(document, media_type), _NO_PLATFORM
+                document, named = images.dump_index([member.manifest for member in members])
                 blobs.add(document)
+                platform = _NO_PLATFORM
             tagged = blobs.tag(images.name, named, platform)
             warnings += explain_renamed(folder, images.name, tagged)
             platforms = tuple(found.described.platform for found in images.images)
@@ -121,7 +119,3 @@ def merge_into_archive(
             merged = merge_into_layout(names, folder, compression, context, progress)
         write_layout_archive(folder, out)
     return merged
-
-
-def _describe(document: bytes, media_type: str) -> Descriptor:
-    return Descriptor(media_type, Digest(hashlib.sha256(document).digest()), len(document))

@@ -6,11 +6,12 @@ all of whose images are merged under one name.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lamina.compression.compressors import LayerCompression
-from lamina.core.names import ImageReference
+from lamina.core.names import Digest, ImageReference
 from lamina.errors import InvalidArgument
 from lamina.formats.annotations import sort_annotations
 from lamina.formats.image_names import canonical_name, familiar_name
@@ -83,8 +84,8 @@ class PlatformImages:
         """What the index lists besides the images."""
         return self.whole.others if self.whole else ()
 
-    def dump_index(self, manifests: Sequence[Descriptor]) -> tuple[bytes, str]:
-        """Return the index as JSON, and its media type.
+    def dump_index(self, manifests: Sequence[Descriptor]) -> tuple[bytes, Descriptor]:
+        """Return the index as JSON, and its descriptor.
 
         The types of a new index are docker's if all manifests have them, else OCI's. It has the annotations of the
         index that listed all images before, if there was one.
@@ -97,13 +98,14 @@ class PlatformImages:
 
         """
         if self.whole:
-            return self.whole.index.document, self.whole.index.descriptor.media_type
+            return self.whole.index.document, self.whole.index.descriptor
         types = DOCKER if all(manifest.media_type == DOCKER.manifest for manifest in manifests) else OCI
         listed = [
             PlatformManifest(replace(manifest, annotations=()), found.platform)
             for found, manifest in zip(self.images, manifests, strict=True)
         ]
-        return dump_index(listed, sort_annotations(self._find_annotations()), types), types.index
+        document = dump_index(listed, sort_annotations(self._find_annotations()), types)
+        return document, Descriptor(types.index, Digest(hashlib.sha256(document).digest()), len(document))
 
     def list_left_out(self) -> tuple[str, ...]:
         """Return a warning if a new index lacks attestations that the images had in another one."""

@@ -35,7 +35,7 @@ def test_an_option_that_nothing_has_is_answered_with_near_ones(
         (["plan", "hello", "--extra-commands", "x"], "lamina stream, build, script and push take it"),
         (["plan", "hello", "--perm", "/x:600"], "lamina stream, build, script and push take it"),
         (["plan", "hello", "--jobs", "2"], "lamina stream, build, push, store fetch and store push take it"),
-        (["script", "hello", "--layer-compression", "zstd"], "lamina stream, build and push take it"),
+        (["script", "hello", "--layer-compression", "zstd"], "lamina stream, build, push and merge take it"),
         (["stream", "hello", "--compressor", "gz"], "lamina build, pull, merge and export take it"),
         (["cache", "info", "--progress", "plain"], "lamina stream, build, push, pull, merge, export, "),
         (["store", "ls", "--repair"], "lamina store verify takes it"),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import run
 from tests.support.image_files import OCI, LayoutBuilder, docker_archive, layer, platform, sha256
 from tests.support.indexes import NAME, add_index, add_platform, add_whole_index
 from tests.support.oci_schemas import check_oci_document
@@ -225,43 +224,3 @@ def test_an_index_that_lacks_one_of_several_images_is_refused_and_one_image_is_e
     (tmp_path / "old/blobs/sha256" / images[1]["digest"][7:]).unlink()
     merged = lamina.merge_images([tmp_path / "old"], output=f"{tmp_path}/new/")
     assert [(item.has_index, item.platforms) for item in merged.names] == [(False, ("linux/amd64",))]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"format": "hybrid", "output": "x.tar"}, "format: got 'hybrid', expected docker or oci"),
-        ({"format": "docker", "output": "x/"}, "format: got 'docker', expected oci for an OCI layout"),
-        ({"compressor": "gz", "output": "x/"}, "compressor: got gz, expected none for an OCI layout"),
-        ({"name": "app:1", "output": "x.tar"}, "name: got a docker-archive, expected an OCI layout or an OCI archive"),
-        ({"layer_compression": "gzip", "output": "x.tar"}, "layer_compression: got a docker-archive"),
-        ({"name": "app", "output": "x/"}, "expected"),
-    ],
-)
-def test_wrong_arguments_are_refused_before_an_image_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidArgument, match=message):
-        lamina.merge_images([tmp_path / "missing.tar"], **arguments)
-
-
-def test_the_platforms_of_a_docker_archive_have_a_hint(tmp_path: Path) -> None:
-    files = [write_archive(tmp_path, name) for name in ("amd64", "arm64")]
-    with pytest.raises(InvalidArgument, match="app:1: got two images") as raised:
-        lamina.merge_images(files, output=tmp_path / "x.tar")
-    assert "--format oci" in raised.value.hint
-
-
-# The command
-
-
-def test_the_command_prints_what_each_name_names(tmp_path: Path) -> None:
-    files = [write_archive(tmp_path, name) for name in ("amd64", "arm64")]
-    ran = run("merge", *files, "-t", "web:2", "-o", f"{tmp_path}/images/")
-    assert (ran.code, ran.stdout.decode()) == (0, f"{tmp_path}/images/\n")
-    assert "linux/amd64, linux/arm64" in ran.stderr
-    document = json.loads(run("merge", *files, "--format", "oci", "-o", tmp_path / "x.tar", "--json").stdout)
-    (index,) = document["indexes"]
-    assert (index["repo_tags"], index["platforms"]) == (["app:1"], ["linux/amd64", "linux/arm64"])
-    assert [len(image["layers"]) for image in document["images"]] == [2, 2]

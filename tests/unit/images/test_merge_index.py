@@ -74,7 +74,9 @@ def test_a_whole_index_is_kept_unless_a_layer_has_to_be_compressed(tmp_path: Pat
     found = find(tmp_path, layout, entry)
     kept = gather_platforms(APP, found, NO_LAYER_COMPRESSION)
     assert kept.whole is not None
-    assert kept.dump_index(describe(kept)) == (layout.members[f"blobs/sha256/{entry['digest'][7:]}"], OCI.index)
+    document, descriptor = kept.dump_index(describe(kept))
+    assert document == layout.members[f"blobs/sha256/{entry['digest'][7:]}"]
+    assert (descriptor.media_type, str(descriptor.digest)) == (OCI.index, entry["digest"])
     assert (len(kept.others), kept.list_left_out()) == (1, ())
     changed = gather_platforms(APP, found, GZIP)
     assert (changed.whole, changed.others, len(changed.list_left_out())) == (None, (), 1)
@@ -96,7 +98,7 @@ def test_an_index_has_the_media_types_of_its_manifests(tmp_path: Path, manifest:
     layout = LayoutBuilder()
     entries = [add_platform(layout, name, **named("app:1")) for name in ("amd64", "arm64")]
     (app,) = group_by_name(find(tmp_path, layout, *entries), NO_LAYER_COMPRESSION)
-    assert app.dump_index(describe(app, manifest))[1] == index
+    assert app.dump_index(describe(app, manifest))[1].media_type == index
 
 
 def test_an_index_of_one_image_is_kept(tmp_path: Path) -> None:

@@ -159,9 +159,10 @@ class MergedIndexDocument(TypedDict):
 
 
 class MergeDocument(Document):
-    """The images in an archive or an OCI layout that was written."""
+    """The images in an archive or an OCI layout that was written, or in a registry."""
 
-    file: _File
+    file: Annotated[str | None, "The file or folder that was written; null if it went to stdout or to a registry."]
+    references: Annotated[list[str], "The names in registries, each with its digest; empty without --to."]
     images: Annotated[list[ImageDocument], "The images."]
     indexes: Annotated[list[MergedIndexDocument], "The indexes of images for several platforms."]
 
@@ -337,6 +338,7 @@ def dump_merged(output: str, merged: MergeResult) -> MergeDocument:
     """Return the document of ``lamina merge``; ``output`` is the value of ``-o``."""
     return {
         "file": name_file(output),
+        "references": [],
         "images": [_dump_merged_image(image, merged.blobs[image.digest]) for image in merged],
         "indexes": [
             {"digest": str(name.digest), "repo_tags": [str(name.name)], "platforms": list(name.platforms)}

@@ -1,4 +1,4 @@
-"""The document of ``lamina push``."""
+"""The documents of verbs that push."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from lamina.cli.documents import Document
 from lamina.cli.documents.images import (
     AttachedDocumentDocument,
     ImageDocument,
+    MergedIndexDocument,
+    MergeDocument,
     UpdateDocument,
     dump_layer,
     dump_referrer,
@@ -84,4 +86,20 @@ def _dump_image(pushed: RegistryPushResult) -> PushedImageDocument:
         "update": dump_update(pushed.update) if pushed.update else None,
         "attached": list(map(dump_referrer, pushed.attached)),
         "seconds": round(pushed.seconds, 3),
+    }
+
+
+def dump_merged_push(pushed: IndexPushResult) -> MergeDocument:
+    """Return the document of ``lamina merge --to``."""
+    index: MergedIndexDocument = {
+        "digest": str(pushed.digest),
+        "repo_tags": list(pushed.repo_tags),
+        "platforms": [image.platform for image in pushed.images],
+    }
+    return {
+        "file": None,
+        "references": list(pushed.references),
+        "images": [_dump_image(image) for image in pushed.images],
+        "indexes": [index] if len(pushed.images) > 1 else [],
+        "warnings": list(pushed.warnings),
     }
