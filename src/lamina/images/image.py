@@ -124,10 +124,15 @@ class Draft:
         layers = (StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local) for plan in self.plans)
         return (*self.base, *layers, self.root)
 
-    def describe_work(self, items: tuple[ProgressItem, ...]) -> Work:
-        """Return the work of writing the image, whose layers are ``items``."""
+    def describe_work(self, items: tuple[ProgressItem, ...], *, names_platform: bool = False) -> Work:
+        """Return the work of writing the image, whose layers are ``items``.
+
+        With ``names_platform``, the title has the platform too, for an image that is one of several.
+        """
         settings = self.settings
         title = f"{settings.repository}:{settings.tag}" if settings.tag else settings.repository
+        if names_platform:
+            title = f"{title} {settings.config.platform}"
         return Work(title, items, headline="" if self.base else "No 'fromImage' provided")
 
 

@@ -207,6 +207,7 @@ def test_a_registry_has_the_index_last_under_all_tags(store: FakeStore, server: 
     for repository in ("me/app", "you/app"):
         assert set(server.manifests[repository]) >= {str(image.manifest_digest) for image in pushed.images}
     assert [image.platform for image in lamina.inspect(names[0])] == list(PLATFORMS)
+    assert [work.title for work in progress.works] == [f"x:1 {platform}" for platform in PLATFORMS]
 
 
 def test_a_second_push_sends_nothing_and_reads_no_layer_without_a_layer_cache(

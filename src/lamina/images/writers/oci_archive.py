@@ -97,7 +97,7 @@ class OciArchive:
 
         """
         members = self._begin(drafts[0])
-        images, index = write_images(drafts, lambda draft: self._write_image(draft, members))
+        images, index = write_images(drafts, lambda draft: self._write_image(draft, members, names_platform=True))
         members.write_file(blob_path(index.digest), index.document)
         members.write_file(INDEX, update_index(None, index.descriptor, index.reference, NO_PLATFORM).document)
         members.close()
@@ -110,11 +110,11 @@ class OciArchive:
         members.write_file(LAYOUT, LAYOUT_JSON)
         return members
 
-    def _write_image(self, draft: Draft, members: _BlobMembers) -> WrittenImage:
+    def _write_image(self, draft: Draft, members: _BlobMembers, *, names_platform: bool = False) -> WrittenImage:
         """Write the blobs of an image that the archive lacks, its config and its manifest."""
         sources = draft.layers
         items = list_items(sources)
-        self._progress.begin(draft.describe_work(items))
+        self._progress.begin(draft.describe_work(items, names_platform=names_platform))
         known, start = frozenset(members.layers), members.size
         written = write_blobs(sources, items, self._context, self._compression, self._progress, members.write_layer)
         self._progress.documents()

@@ -93,7 +93,7 @@ class OciLayout:
 
         """
         with open_layout(self._folder, verify=self._context.verify) as blobs:
-            images, index = write_images(drafts, lambda draft: self._write_image(draft, blobs))
+            images, index = write_images(drafts, lambda draft: self._write_image(draft, blobs, names_platform=True))
             tagged = blobs.tag_index(index.reference, index.document, index.annotations)
             replaced = blobs.list_platform_layers(tagged.replaced)
         self._finish(index.reference, tagged)
@@ -101,12 +101,12 @@ class OciLayout:
         named = tuple(replace(result, reference=index.reference) for result in results)
         return IndexBuildResult(named, index.digest, index.reference, sum(image.bytes_written for image in named))
 
-    def _write_image(self, draft: Draft, blobs: LayoutBlobs) -> WrittenImage:
+    def _write_image(self, draft: Draft, blobs: LayoutBlobs, *, names_platform: bool = False) -> WrittenImage:
         """Write the blobs of an image, its config and its manifest."""
         before = len(blobs.new)
         sources = draft.layers
         items = list_items(sources)
-        self._progress.begin(draft.describe_work(items))
+        self._progress.begin(draft.describe_work(items, names_platform=names_platform))
         with BlobWriter(sources, self._context, self._compression, blobs, self._progress, items) as blob_writer:
             written = list(blob_writer)
         self._progress.documents()

@@ -99,7 +99,7 @@ class RegistryWriter:
     ) -> None:
         self._destination = destination
         self._describe_image = describe
-        self._put = put_under_tags if is_tagged else put_under_digest
+        self._is_tagged = is_tagged
         self._stated_types = media_types
         self._types = media_types or OCI
         self._compression = compression
@@ -141,7 +141,7 @@ class RegistryWriter:
             manifest = self._dump_manifest(config, pushed, settings.annotations)
             return self._publish(pushed, settings.config.platform, blobs, config, manifest)
 
-        return self._push(draft.describe_work(items), push)
+        return self._push(draft.describe_work(items, names_platform=not self._is_tagged), push)
 
     def write_image(self, image: SourceImage) -> RegistryPushResult:
         """Push an image that was read from a file or a layout, and keep its ID.
@@ -313,7 +313,8 @@ class RegistryWriter:
         names = tuple(repository.connection.name for repository in self._destination.repositories)
         documents = self._describe_image(PushedImage(image_id, described, names, platform, layers))
         attached = attach_to_image(self._destination, manifest, described, documents) if documents else ()
-        references = self._put(self._destination, manifest, described.media_type)
+        put = put_under_tags if self._is_tagged else put_under_digest
+        references = put(self._destination, manifest, described.media_type)
         self._progress.done()
         stored = tuple(BlobInfo(item.descriptor.digest, item.descriptor.size) for item in pushed)
         first = self._destination.references[0]
