@@ -26,7 +26,7 @@ from lamina.layering.regrouping import regroup
 from lamina.layering.search import Group, improve, move_single_items
 from lamina.layering.updates import Items, as_share
 
-# More paths than this are joined into so many items at first.
+# The number of items above which the time would exceed a second or two.
 _MAX_ITEMS = 600
 # How often single paths are moved at the end, if paths were joined.
 _MAX_ROUNDS = 6
@@ -68,13 +68,22 @@ def cost(
     )
 
 
-def partition(items: Items, budget: int) -> Sequence[Sequence[int]]:
-    """Divide ``items`` into at most ``budget`` groups, so that the sum of size × probability is small."""
+def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Sequence[Sequence[int]]:
+    """Divide items into groups, so that the sum of size × probability is small.
+
+    Args:
+        items: the items.
+        budget: the maximum number of groups.
+        max_items: more items than this are joined into so many at first.
+
+    Returns:
+        The groups, as lists of item numbers, in no particular order.
+    """
     if len(items) <= budget:
         return [[number] for number in range(len(items))]
-    if len(items) <= _MAX_ITEMS:
+    if len(items) <= max_items:
         return _partition_all(items, budget)
-    parts = coarsen(items, max(_MAX_ITEMS, 2 * budget))
+    parts = coarsen(items, max(max_items, 2 * budget))
     groups = _partition_all(items.merge(parts), budget)
     joined = [[number for part in group for number in parts[part]] for group in groups]
     return move_single_items(items, joined, _MAX_ROUNDS)
