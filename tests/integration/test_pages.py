@@ -171,6 +171,21 @@ def test_the_keyboard_reaches_every_rectangle(page: "Page") -> None:
     assert page.locator("#sentence").text_content() == "Choose a store path to see what its change re-sends."
 
 
+def test_a_ring_shows_the_path_with_the_focus_and_the_chosen_one(page: "Page") -> None:
+    read_place = "rectangle => ['x', 'y', 'width', 'height'].map(name => rectangle[name].baseVal.value)"
+    treemap = page.locator(".treemap").first
+    treemap.locator(".cell[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    for name, index in (("chosen", 1), ("focused", 2)):
+        ring = treemap.locator(f".ring.{name}")
+        assert ring.evaluate(read_place) == treemap.locator(".cell").nth(index).evaluate(read_place)
+        assert ring.evaluate("ring => getComputedStyle(ring).display") == "inline"
+    page.keyboard.press("Escape")
+    assert treemap.locator(".ring.chosen").evaluate("ring => getComputedStyle(ring).display") == "none"
+
+
 def test_the_tab_key_stops_once_in_each_part(page: "Page") -> None:
     page.locator("#search").focus()
     stops = []

@@ -51,10 +51,12 @@ def draw_treemap(
                 cells.append(_draw_cell(place, number, index, f"{name}, {size}, layer {index + 1}", not cells))
                 labels += _draw_label(place, number, name, size)
         frames.append(element("rect", class_="frame", **_locate(boxes[index])))
+    # A script puts these around the chosen path and around the one with the focus, above everything else.
+    rings = [element("rect", class_=f"ring {kind}") for kind in ("chosen", "focused")]
     return element(
         "svg",
         cells,
-        element("g", frames, labels, class_="overlay", aria_hidden="true"),
+        element("g", frames, labels, rings, class_="overlay", aria_hidden="true"),
         class_="treemap",
         role="group",
         aria_label=title,

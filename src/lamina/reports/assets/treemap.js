@@ -11,6 +11,13 @@ function openTreemap(svg, model, select, hover) {
   const cells = [...svg.querySelectorAll(".cell")];
   const cellOf = new Map(cells.map((cell) => [cell.dataset.path, cell]));
   const labels = [...svg.querySelectorAll(".label")];
+  const rings = { chosen: svg.querySelector(".ring.chosen"), focused: svg.querySelector(".ring.focused") };
+
+  // Draws a ring around a cell, or none. A cell's own border would lie under the borders of its neighbours.
+  function drawRing(ring, cell) {
+    for (const name of ["x", "y", "width", "height"]) ring.setAttribute(name, cell ? cell.getAttribute(name) : "0");
+    ring.classList.toggle("shown", Boolean(cell));
+  }
 
   function moveTo(index) {
     const target = cells[Math.min(Math.max(index, 0), cells.length - 1)];
@@ -68,7 +75,11 @@ function openTreemap(svg, model, select, hover) {
   svg.addEventListener("keydown", onKey);
   svg.addEventListener("pointerover", describe);
   // Chromium lets the Tab key stop at an SVG element that listens to this event, so its parent does.
-  svg.parentElement.addEventListener("focusin", describe);
+  svg.parentElement.addEventListener("focusin", (event) => {
+    describe(event);
+    drawRing(rings.focused, event.target.matches(".cell:focus-visible") ? event.target : null);
+  });
+  svg.parentElement.addEventListener("focusout", () => drawRing(rings.focused, null));
   svg.addEventListener("pointerleave", () => hover(""));
   new ResizeObserver(fitLabels).observe(svg);
 
@@ -82,6 +93,9 @@ function openTreemap(svg, model, select, hover) {
       if (cell.getAttribute("class") !== name) cell.setAttribute("class", name);
       if ((cell.getAttribute("aria-pressed") === "true") !== isSelected) cell.setAttribute("aria-pressed", isSelected);
     }
-    for (const label of labels) label.classList.toggle("changed", Boolean(state) && state.changed.has(Number(label.dataset.path)));
+    for (const label of labels) {
+      label.classList.toggle("changed", Boolean(state) && state.changed.has(Number(label.dataset.path)));
+    }
+    drawRing(rings.chosen, state ? cellOf.get(String(state.selected)) : null);
   };
 }
