@@ -35,6 +35,7 @@ from tests.support.fake_nix_store import (
 from tests.support.image_files import LayoutBuilder, docker_archive, layer, platform
 
 import lamina
+from lamina.layering import STRATEGIES
 
 HELLO = store_path("hello-2.12.1")
 
@@ -362,7 +363,8 @@ def test_a_pipeline_is_not_limited_by_max_layers(store: FakeStore) -> None:
 def test_the_error_for_an_unknown_layering_lists_the_known_ones(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--layering", "best")
     assert (ran.code, ran.stdout) == (2, b"")
-    assert "got 'best', expected one of auto, popularity, a pipeline, or a JSON file that holds one" in ran.error
+    known = ", ".join(STRATEGIES)
+    assert f"got 'best', expected one of {known}, a pipeline, or a JSON file that holds one" in ran.error
 
 
 def test_plan_needs_only_a_graph(store: FakeStore) -> None:

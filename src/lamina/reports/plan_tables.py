@@ -38,7 +38,12 @@ def draw_layer_table(strategy: str, layers: Sequence[LayerPlan], plan: int) -> M
         data_plan=plan,
     )
     return element(
-        "div", table, class_="scroller", role="region", tabindex=0, aria_label=f"Layers planned by {strategy}"
+        "div",
+        table,
+        class_="scroller",
+        role="region",
+        tabindex=0,
+        aria_label=f"Table of the layers planned by {strategy}",
     )
 
 
