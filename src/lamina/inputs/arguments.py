@@ -376,8 +376,7 @@ class ImageArguments(StoreArguments, total=False):
         repeatable(
             "[OS/]ARCH[/VARIANT]",
             "Make the image for this platform, such as linux/arm64 or arm/v7; given several times, an image for each, "
-            "and an index of them. Of an image that exists, push the one for this platform."
-            "  [default: those of --root, else that of --architecture]",
+            "and an index that lists them.  [default: those of --root, else that of --architecture]",
             name="--platform",
             completion=("linux/amd64", "linux/arm64", "linux/arm/v7"),
         ),
