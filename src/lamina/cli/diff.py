@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,18 +23,24 @@ from lamina.cli.options import (
     result_options,
 )
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import format_count, open_bars, print_json, warn
+from lamina.cli.reporting import open_bars, print_json, warn
 from lamina.cli.tables import Column, print_fields, print_table
 from lamina.core.labels import NO_PATHS, shorten_digest, summarize_layer_paths
-from lamina.images.package_changes import describe_versions
+from lamina.images.diff_texts import (
+    NO_PLATFORM,
+    describe_change,
+    describe_package,
+    describe_platforms,
+    describe_sizes,
+    describe_total,
+    list_setting,
+    name_images,
+)
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
-    from lamina.images.blob_totals import BlobTotal
     from lamina.images.config_changes import ConfigChange
     from lamina.images.diff import DiffImage, DiffResult, LayerChange, PackageChange
-
-_OTHER_FILES = "files outside of store paths"
 
 
 @verb("diff", "lamina diff app-1.tar app-2.tar", "lamina diff ghcr.io/me/app:1 images/#app:2 --html update.html")
@@ -92,7 +97,7 @@ def command(
 
 def _print_comparison(result: DiffResult, *, full: bool) -> None:
     """Print what differs between two images, for one platform."""
-    print_fields(_join(_name(result.old), _name(result.new)), list(_list_fields(result, full=full)), is_whole=full)
+    print_fields(name_images(result), list(_list_fields(result, full=full)), is_whole=full)
     _print_packages(result.packages, full=full)
     _print_layers(result.layers, full=full)
     _print_config(result.config, full=full)
@@ -104,7 +109,7 @@ def _print_missing(images: Sequence[tuple[str, DiffImage]]) -> None:
     columns += [Column("SIZE", is_number=True), Column("ID", style="dim")]
     rows = [
         (
-            image.platform or "not stated",
+            image.platform or NO_PLATFORM,
             change,
             str(image.layer_count),
             format_size(image.size),
@@ -115,45 +120,23 @@ def _print_missing(images: Sequence[tuple[str, DiffImage]]) -> None:
     _print_part(columns, rows, full=False)
 
 
-def _name(image: DiffImage) -> str:
-    return next(iter((*image.repo_tags, *image.tags)), "no name")
-
-
-def _join(old: str, new: str) -> str:
-    return old if old == new else f"{old} → {new}"
-
-
 def _list_fields(result: DiffResult, *, full: bool) -> Iterator[tuple[str, str]]:
     old, new = result.old, result.new
-    yield "id", _join(old.id, new.id) if full else _join(shorten_digest(old.digest), shorten_digest(new.digest))
-    yield "platform", _join(old.platform or "not stated", new.platform or "not stated")
-    yield "size", _join(_describe_size(old), _describe_size(new))
-    yield "kept", _describe_total(result.kept)
-    yield "sent", _describe_total(result.sent)
-    yield "gone", _describe_total(result.gone)
-
-
-def _describe_size(image: DiffImage) -> str:
-    return f"{format_size(image.size)} {'compressed' if image.is_compressed else 'uncompressed'}"
-
-
-def _describe_total(total: BlobTotal) -> str:
-    return f"{format_count(total.count, 'layer')}, {format_size(total.size)}" if total.count else "0 layers"
+    ids = (old.id, new.id) if full else (shorten_digest(old.digest), shorten_digest(new.digest))
+    yield "id", describe_change(*ids)
+    yield "platform", describe_platforms(result)
+    yield "size", describe_sizes(result)
+    yield "kept", describe_total(result.kept)
+    yield "sent", describe_total(result.sent)
+    yield "gone", describe_total(result.gone)
 
 
 def _print_packages(packages: Sequence[PackageChange], *, full: bool) -> None:
     shown = [package for package in packages if full or package.change != "kept"]
     columns = [Column("PACKAGE", is_flexible=True), Column("CHANGE", style="dim")]
     columns += [Column(title, is_number=True) for title in (("KEPT",) if full else ()) + ("SENT", "GONE")]
-    rows = [(_describe_package(item, full=full), item.change, *_list_sizes(item, full=full)) for item in shown]
+    rows = [(describe_package(item, is_whole=full), item.change, *_list_sizes(item, full=full)) for item in shown]
     _print_part(columns, rows, full=full)
-
-
-def _describe_package(package: PackageChange, *, full: bool) -> str:
-    old, new = package.old or package.new, package.new or package.old
-    if old is None or new is None:
-        return _OTHER_FILES
-    return _join(str(old), str(new)) if full else describe_versions(old.name, new.name)
 
 
 def _list_sizes(package: PackageChange, *, full: bool) -> Iterator[str]:
@@ -185,14 +168,7 @@ def _list_paths(layer: LayerChange) -> Iterator[Sequence[str]]:
 
 def _print_config(changes: Sequence[ConfigChange], *, full: bool) -> None:
     columns = [Column("CONFIG", is_flexible=True), Column("OLD", is_flexible=True), Column("NEW", is_flexible=True)]
-    rows = [(f"{item.key} {item.name}".strip(), _format_value(item.old), _format_value(item.new)) for item in changes]
-    _print_part(columns, rows, full=full)
-
-
-def _format_value(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    _print_part(columns, list(map(list_setting, changes)), full=full)
 
 
 def _print_part(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, full: bool) -> None:

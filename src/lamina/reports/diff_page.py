@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lamina.images.diff_texts import NO_PLATFORM, describe_platforms, describe_sizes, describe_total, name_images
 from lamina.messages.sizes import format_size
 from lamina.reports.bars import draw_bar
 from lamina.reports.diff_tables import draw_config_table, draw_layer_changes, draw_package_changes
@@ -12,8 +13,7 @@ from lamina.reports.markup import Markup, element
 from lamina.reports.page import make_page
 
 if TYPE_CHECKING:
-    from lamina.images.blob_totals import BlobTotal
-    from lamina.images.diff import DiffImage, DiffResult
+    from lamina.images.diff import DiffResult
 
 _STYLES = ("page.css", "diff.css")
 _SCRIPTS = ("diff.js",)
@@ -30,7 +30,7 @@ def make_diff_page(result: DiffResult) -> bytes:
         The page in UTF-8.
 
     """
-    title = _join(_name(result.old), _name(result.new))
+    title = name_images(result)
     several = len(result.platforms) > 1
     body = (
         element(
@@ -75,7 +75,7 @@ def _draw_filter() -> Markup:
 
 def _draw_comparison(result: DiffResult, *, has_title: bool) -> Markup:
     """Return the parts of one platform."""
-    platform = _join(result.old.platform or "not stated", result.new.platform or "not stated")
+    platform = describe_platforms(result)
     return element(
         "div",
         element("h2", platform, class_="platform") if has_title else "",
@@ -93,8 +93,8 @@ def _draw_totals(result: DiffResult, platform: str) -> Sequence[Markup]:
     totals = (("kept", result.kept), ("sent", result.sent), ("gone", result.gone))
     facts = [
         ("Platform", platform),
-        ("Size", _join(_describe_size(result.old), _describe_size(result.new))),
-        *((state.capitalize(), _describe_total(total)) for state, total in totals),
+        ("Size", describe_sizes(result)),
+        *((state.capitalize(), describe_total(total)) for state, total in totals),
     ]
     rows = [
         ("Old image", [("kept", sizes["kept"]), ("gone", sizes["gone"])]),
@@ -113,23 +113,7 @@ def _draw_missing(result: DiffResult) -> str:
     """Return a list of the images for platforms that only one of the two has; empty if there are none."""
     missing = [("gone", image) for image in result.only_old] + [("added", image) for image in result.only_new]
     items = [
-        element("li", f"{image.platform or 'not stated'}: {change}, {format_size(image.size)}")
+        element("li", f"{image.platform or NO_PLATFORM}: {change}, {format_size(image.size)}")
         for change, image in missing
     ]
     return element("section", element("h2", "Other platforms"), element("ul", items)) if items else ""
-
-
-def _name(image: DiffImage) -> str:
-    return next(iter((*image.repo_tags, *image.tags)), "no name")
-
-
-def _join(old: str, new: str) -> str:
-    return old if old == new else f"{old} → {new}"
-
-
-def _describe_size(image: DiffImage) -> str:
-    return f"{format_size(image.size)} {'compressed' if image.is_compressed else 'uncompressed'}"
-
-
-def _describe_total(total: BlobTotal) -> str:
-    return f"{total.count:,} layer{'' if total.count == 1 else 's'}, {format_size(total.size)}"

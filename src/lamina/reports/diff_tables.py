@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lamina.core.labels import shorten_digest, summarize_layer_paths
-from lamina.images.package_changes import describe_versions
+from lamina.images.diff_texts import describe_package, list_setting
 from lamina.messages.sizes import format_size
 from lamina.reports.bars import draw_bar
 from lamina.reports.markup import Markup, element
@@ -15,8 +14,6 @@ from lamina.reports.markup import Markup, element
 if TYPE_CHECKING:
     from lamina.images.config_changes import ConfigChange
     from lamina.images.diff import LayerChange, PackageChange
-
-_OTHER_FILES = "files outside of store paths"
 
 
 def draw_package_changes(packages: Sequence[PackageChange]) -> Markup:
@@ -27,7 +24,7 @@ def draw_package_changes(packages: Sequence[PackageChange]) -> Markup:
     for package, (kept, sent, gone) in zip(packages, sizes, strict=True):
         parts = (("sent", sent), ("gone", gone), ("kept", kept))
         found = " ".join(state for state, size in parts if size)
-        name = _describe_package(package)
+        name = describe_package(package)
         rows.append(
             element(
                 "tr",
@@ -67,13 +64,8 @@ def draw_layer_changes(layers: Sequence[LayerChange]) -> Markup:
 def draw_config_table(changes: Sequence[ConfigChange]) -> Markup:
     """Return the table of the settings that differ."""
     rows = [
-        element(
-            "tr",
-            element("th", f"{change.key} {change.name}".strip(), scope="row"),
-            element("td", _format_value(change.old)),
-            element("td", _format_value(change.new)),
-        )
-        for change in changes
+        element("tr", element("th", name, scope="row"), element("td", old), element("td", new))
+        for name, old, new in map(list_setting, changes)
     ]
     return _draw_table("settings", (("Setting", ""), ("Old", ""), ("New", "")), rows)
 
@@ -88,16 +80,5 @@ def _draw_table(kind: str, heads: Sequence[tuple[str, str]], rows: Sequence[Mark
     return element("div", table, class_="scroller", role="region", tabindex=0, aria_label=kind.capitalize())
 
 
-def _describe_package(package: PackageChange) -> str:
-    old, new = package.old or package.new, package.new or package.old
-    return _OTHER_FILES if old is None or new is None else describe_versions(old.name, new.name)
-
-
 def _list_versions(package: PackageChange) -> str | None:
     return " → ".join(dict.fromkeys(str(path) for path in (package.old, package.new) if path)) or None
-
-
-def _format_value(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
