@@ -1,5 +1,8 @@
 """Which loader takes which format of an archive, with which compression of its layers: docs/image.md says the same."""
 
+import io
+import json
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +16,15 @@ from tests.integration.images import write_image
 from tests.integration.tools import ToolError
 
 import lamina
+from lamina.images.readers.open import open_images
 from lamina.images.writers.archives import FORMATS
+from lamina.system.extents import read_head
 
 COMPRESSIONS = ("none", "gzip", "zstd")
 NAME = "docker.io/test/formats:1"
 TRANSPORTS = ("docker-archive", "oci-archive")
+# An OCI archive of images for two platforms, of which a loader takes that of this machine.
+SEVERAL = "oci-index"
 
 Archives = Mapping[tuple[str, str], tuple[Path, lamina.Image]]
 """The files and their images, by format and compression."""
@@ -59,9 +66,9 @@ class Refusal:
 
 REFUSALS = (
     # Up to version 28 at least, docker reads an index only with containerd's image store.
-    Refusal("docker", ("oci",), COMPRESSIONS, r"blobs/json: no such file|not contain a manifest\.json"),
+    Refusal("docker", ("oci", SEVERAL), COMPRESSIONS, r"blobs/json: no such file|not contain a manifest\.json"),
     Refusal("docker", ("docker", "hybrid"), ("zstd",), r"unexpected EOF|invalid tar header", before=(23,)),
-    Refusal("docker-archive", ("oci",), COMPRESSIONS, r"manifest\.json.*(does not exist|not found)"),
+    Refusal("docker-archive", ("oci", SEVERAL), COMPRESSIONS, r"manifest\.json.*(does not exist|not found)"),
     Refusal("oci-archive", ("docker",), COMPRESSIONS, r"index\.json: no such file"),
 )
 
@@ -70,7 +77,7 @@ REFUSALS = (
 def archives(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Archives:
     """Return the same image in all formats and compressions."""
     folder = tmp_path_factory.mktemp("archives")
-    return {
+    found = {
         (format_name, compression): write_image(
             folder,
             small,
@@ -83,6 +90,28 @@ def archives(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Archive
         for format_name in FORMATS
         for compression in COMPRESSIONS
     }
+    for compression in COMPRESSIONS:
+        archive, image = found["oci", compression]
+        found[SEVERAL, compression] = add_platform(archive, folder / f"{SEVERAL}-{compression}.tar"), image
+    return found
+
+
+def add_platform(archive: Path, output: Path) -> Path:
+    """Write the image of an OCI archive with one of the same layers for another platform, behind an index."""
+    (image,) = open_images(archive)
+    config = json.dumps({**image.config, "architecture": "s390x"}).encode()
+    other = output.with_suffix(".s390x.tar")
+    names = [f"{number}.tar" for number, _ in enumerate(image.layers)]
+    with tarfile.open(other, "w") as out:
+        entry = {"Config": "config.json", "RepoTags": [NAME], "Layers": names}
+        contents = {"config.json": config, "manifest.json": json.dumps([entry]).encode()}
+        contents |= dict(zip(names, (read_head(one.tar, one.tar.length) for one in image.layers), strict=True))
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    lamina.merge_images([archive, other], output=output, format="oci")
+    return output
 
 
 _LOADERS = ["podman", "docker", *DOCKER_HOSTS, *TRANSPORTS, "containerd"]
@@ -116,8 +145,9 @@ def load(engine: Engine, archive: Path, image: lamina.Image) -> None:
 
 def copy_with_skopeo(skopeo: Skopeo, source: str, image: lamina.Image) -> None:
     """Copy the image, for which skopeo checks all digests."""
-    skopeo.copy(source, f"dir:{source.partition(':')[2]}.copy")
-    assert skopeo.inspect(source, "--raw")["config"]["digest"] == image.id
+    folder = f"{source.partition(':')[2]}.copy"
+    skopeo.copy(source, f"dir:{folder}")
+    assert skopeo.inspect(f"dir:{folder}", "--raw")["config"]["digest"] == image.id
 
 
 def import_and_run(containerd: Containerd, archive: Path) -> None:
@@ -127,7 +157,7 @@ def import_and_run(containerd: Containerd, archive: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", [*FORMATS, SEVERAL])
 def test_a_loader_takes_every_archive_but_the_known_ones(
     loader: Loader, archives: Archives, format_name: str, compression: str
 ) -> None:
