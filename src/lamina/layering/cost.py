@@ -83,6 +83,8 @@ def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Sequenc
         return [[number] for number in range(len(items))]
     if len(items) <= max_items:
         return _partition_all(items, budget)
+    if budget >= max_items:
+        return coarsen(items, budget)  # far more layers than engines accept: no time is spent on a better plan
     parts = coarsen(items, max(max_items, 2 * budget))
     groups = _partition_all(items.merge(parts), budget)
     joined = [[number for part in group for number in parts[part]] for group in groups]

@@ -107,12 +107,50 @@ def move_single_items(items: Items, groups: Iterable[Sequence[int]], rounds: int
     return [group.members for group in search.groups]
 
 
+class _Offers:
+    """Which groups have to be offered what, after a round in which everything was offered to every group.
+
+    A group is settled if it has not changed since. Nothing of a settled group is cheaper in another settled group, so
+    it is offered only to the others.
+    """
+
+    def __init__(self, groups: Sequence[Group], settled: frozenset[tuple[int, ...]]) -> None:
+        self._members = [group.members for group in groups]
+        self._all = range(len(groups))
+        self._open = [index for index, members in enumerate(self._members) if members not in settled]
+        self._is_open = [members not in settled for members in self._members]
+        self._changed: set[int] = set()
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether any group has changed in this round."""
+        return bool(self._changed)
+
+    def candidates(self, index: int) -> Sequence[int]:
+        """Return the groups to which the members of the group ``index`` are offered."""
+        return self._all if self._is_open[index] else self._open
+
+    def note_change(self, *indices: int) -> None:
+        """Remember that the groups ``indices`` have changed."""
+        for index in indices:
+            self._changed.add(index)
+            if not self._is_open[index]:
+                self._is_open[index] = True
+                self._open.append(index)
+
+    def settled(self) -> frozenset[tuple[int, ...]]:
+        """Return the members of the groups that have not changed in this round."""
+        return frozenset(members for index, members in enumerate(self._members) if index not in self._changed)
+
+
 class _Search:
     def __init__(self, items: Items, groups: list[Group]) -> None:
         self.groups = groups
         self._items = items
         # Blocks are computed once for each group. A group that changes is another key.
         self._blocks: dict[tuple[int, ...], list[Block]] = {}
+        self._settled_items: frozenset[tuple[int, ...]] = frozenset()
+        self._settled_blocks: frozenset[tuple[int, ...]] = frozenset()
 
     def move_single_items(self) -> bool:
         """Offer every item to every other group; return whether any has moved.
@@ -125,13 +163,16 @@ class _Search:
         counts = [len(group.members) for group in self.groups]
         shared = [group.shared for group in self.groups]
         rows = [group.row for group in self.groups]
-        has_moved = False
+        offers = _Offers(self.groups, self._settled_items)
         for number, index in sorted(home.items()):
+            candidates = offers.candidates(index)
+            if not candidates:
+                continue
             mask, size, extra = items.masks[number], items.sizes[number], items.extras[number]
             old_mask, old_size, old_extra, old_cost = rows[index]
             rest = old_mask & (~mask | shared[index]) if counts[index] > 1 else 0
             left = self._make_row(rest, old_size - size, old_extra - extra)
-            target = self._find_target((mask, size, extra, 0), index, old_cost - left[3], rows)
+            target = self._find_target((mask, size, extra, 0), index, old_cost - left[3], rows, candidates)
             if target is not None:
                 rows[index] = left
                 new_mask, new_size, new_extra, _ = rows[target]
@@ -140,18 +181,20 @@ class _Search:
                 home[number] = target
                 counts[index] -= 1
                 counts[target] += 1
-                has_moved = True
-        if has_moved:
+                offers.note_change(index, target)
+        self._settled_items = offers.settled()
+        if offers.has_changed:
             self._regroup(home)
-        return has_moved
+        return offers.has_changed
 
     def move_blocks(self) -> bool:
         """Move the blocks that reduce the cost; return whether any has moved."""
-        has_moved = False
+        offers = _Offers(self.groups, self._settled_blocks)
         for index in range(len(self.groups)):
-            while self._move_block(index):
-                has_moved = True
-        return has_moved
+            while self._move_block(index, offers):
+                pass
+        self._settled_blocks = offers.settled()
+        return offers.has_changed
 
     def split(self, budget: int) -> bool:
         """Split groups while there are fewer than ``budget``; return whether any was split."""
@@ -183,17 +226,21 @@ class _Search:
         self._move(members, index, second)
         return True
 
-    def _find_target(self, moved: Row, source: int, gain: int, rows: Sequence[Row]) -> int | None:
-        """Return the group of ``rows`` where ``moved`` costs least if that is less than ``gain``."""
+    def _find_target(
+        self, moved: Row, source: int, gain: int, rows: Sequence[Row], candidates: Sequence[int]
+    ) -> int | None:
+        """Return the group of ``candidates`` where ``moved`` costs least if that is less than ``gain``."""
         probabilities = self._items.probabilities
         mask, size, extra, _ = moved
+        chosen = rows if len(candidates) == len(rows) else [rows[index] for index in candidates]
         costs = [
             (size_ + size) * (probabilities[(mask_ | mask).bit_count()] + extra_ + extra) - cost_
-            for mask_, size_, extra_, cost_ in rows
+            for mask_, size_, extra_, cost_ in chosen
         ]
-        costs[source] = gain
+        if len(chosen) == len(rows):
+            costs[source] = gain
         lowest = min(costs)
-        return costs.index(lowest) if lowest < gain else None
+        return candidates[costs.index(lowest)] if lowest < gain else None
 
     def _make_row(self, mask: int, size: int, extra: int) -> Row:
         return mask, size, extra, size * (self._items.probabilities[mask.bit_count()] + extra)
@@ -215,14 +262,19 @@ class _Search:
         self.groups[source] = Group.of(self._items, stay)
         self.groups[target] = Group.of(self._items, (*self.groups[target].members, *numbers))
 
-    def _move_block(self, index: int) -> bool:
+    def _move_block(self, index: int, offers: _Offers) -> bool:
+        candidates = offers.candidates(index)
+        if not candidates:
+            return False
+        rows = [group.row for group in self.groups]
         for block in self._blocks_of(self.groups[index]):
             moved = block.group
             # No group can take a block for less than it costs alone.
             if block.saved > 0:
-                target = self._find_target(moved.row, index, block.gain, [group.row for group in self.groups])
+                target = self._find_target(moved.row, index, block.gain, rows, candidates)
                 if target is not None:
                     self._move(moved.members, index, target)
+                    offers.note_change(index, target)
                     return True
         return False
 

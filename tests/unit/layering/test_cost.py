@@ -13,7 +13,6 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath, dump_nix32
 from lamina.layering import plan
 from lamina.layering.cost import cost, partition
-from lamina.layering.merging import coarsen
 from lamina.layering.search import Group
 from lamina.layering.updates import Items
 
@@ -63,10 +62,10 @@ def with_other_hashes(found: Closure) -> Closure:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_new_hashes_do_not_change_the_groups(seed: int) -> None:
-    found = random_closure(seed, 120)
-    for budget in (5, 40):
+    found = random_closure(seed, 80)
+    for budget in (5, 30):
         assert layers(cost(found, budget, ())) == layers(cost(with_other_hashes(found), budget, ()))
 
 
@@ -94,22 +93,24 @@ def test_equal_paths_are_grouped_by_their_names() -> None:
 
 @pytest.mark.parametrize(("seed", "budget"), mark_rest([(0, 40), (1, 10), (2, 20), (3, 80)], 1))
 def test_joining_paths_first_costs_at_most_two_percent(seed: int, budget: int) -> None:
-    found = random_closure(seed, 300)
-    items = Items.of(found, range(300), [1] * 300)
+    found = random_closure(seed, 200)
+    items = Items.of(found, range(200), [1] * 200)
     full, joined = (
-        sum(Group.of(items, group).cost for group in partition(items, budget, limit)) for limit in (300, 100)
+        sum(Group.of(items, group).cost for group in partition(items, budget, limit)) for limit in (200, 80)
     )
     assert joined <= full * 1.02
 
 
 def test_a_plan_does_not_depend_on_the_order_of_the_input() -> None:
-    infos = list(random_closure(2, 200))
+    infos = list(random_closure(2, 100))
     expected = cost(Closure.of(infos), 20, ())
     random.Random(1).shuffle(infos)
     assert cost(Closure.of(infos), 20, ()) == expected
 
 
-def test_a_large_budget_leaves_every_item_alone_even_if_items_are_joined() -> None:
-    found = random_closure(1, 700)
-    assert len(cost(found, 699, ())) == 699
-    assert len(coarsen(Items.of(found, range(700), [1] * 700), 699)) == 699
+@pytest.mark.parametrize("budget", [60, 119, 120, 200])
+def test_a_budget_above_the_number_of_items_is_kept(budget: int) -> None:
+    items = Items.of(random_closure(1, 120), range(120), [1] * 120)
+    groups = partition(items, budget, 50)
+    assert len(groups) == min(budget, 120)
+    assert sorted(number for group in groups for number in group) == list(range(120))
