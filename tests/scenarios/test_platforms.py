@@ -110,3 +110,13 @@ def test_each_image_is_made_on_the_base_for_its_platform(
             output=f"{tmp_path}/none/", from_image=reference, platforms=["amd64", "riscv64"], tree=tree, name="x"
         )
     assert not (tmp_path / "none").exists()
+
+
+def test_a_name_that_several_systems_share_is_an_error_that_says_how_to_choose(tmp_path: Path) -> None:
+    arguments = _use_names([], tmp_path) | {"platforms": ()}
+    with pytest.raises(lamina.NotFound, match=r"^'hello': got 2 paths of that name, expected one: ") as ambiguous:
+        lamina.plan_layered_image(**arguments)
+    assert "--architecture or --platform chooses" in ambiguous.value.hint
+    for architecture, system in (("amd64", "x86_64-linux"), ("arm64", "aarch64-linux")):
+        planned = lamina.plan_layered_image(**arguments, architecture=architecture)
+        assert [path for layer in planned.layers for path in layer.paths if path.package == "hello"] == [hello(system)]

@@ -45,6 +45,7 @@ from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
 from lamina.system.transfer import transfer
 
+_ARCHITECTURE_HINT = "if they are for different processors, --architecture or --platform chooses"
 _NAME_HINT = "give the image a name: --name in a command, name in Python and in a spec file"
 
 
@@ -228,7 +229,7 @@ def _resolve_root(spec: Spec, store: Store, text: str) -> StoreSubpath:
     """Return the path that a ROOT names; of several with its name, the one for the architecture of ``spec``."""
     architecture = spec.architecture
     if architecture is None:
-        return resolve_root(store, text, CHANNEL_HINT)
+        return resolve_root(store, text, CHANNEL_HINT, several_hint=_ARCHITECTURE_HINT)
     return resolve_root(store, text, CHANNEL_HINT, lambda paths: choose_paths(paths, architecture, store))
 
 

@@ -36,7 +36,11 @@ _MAX_DIFFERENCE = 3
 
 
 def resolve_root(
-    store: Store, text: str, hint: str = LIST_HINT, choose: ChoosePaths = lambda paths: paths
+    store: Store,
+    text: str,
+    hint: str = LIST_HINT,
+    choose: ChoosePaths = lambda paths: paths,
+    several_hint: str = "",
 ) -> StoreSubpath:
     """Return the path in a store that a ROOT names.
 
@@ -45,6 +49,7 @@ def resolve_root(
         text: the ROOT.
         hint: the hint if the store has neither a path of that name nor a similar one.
         choose: returns those of several paths of one name that are meant.
+        several_hint: more about how to choose one of several paths.
 
     Raises:
         NotFound: no path has the name, or several have it; or a link does not lead into the store.
@@ -61,7 +66,7 @@ def resolve_root(
     if f"{text}/".startswith(STORE_DIR + "/"):  # parse refuses the store folder itself, whether it exists here or not
         return StoreSubpath.parse(text)
     if "/" not in text and text not in (".", ".."):
-        return StoreSubpath(_resolve_name(store, text, hint, choose), "")
+        return StoreSubpath(_resolve_name(store, text, hint, choose, several_hint), "")
     return StoreSubpath.parse(resolve_store_link(text))
 
 
@@ -87,7 +92,7 @@ def _format_paths(paths: Sequence[StorePath]) -> str:
     return ", ".join([*texts, *more])
 
 
-def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths) -> StorePath:
+def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths, several_hint: str) -> StorePath:
     found = store.find(name) if name else ()
     if len(found) > 1:
         found = tuple(choose(found)) or found
@@ -100,7 +105,7 @@ def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths) -> St
         short_repr(name),
         f"{len(found)} paths of that name",
         f"one: {_format_paths(found)}",
-        hint=_choose_hint(found),
+        hint="; ".join(filter(None, (_choose_hint(found), several_hint))),
     )
 
 
