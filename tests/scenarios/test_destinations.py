@@ -29,7 +29,7 @@ WITH_OUTPUT = {
     "store export": [ROOT, "--store", "store"],
     "store key generate": ["a-1"],
 }
-LAYOUTS = {"build", "pull"}
+LAYOUTS = {"build", "merge", "pull"}
 # The verbs with --to write to a store, which is a folder or its URL.
 WITH_DESTINATION = {
     "store fetch": [ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY],
@@ -50,7 +50,7 @@ def list_verbs(option: str) -> set[str]:
 
 def test_every_verb_with_a_destination_is_in_a_table() -> None:
     assert list_verbs("--output") == set(WITH_OUTPUT)
-    assert list_verbs("--to") - {"push"} == set(WITH_DESTINATION), "a registry has no folders"
+    assert list_verbs("--to") - {"push", "merge"} == set(WITH_DESTINATION), "a registry has no folders"
 
 
 @pytest.fixture(scope="module")

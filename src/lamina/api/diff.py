@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api.images import inspect
+from lamina.api.results import ListResult
 from lamina.images.diff import DiffResult
 from lamina.images.platform_diff import compare_platforms
 from lamina.images.readers import select
-from lamina.images.readers.platforms import list_contradictions, select_platforms
+from lamina.images.readers.platforms import select_platforms
 
 if TYPE_CHECKING:
     from lamina.core.progress import Progress
@@ -56,8 +57,8 @@ def diff(
     )
     old_images, new_images = read(old), read(new)
     result = compare_platforms(old_images, new_images)
-    contradictions = [*list_contradictions(old_images), *list_contradictions(new_images)]
-    warnings = (*result.warnings, *(warning for other in result.others for warning in other.warnings), *contradictions)
+    about_images = (*old_images.warnings, *new_images.warnings)
+    warnings = (*(warning for compared in result.platforms for warning in compared.warnings), *about_images)
     return replace(result, warnings=tuple(dict.fromkeys(warnings)))
 
 
@@ -86,12 +87,12 @@ def _read_images(
     max_unpacked_size: int | str | None,
     insecure: bool,
     progress: Progress | None,
-) -> tuple[InspectedImage, ...]:
+) -> ListResult[InspectedImage]:
     """Return the image that ``image`` names, for each of its platforms."""
     images = inspect(
         image, platform=platform, max_unpacked_size=max_unpacked_size, insecure=insecure, progress=progress
     )
-    return select_platforms(images, *_describe_choice(image))
+    return ListResult(select_platforms(images, *_describe_choice(image)), images.warnings)
 
 
 def _describe_choice(image: StrPath) -> tuple[object, str]:

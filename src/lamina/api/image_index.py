@@ -18,7 +18,7 @@ from lamina.api.outputs import check_extension
 from lamina.api.stream import Stream, make_closed_error
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import Error, InvalidArgument, error_context
-from lamina.images.writers.archives import DEFAULT_FORMAT, INDEX_FORMAT
+from lamina.images.writers.archives import DEFAULT_FORMAT, INDEX_FORMAT, OCI_HINT
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.parsers import parse_boolean, parse_format
 from lamina.inputs.pinned_base import pin_base_image
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from lamina.inputs.registry_names import References
     from lamina.layers.context import BuildContext
 
-_FORMAT_HINT = (
-    "--format oci writes an OCI archive, and -o DIR/ an OCI layout; or make an image file for each platform, with one "
-    "--platform"
-)
+_FORMAT_HINT = f"{OCI_HINT}; or make an image file for each platform, with one --platform"
 
 
 class IndexStream:

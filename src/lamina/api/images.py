@@ -216,14 +216,14 @@ def inspect(
     source, limit = select.parse_source(path), parse_size("max_unpacked_size", max_unpacked_size)
     wanted = Platform.parse(platform) if platform else None
     is_asked = parse_boolean("attached", attached)
-    from lamina.images.readers.platforms import list_contradictions
+    from lamina.images.readers.index_checks import list_index_warnings
 
     if isinstance(source, select.ImageFile):
         if is_asked:
             hint = "documents are attached to images in registries"
             raise InvalidArgument("attached", f"true and the file {source.path}", "a reference", hint=hint)
         images = read_file(source, wanted, limit, progress)
-        return ListResult(images, list_contradictions(images))
+        return ListResult(images, list_index_warnings(images))
     from lamina.images.readers.registry_image import read_registry_images
     from lamina.registry.open import open_repository
 
@@ -236,7 +236,7 @@ def inspect(
             found = tuple(
                 replace(image, attached=list_referrers(connection, image.manifest.descriptor.digest)) for image in found
             )
-        return ListResult(found, (*warnings, *list_contradictions(found)))
+        return ListResult(found, (*warnings, *list_index_warnings(found)))
 
 
 def read_file(

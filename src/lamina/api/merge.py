@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.api.outputs import check_extension, check_format, open_output
 from lamina.api.results import ListResult
-from lamina.compression.compressors import NO_LAYER_COMPRESSION
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import Progress, check_progress
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
-from lamina.images.writers.archives import LAYOUT_FORMAT
+from lamina.images.writers.archives import LAYOUT_FORMAT, OCI_HINT
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.parsers import parse_boolean, parse_layer_compression, parse_size
 from lamina.layers.context import BuildContext
@@ -26,6 +26,7 @@ from lamina.system.transfer import BlobInfo
 
 if TYPE_CHECKING:
     from lamina.images.layout_merge import MergedName
+    from lamina.images.merge_index import PlatformImages
     from lamina.images.readers.source_image import InspectedImage
 
 _FORMATS = ("docker", LAYOUT_FORMAT)
@@ -113,24 +114,34 @@ def merge_images(
     if not is_folder and chosen_format != LAYOUT_FORMAT:
         _check_docker(name, layer_compression)
         return _merge_into_docker_archive(images, output, wanted, limit, compressor, progress)
-    # Registries need libraries that the builder of the Nix functions does not have.
-    from lamina.api.existing_images import open_existing
-    from lamina.images.layout_merge import merge_into_archive, merge_into_layout
-    from lamina.images.merge_index import group_by_name
-
     compression = parse_layer_compression("layer_compression", layer_compression) or NO_LAYER_COMPRESSION
     reference = ImageReference.parse(name) if name is not None else None
-    context = BuildContext(jobs=cpu_count())
     with ExitStack() as stack:
+        # Registries need libraries that the builder of the Nix functions does not have.
+        from lamina.api.existing_images import open_existing
+        from lamina.images.merge_index import group_by_name
+
         found = open_existing(images, stack, wanted, limit, insecure=parse_boolean("insecure", insecure))
-        names = group_by_name(found, compression, reference)
-        if is_folder:
-            folder = Path(os.fsdecode(output))  # type: ignore[arg-type]
-            merged = merge_into_layout(names, folder, compression, context, progress)
-        else:
-            out = stack.enter_context(open_output(output, compressor=compressor))
+        return _merge_into_oci(group_by_name(found, compression, reference), output, compressor, compression, progress)
+
+
+def _merge_into_oci(
+    names: Sequence[PlatformImages],
+    output: StrPath | Writable,
+    compressor: str | None,
+    compression: LayerCompression,
+    progress: Progress | None,
+) -> MergeResult:
+    """Write an OCI layout if ``output`` is a folder, else an OCI archive."""
+    from lamina.images.layout_merge import merge_into_archive, merge_into_layout
+
+    context = BuildContext(jobs=cpu_count())
+    if isinstance(output, (str, os.PathLike)) and is_layout(output):
+        merged = merge_into_layout(names, Path(output), compression, context, progress)
+    else:
+        with open_output(output, compressor=compressor) as out:
             merged = merge_into_archive(names, out, compression, context, progress)
-    distinct = {one.described.digest: one.described for images_of in names for one in images_of.images}
+    distinct = {found.described.digest: found.described for images in names for found in images.images}
     blobs = {
         image_id: tuple(BlobInfo(layer.digest, layer.size) for layer in copied.layers)
         for image_id, copied in merged.copied.items()
@@ -173,5 +184,5 @@ def _check_docker(name: str | None, layer_compression: str | None) -> None:
     """Raise `InvalidArgument` for an argument that has no meaning for a docker-archive."""
     for argument, value in (("name", name), ("layer_compression", layer_compression)):
         if value is not None:
-            hint = "--format oci writes an OCI archive, and -o DIR/ an OCI layout"
-            raise InvalidArgument(argument, "a docker-archive", "an OCI layout or an OCI archive", hint=hint)
+            got = f"{short_repr(value)} and a docker-archive"
+            raise InvalidArgument(argument, got, "an OCI layout or an OCI archive", hint=OCI_HINT)

@@ -131,7 +131,7 @@ def pull_index(
     source = parse_reference("reference", reference)
     folder = parse_cache_path("blob_cache", blob_cache)
     if not is_layout(output):
-        hint = f"write {os.path.join(os.fspath(output), '')}, or choose a platform for a file"
+        hint = "name a folder, such as images/, or choose a platform for a file"
         raise InvalidArgument("output", f"{short_repr(str(output))} for all platforms", "a folder", hint=hint)
     with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
         images = read_registry_images(connection, source)

@@ -11,6 +11,7 @@ from lamina.core.progress import Progress, check_progress
 from lamina.formats.platform import Platform
 from lamina.images.layer_bytes import LayerBytes, list_file_layers, list_registry_layers
 from lamina.images.readers import select
+from lamina.images.readers.index_checks import check_index
 from lamina.images.readers.open import open_images
 from lamina.images.verification import ImageVerificationResult
 from lamina.images.verify import verify_layers
@@ -125,9 +126,12 @@ def _open_file(
     if source.name is not None:
         images = select.select_by_name(images, source.name, source.path, hint)
         hint = select.PLATFORM_HINT
+    named = images
     if platform:
         images = select.select_by_platform(images, platform, source.path, select.PLATFORM_HINT)
     image = select.select_single(images, source.path, hint)
+    # An engine might run another image of the index than the one that is verified.
+    check_index([one for one in named if {*one.indexes} & {*image.indexes}], source.path)
     yield image, list_file_layers(image, limit, on_bytes)
 
 

@@ -48,7 +48,7 @@ _FORMATS = ("docker", "oci")
     "merge",
     "lamina merge hello.tar.gz server.tar -o both.tar.gz",
     "lamina merge app-amd64.tar app-arm64.tar -t app:1 -o images/",
-    "lamina merge ghcr.io/me/app:1-amd64 ghcr.io/me/app:1-arm64 --to ghcr.io/me/app:1",
+    "lamina merge ghcr.io/me/app:amd64 ghcr.io/me/app:arm64 --to ghcr.io/me/app:1",
 )
 @image_argument("images", "IMAGE[#NAME]...", REFERENCE_HELP, nargs=-1, required=True)
 @output_option("FILE|DIR/", "The archive to write, or the folder of an OCI layout; - is stdout.")

@@ -23,7 +23,7 @@ from lamina.registry.connection import RegistryConnection
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """What copies of images into a layout have in common.
+    """The destination of copies of images in a layout, and how they are made.
 
     Attributes:
         blobs: the blobs of the layout.

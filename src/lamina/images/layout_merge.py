@@ -9,7 +9,7 @@ from pathlib import Path
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import Progress
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM
 from lamina.images.existing_image import Copying
 from lamina.images.merge_index import PlatformImages
 from lamina.images.writers.layout_archive import write_layout_archive
@@ -18,8 +18,6 @@ from lamina.images.writers.layout_copies import CopiedImage, copy_documents
 from lamina.layers.context import BuildContext
 from lamina.layers.temporary_blobs import create_blob_folder, explain_temporary_files
 from lamina.system.fd_writer import Output
-
-_NO_PLATFORM = Platform("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def merge_into_layout(
         Error: those of opening the layout, and of the places that images are read from.
 
     """
-    warnings = [warning for images in names for warning in images.list_left_out()]
+    warnings = [warning for images in names for warning in images.list_warnings()]
     merged: list[MergedName] = []
     with open_layout(folder, verify=context.verify) as blobs:
         copying = Copying(blobs, compression, context, progress)
@@ -94,7 +92,7 @@ def merge_into_layout(
             if images.has_index:
                 document, named = images.dump_index([member.manifest for member in members])
                 blobs.add(document)
-                platform = _NO_PLATFORM
+                platform = NO_PLATFORM
             tagged = blobs.tag(images.name, named, platform)
             warnings += explain_renamed(folder, images.name, tagged)
             platforms = tuple(found.described.platform for found in images.images)

@@ -20,8 +20,9 @@ from lamina.formats.oci import Descriptor
 from lamina.formats.oci_index import PlatformManifest, dump_index
 from lamina.formats.platform import Platform
 from lamina.images.existing_image import ExistingImage
+from lamina.images.readers.index_checks import check_index, list_gaps
 from lamina.images.readers.index_contents import ListedDocument, WholeIndex, find_whole_index
-from lamina.images.readers.platforms import check_platforms, list_indexes
+from lamina.images.readers.platforms import list_indexes
 from lamina.images.readers.source_image import InspectedImage
 
 _NAME_HINT = "name them with -t NAME:TAG, in Python name='NAME:TAG'"
@@ -81,7 +82,7 @@ class PlatformImages:
 
     @property
     def others(self) -> tuple[ListedDocument, ...]:
-        """What the index lists besides the images."""
+        """The manifests and indexes that the index lists besides the images."""
         return self.whole.others if self.whole else ()
 
     def dump_index(self, manifests: Sequence[Descriptor]) -> tuple[bytes, Descriptor]:
@@ -107,13 +108,15 @@ class PlatformImages:
         document = dump_index(listed, sort_annotations(self._find_annotations()), types)
         return document, Descriptor(types.index, Digest(hashlib.sha256(document).digest()), len(document))
 
-    def list_left_out(self) -> tuple[str, ...]:
-        """Return a warning if a new index lacks attestations that the images had in another one."""
+    def list_warnings(self) -> tuple[str, ...]:
+        """Return warnings about what an index lacks, and about attestations that a new one leaves out."""
         indexes = list_indexes([found.described for found in self.images])
+        gaps = tuple(gap for index in indexes for gap in list_gaps(index))
         has_attestations = any(listed.is_attestation for index in indexes for listed in index.manifests)
         if self.whole or not has_attestations:
-            return ()
-        return (f"{self.name}: attestations are left out, because they are about manifests or an index that changed",)
+            return gaps
+        left_out = f"{self.name}: attestations are left out, because they are about manifests or an index that changed"
+        return (*gaps, left_out)
 
     def _find_annotations(self) -> dict[str, str]:
         described = [found.described for found in self.images]
@@ -145,11 +148,13 @@ def gather_platforms(
     """
     described = [found.described for found in images]
     for found in images:
-        check_platforms([found.described], found.origin)
+        check_index([found.described], found.origin)
     is_kept = all(found.image.keeps_manifest(compression, types) for found in images)
     has_one_origin = len({str(found.origin) for found in images}) == 1
     whole = find_whole_index(described, name, chosen_name) if is_kept and has_one_origin else None
-    if whole is None:
+    if whole:
+        check_index(described, name)
+    else:
         _check_members(name, images)
     return PlatformImages(name, tuple(images), whole)
 

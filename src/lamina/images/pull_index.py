@@ -9,18 +9,16 @@ from pathlib import Path
 from lamina.core.labels import shorten_digest
 from lamina.core.names import Digest, ImageReference
 from lamina.core.progress import Progress
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.blob_cache import BlobCache
 from lamina.images.fetch import fetch_layers
+from lamina.images.readers.index_checks import check_index
 from lamina.images.readers.index_contents import read_contents
-from lamina.images.readers.platforms import check_platforms
 from lamina.images.readers.registry_image import RegistryImage, name_image
 from lamina.images.writers.layout_blobs import explain_renamed, open_layout
 from lamina.images.writers.layout_copies import copy_documents
 from lamina.registry.connection import RegistryConnection
-
-_NO_PLATFORM = Platform("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def pull_index_into_layout(
     """
     first = images[0]
     index = next(iter(first.indexes), None)
-    check_platforms(images, first.reference)
+    check_index(images, first.reference)
     known = {image.manifest.descriptor.digest for image in images}
     others = read_contents(index, first.reference, known) if index else ()
     named = index.descriptor if index else first.manifest.descriptor
@@ -92,7 +90,7 @@ def pull_index_into_layout(
         copy_documents(others, blobs, str(first.reference), progress)
         if index:
             blobs.add(index.document)
-        tagged = blobs.tag(name, named, _NO_PLATFORM if index else first.effective_platform)
+        tagged = blobs.tag(name, named, NO_PLATFORM if index else first.effective_platform)
     return IndexPullResult(
         tuple(images),
         named.digest,

@@ -30,8 +30,11 @@ def write_archive(folder: Path, architecture: str, tag: str = "app:1", file: str
         ({"format": "hybrid", "output": "x.tar"}, "format: got 'hybrid', expected docker or oci"),
         ({"format": "docker", "output": "x/"}, "format: got 'docker', expected oci for an OCI layout"),
         ({"compressor": "gz", "output": "x/"}, "compressor: got gz, expected none for an OCI layout"),
-        ({"name": "app:1", "output": "x.tar"}, "name: got a docker-archive, expected an OCI layout or an OCI archive"),
-        ({"layer_compression": "gzip", "output": "x.tar"}, "layer_compression: got a docker-archive"),
+        (
+            {"name": "app:1", "output": "x.tar"},
+            "name: got 'app:1' and a docker-archive, expected an OCI",
+        ),
+        ({"layer_compression": "gzip", "output": "x.tar"}, "layer_compression: got 'gzip' and a docker-archive"),
         ({"name": "app", "output": "x/"}, "expected"),
     ],
 )

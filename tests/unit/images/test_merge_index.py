@@ -77,9 +77,9 @@ def test_a_whole_index_is_kept_unless_a_layer_has_to_be_compressed(tmp_path: Pat
     document, descriptor = kept.dump_index(describe(kept))
     assert document == layout.members[f"blobs/sha256/{entry['digest'][7:]}"]
     assert (descriptor.media_type, str(descriptor.digest)) == (OCI.index, entry["digest"])
-    assert (len(kept.others), kept.list_left_out()) == (1, ())
+    assert (len(kept.others), kept.list_warnings()) == (1, ())
     changed = gather_platforms(APP, found, GZIP)
-    assert (changed.whole, changed.others, len(changed.list_left_out())) == (None, (), 1)
+    assert (changed.whole, changed.others, len(changed.list_warnings())) == (None, (), 1)
     assert gather_platforms(APP, found, NO_LAYER_COMPRESSION, DOCKER).whole is None
     assert gather_platforms(APP, found, NO_LAYER_COMPRESSION, chosen_name="app:2").whole is None
 

@@ -29,7 +29,7 @@ class SourceImageDocument(ImageDocument):
 
 
 class IndexedManifestDocument(TypedDict):
-    """What an index states of a manifest."""
+    """An entry of an index."""
 
     digest: Annotated[str, "The digest of the manifest; empty if the index states none."]
     media_type: Annotated[str, "The type of the manifest."]

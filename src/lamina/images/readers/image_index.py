@@ -25,13 +25,16 @@ class IndexStorage(Protocol):
     def read_manifest(self, descriptor: Descriptor) -> bytes | None:
         """Return a manifest or an index that is listed; None if it is missing. Raises `Error` if it is damaged."""
 
+    def lacks_manifest(self, descriptor: Descriptor) -> bool:
+        """Return whether a manifest or an index that is listed is known to be missing, without reading it."""
+
     def find_blob(self, descriptor: Descriptor) -> StoredBlob | None:
         """Return a blob that a manifest refers to; None if it is missing. Raises `Error` if its size is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedManifest:
-    """What an index states of a manifest, or of an index in it. Only the media type is sure to be there.
+    """An entry of an index: a manifest, or an index in it. Only the media type is sure to be there.
 
     Attributes:
         media_type: its type.
@@ -85,6 +88,11 @@ class ImageIndex:
     def __repr__(self) -> str:
         names = " ".join((*self.repo_tags[:1], shorten_digest(self.digest)))
         return f"<ImageIndex {names}: {', '.join(map(str, self.platforms))}>"
+
+    @property
+    def name(self) -> str:
+        """Its first name; its digest if it has none."""
+        return next(iter((*self.repo_tags, *self.tags)), str(self.digest))
 
     @property
     def digest(self) -> Digest:

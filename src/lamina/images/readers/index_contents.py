@@ -17,6 +17,7 @@ from lamina.formats.oci import Descriptor
 from lamina.formats.platform import Platform
 from lamina.images.readers.documents import get_field, parse_list
 from lamina.images.readers.image_index import ImageIndex
+from lamina.images.readers.index_checks import lacks_manifests
 from lamina.images.readers.oci_manifests import (
     FOREIGN_LAYERS,
     INDEXES,
@@ -84,13 +85,10 @@ def find_whole_index(images: Sequence[InspectedImage], subject: object, name: st
     shared = [index for index in indexes if all(index in image.indexes for image in images)]
     if not shared:
         return None
+    if len(images) == 1 and lacks_manifests(shared[0]):
+        return None
     known = {digest for image in images if (digest := image.manifest_digest)}
-    try:
-        others = read_contents(shared[0], subject, known)
-    except FormatError:
-        if len(images) == 1:
-            return None
-        raise
+    others = read_contents(shared[0], subject, known)
     configs = {image.digest for image in images}
     lacks_some = any(item.is_image and item.blobs[0].descriptor.digest not in configs for item in others)
     return None if lacks_some else WholeIndex(shared[0], others)

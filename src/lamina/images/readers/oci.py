@@ -128,6 +128,10 @@ class _LayoutStorage:
         """Return a manifest or an index; None if it is missing. Raises `FormatError` and `IntegrityError`."""
         return _read_document(self._blobs, descriptor).text if self._blobs.has(blob_path(descriptor.digest)) else None
 
+    def lacks_manifest(self, descriptor: Descriptor) -> bool:
+        """Return whether a manifest or an index is missing."""
+        return not self._blobs.has(blob_path(descriptor.digest))
+
     def find_blob(self, descriptor: Descriptor) -> StoredBlob | None:
         """Return a blob; None if it is missing. Raises `IntegrityError` if its size is wrong."""
         name = blob_path(descriptor.digest)

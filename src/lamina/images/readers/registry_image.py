@@ -270,6 +270,10 @@ class _RegistryReader:
         stored = self._find(descriptor)
         return stored.document if stored else None
 
+    def lacks_manifest(self, descriptor: Descriptor) -> bool:
+        """Return false: an image that the registry lacks is an error or a warning when it is read."""
+        return False
+
     def find_blob(self, descriptor: Descriptor) -> StoredBlob | None:
         """Return a blob; None if the registry lacks it."""
         if not find_blob(self._connection, descriptor.digest):

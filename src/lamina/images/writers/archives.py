@@ -13,6 +13,8 @@ FORMATS = ("docker", "oci", "hybrid")
 DEFAULT_FORMAT = "docker"
 LAYOUT_FORMAT = "oci"
 """The format of a folder."""
+OCI_HINT = "--format oci writes an OCI archive, and -o DIR/ an OCI layout"
+"""The hint for what a docker-archive has no room for."""
 INDEX_FORMAT = "oci"
 """The format of a file that can hold images for several platforms."""
 

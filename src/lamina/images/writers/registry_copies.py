@@ -6,6 +6,7 @@ The blobs and the manifests of all images are in all repositories before a tag m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from lamina.core.progress import Progress, Work
 from lamina.errors import Error, error_context
@@ -55,7 +56,8 @@ def push_platforms(
     """
     if not images.has_index:
         (found,) = images.images
-        return found.image.push(make_writer(found.described, True))
+        result = found.image.push(make_writer(found.described, True))
+        return replace(result, warnings=(*result.warnings, *images.list_warnings()))
     pushed: list[RegistryPushResult] = []
     for found in images.images:
         with error_context(str(found.platform) or "no platform", Error):
@@ -64,7 +66,7 @@ def push_platforms(
     pairs = zip(images.images, pushed, strict=True)
     document, index = images.dump_index([_describe(found, result, types or OCI) for found, result in pairs])
     references = publish_index(destination, document, index.media_type)
-    return IndexPushResult(tuple(pushed), index.digest, references, warnings=images.list_left_out())
+    return IndexPushResult(tuple(pushed), index.digest, references, warnings=images.list_warnings())
 
 
 def _describe(found: FoundImage, pushed: RegistryPushResult, types: MediaTypes) -> Descriptor:

@@ -7,8 +7,8 @@ import pytest
 from tests.support.image_files import LayoutBuilder, layer, platform
 
 import lamina
-from lamina.errors import IntegrityError, NotFound
-from lamina.images.readers.platforms import check_platforms, is_one_image, list_contradictions, select_platforms
+from lamina.errors import NotFound
+from lamina.images.readers.platforms import is_one_image, select_platforms
 from lamina.images.readers.source_image import InspectedImage
 
 NAME = "io.containerd.image.name"
@@ -64,14 +64,3 @@ def test_two_images_for_one_platform_are_one_image_only_in_an_index(tmp_path: Pa
 
 def test_no_images_are_not_one() -> None:
     assert not is_one_image([])
-
-
-def test_another_platform_than_the_index_states_is_found(tmp_path: Path) -> None:
-    layout = LayoutBuilder()
-    entries = [add(layout, "", "arm64", "amd64"), add(layout, "", "s390x", "s390x"), add(layout, "", "riscv64")]
-    images = read(tmp_path, layout, layout.nested(entries))
-    (message,) = list_contradictions(images)
-    assert message == f"{images[0].id}: the index states linux/amd64, and the config of the image linux/arm64"
-    with pytest.raises(IntegrityError, match=r"app:1: got sha256:.*, expected the same platform in both"):
-        check_platforms(images, "app:1")
-    check_platforms(images[1:], "app:1")
