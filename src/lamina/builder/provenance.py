@@ -8,13 +8,12 @@ are in the image.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
-from lamina.core.names import StorePath
+from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import NotFound
 from lamina.formats.keys import PublicKey, find_signer
 from lamina.formats.media_types import DOCKER, OCI
@@ -111,8 +110,13 @@ def _format_date(moment: datetime) -> str:
 
 def _describe_layering(spec: Spec) -> Any:
     if isinstance(spec.layering, Pipeline):
-        return json.loads(spec.layering.text)
-    return spec.layering if isinstance(spec.layering, str) else "a function of the caller"
+        return spec.layering.with_paths(_hide_folder).dump()
+    return spec.layering if isinstance(spec.layering, str) else "a function in Python"
+
+
+def _hide_folder(path: str) -> str:
+    """Return ``path``, or only its name if it leads to no store path, because then it names a folder of the machine."""
+    return path if path.startswith(f"{STORE_DIR}/") else path.rpartition("/")[2]
 
 
 def _list_scripts(spec: Spec) -> Iterator[tuple[str, Any]]:

@@ -110,6 +110,19 @@ def _map_paths(argument: Any, convert: Callable[[str], str], found_paths: dict[s
     return argument
 
 
+def _dump(argument: Any) -> Any:
+    match argument:
+        case Call():
+            return [argument.operation, *map(_dump, argument.arguments)]
+        case Pipe():
+            return list(map(_dump, argument.calls))
+        case SplitPoints():
+            return [*sorted(argument.paths), *({"children_of": parent} for parent in sorted(argument.parents))]
+        case frozenset():
+            return sorted(argument)
+    return argument
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A layering strategy that is a list of calls; two pipelines are equal if their JSON is.
@@ -134,6 +147,10 @@ class Pipeline:
 
     def __str__(self) -> str:
         return self.text
+
+    def dump(self) -> list[Any]:
+        """Return the calls as lists, with every store path as `with_paths` left it; sets of paths are sorted."""
+        return [_dump(call) for call in self.calls]
 
     def with_paths(self, convert: Callable[[str], str]) -> Pipeline:
         """Return the pipeline with ``convert`` applied to every store path that it names."""

@@ -203,6 +203,20 @@ def test_the_provenance_says_what_was_asked_for_without_paths_and_secrets(
     assert b"hunter2" not in document
 
 
+def test_the_provenance_has_the_store_paths_of_a_pipeline_and_not_its_links(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    hello = next(str(path) for path in store.numbers if path.package == "hello")
+    (tmp_path / "result").symlink_to(hello)
+    links = [str(tmp_path / "result"), str(tmp_path / "missing"), {"children_of": str(tmp_path / "result")}]
+    (tmp_path / "layering.json").write_text(json.dumps([["split_paths", links]]))
+    pushed = push(server, **describe(store), provenance=True, layering=tmp_path / "layering.json")
+    document = read_document(server, pushed)
+    pipeline = get_parameters(read_statement(document))["layeringPipeline"]
+    assert pipeline == [["split_paths", [hello, "missing", {"children_of": hello}]]]
+    assert str(tmp_path).encode() not in document
+
+
 @pytest.mark.parametrize("kind", ["file", "layout", "registry"])
 def test_the_base_image_is_a_material_and_its_store_paths_are_listed(
     server: MemoryRegistry, store: FakeStore, tmp_path: Path, kind: str

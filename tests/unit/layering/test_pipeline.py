@@ -595,3 +595,19 @@ def test_equal_sizes_are_ordered_by_path() -> None:
     found = Closure.of([info("z"), info("a"), info("m")])
     (layer,) = planned([], found)
     assert list(layer.paths) == sorted(layer.paths)
+
+
+def test_a_dumped_pipeline_is_one_with_the_same_calls() -> None:
+    calls = paths(
+        [
+            ["subcomponent_out", ["B", "A"]],
+            ["over", "main", ["pipe", [["split_paths", ["D", {"children_of": ["C"]}]], ["over", "rest", ["reverse"]]]]],
+            ["flatten"],
+            ["limit_layers", 3],
+        ]
+    )
+    dumped = Pipeline.parse(calls).dump()
+    assert dumped[0] == ["subcomponent_out", paths(["A", "B"])]
+    assert dumped[2:] == [["flatten"], ["limit_layers", 3]]
+    assert Pipeline.parse(dumped).calls == Pipeline.parse(calls).calls
+    assert Pipeline.parse(dumped).dump() == dumped
