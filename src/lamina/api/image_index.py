@@ -165,14 +165,14 @@ class IndexStream:
 
         began, spec = time.monotonic(), self._spec
         kind = None if sbom is None else parse_sbom_format("sbom", sbom)
-        is_traced = parse_boolean("provenance", provenance)
+        has_provenance = parse_boolean("provenance", provenance)
         self._check_open()
         with (
             open_build_context(spec, self._warnings) as context,
             open_push(to, cache_from, insecure=spec.insecure) as destination,
         ):
             writers = [
-                self._make_writer(platform, stream, destination, kind, progress, context, is_traced)
+                self._make_writer(platform, stream, destination, kind, progress, context, has_provenance)
                 for platform, stream in zip(self._platforms, self.streams, strict=True)
             ]
             pushed = push_drafts(destination, self._drafts, writers, spec.media_types)
@@ -186,7 +186,7 @@ class IndexStream:
         sbom: SbomFormat | None,
         progress: Progress | None,
         context: BuildContext,
-        is_traced: bool,
+        has_provenance: bool,
     ) -> RegistryWriter:
         """Return the writer of the image for one platform, which attaches the documents about it."""
         from lamina.api.attachments import describe_draft
@@ -194,7 +194,7 @@ class IndexStream:
         def warn(text: str) -> None:
             self._warnings.append(f"{platform}: {text}")
 
-        describe = describe_draft(stream.draft, stream.spec, sbom, warn, provenance=is_traced)
+        describe = describe_draft(stream.draft, stream.spec, sbom, warn, provenance=has_provenance)
         return make_registry_writer(
             self._spec,
             destination,
@@ -364,6 +364,6 @@ def push_image_index(
     check_progress(progress)
     targets, caches = parse_targets("to", to), parse_caches(cache_from)
     kind = None if sbom is None else parse_sbom_format("sbom", sbom)
-    is_traced = parse_boolean("provenance", provenance)
+    has_provenance = parse_boolean("provenance", provenance)
     with stream_image_index(progress=progress, **prepare_arguments(targets, arguments)) as stream:
-        return stream.push(targets, cache_from=caches, sbom=kind, provenance=is_traced, progress=progress)
+        return stream.push(targets, cache_from=caches, sbom=kind, provenance=has_provenance, progress=progress)

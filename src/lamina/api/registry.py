@@ -65,9 +65,9 @@ def push_layered_image(
     check_progress(progress)
     targets, caches = parse_targets("to", to), parse_caches(cache_from)
     kind = None if sbom is None else parse_sbom_format("sbom", sbom)
-    is_traced = parse_boolean("provenance", provenance)
+    has_provenance = parse_boolean("provenance", provenance)
     with stream_layered_image(progress=progress, **prepare_arguments(targets, arguments)) as stream:
-        return stream.push(targets, cache_from=caches, sbom=kind, provenance=is_traced, progress=progress)
+        return stream.push(targets, cache_from=caches, sbom=kind, provenance=has_provenance, progress=progress)
 
 
 def prepare_arguments(to: References, arguments: ImageArguments) -> ImageArguments:

@@ -179,14 +179,14 @@ class Stream:
 
         began, spec = time.monotonic(), self._spec
         kind = None if sbom is None else parse_sbom_format("sbom", sbom)
-        is_traced = parse_boolean("provenance", provenance)
+        has_provenance = parse_boolean("provenance", provenance)
         self._check_open()
         with (
             open_build_context(spec, self._warnings) as context,
             open_push(to, cache_from, insecure=spec.insecure) as destination,
         ):
             warn = self._warnings.append
-            describe = describe_draft(self.draft, spec, kind, warn, provenance=is_traced)
+            describe = describe_draft(self.draft, spec, kind, warn, provenance=has_provenance)
             writer = make_registry_writer(spec, destination, progress, context, warn, describe=describe)
             pushed = writer.write(self.draft)
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)

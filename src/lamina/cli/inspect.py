@@ -67,7 +67,10 @@ def command(
                 printed.add(index.digest)
                 _print_index(index, full=full)
         title = ", ".join((*item.repo_tags, *item.tags)) or "no name"
-        print_fields(title, list(_list_fields(item, full=full)), is_whole=full)
+        fields = list(_list_fields(item, full=full))
+        if attached and not item.attached:
+            fields.append(("attached", "nothing"))
+        print_fields(title, fields, is_whole=full)
         print_stdout("")
         _print_layers(item.layers, full=full)
 

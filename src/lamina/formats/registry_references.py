@@ -55,8 +55,10 @@ class RegistryReference:
         if _ADDRESS.fullmatch(name):
             raise InvalidArgument(_SUBJECT, f"{name}, without a repository", _EXPECTED, hint=f"write {name}/REPOSITORY")
         host, path = split_host(repository)
-        _check_path(text, path)
         parse_repository(f"{host}/{path}")
+        if path != path.lower():
+            hint = f"write {repository.lower()}"
+            raise InvalidArgument(_SUBJECT, short_repr(text), "a repository in lower case", hint=hint)
         if tag is None:
             tag = "" if at else LATEST
         else:
@@ -102,11 +104,6 @@ def _strip_transport(text: str) -> str:
         hint = f"leave {scheme[0]} out"
         raise InvalidArgument(_SUBJECT, short_repr(text), _EXPECTED, hint=hint)
     return text
-
-
-def _check_path(text: str, path: str) -> None:
-    if path != path.lower():
-        raise InvalidArgument(_SUBJECT, short_repr(text), "a repository in lower case", hint=f"write {path.lower()}")
 
 
 def _check_digest_length(text: str) -> None:

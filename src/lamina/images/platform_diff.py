@@ -33,7 +33,7 @@ def compare_platforms(old: Sequence[InspectedImage], new: Sequence[InspectedImag
         platform each are compared whatever their platforms are.
 
     Raises:
-        PlanError: there are several platforms, and none that both have.
+        PlanError: the images are for several platforms, and have none in common.
 
     """
     if len(old) == len(new) == 1:

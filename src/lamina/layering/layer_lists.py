@@ -128,8 +128,8 @@ def find_listed(
 def contract(closure: Closure, removed: Collection[StorePath]) -> Closure:
     """Return ``closure`` without ``removed`` paths.
 
-    What a removed path refers to, its referrers refer to instead. So a path still reaches all other paths that it
-    reached before.
+    Referrers of a removed path refer to its references instead. So a path still reaches all other paths that it reached
+    before.
     """
     reached: dict[StorePath, frozenset[StorePath]] = {}
     kept = []

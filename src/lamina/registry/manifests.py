@@ -64,7 +64,7 @@ def find_manifest(connection: RegistryConnection, target: str) -> Descriptor | N
         if digest is None or size is None:
             manifest = get_manifest(connection, target)
             return manifest.descriptor if manifest else None
-        return Descriptor(_get_media_type(response), digest, size)
+        return Descriptor(response.media_type, digest, size)
 
     return connection.perform(_make_request(connection, "HEAD", target), read)
 
@@ -99,7 +99,7 @@ def get_manifest(connection: RegistryConnection, target: str, *, is_optional: bo
         if target.startswith("sha256:") and target != str(digest):
             raise IntegrityError(subject, f"a manifest with the digest {digest}", target)
         check_digest(response, digest)
-        media_type = _get_media_type(response) or _read_media_type(document, subject)
+        media_type = response.media_type or _read_media_type(document, subject)
         return StoredManifest(Descriptor(media_type, digest, len(document)), document)
 
     return connection.perform(_make_request(connection, "GET", target, may_be_forbidden=is_optional), read)
@@ -202,10 +202,6 @@ def _make_request(
 
 def _subject(connection: RegistryConnection, target: str) -> str:
     return f"{connection.name}{'@' if target.startswith('sha256:') else ':'}{target}"
-
-
-def _get_media_type(response: RegistryResponse) -> str:
-    return response.header("Content-Type").partition(";")[0].strip()
 
 
 def _read_media_type(document: bytes, subject: str) -> str:

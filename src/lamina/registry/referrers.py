@@ -159,6 +159,8 @@ def _list_by_api(connection: RegistryConnection, digest: Digest, artifact_type: 
             return None
         if response.status != 200:
             raise connection.make_error(response, "a list of referrers")
+        if response.media_type != INDEX_TYPE:  # a proxy or a web page answers, and no referrers API
+            return None
         return response.read(MAX_MANIFEST_SIZE), response.next_query
 
     for _ in range(_MAX_PAGES):
@@ -169,8 +171,8 @@ def _list_by_api(connection: RegistryConnection, digest: Digest, artifact_type: 
         document, query = page
         found += _parse(document, subject)
         if not query:
-            break
-    return tuple(found)
+            return tuple(found)
+    raise RegistryError(subject, f"more than {_MAX_PAGES} pages", "the end of the list")
 
 
 def _read_list(connection: RegistryConnection, digest: Digest) -> bytes | None:

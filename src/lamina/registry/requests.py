@@ -81,6 +81,11 @@ class RegistryResponse:
         return self.response.header(name)
 
     @property
+    def media_type(self) -> str:
+        """The media type in the header ``Content-Type``, without parameters; ``""`` if it is absent."""
+        return self.header("Content-Type").partition(";")[0].strip()
+
+    @property
     def next_query(self) -> str:
         """The query of the next page in the header ``Link`` (RFC 8288), or ``""`` if this is the last page.
 

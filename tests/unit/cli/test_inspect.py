@@ -1,6 +1,7 @@
 """``lamina inspect``."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_what_is_attached_is_listed_if_it_is_asked_for(tmp_path: Path) -> None:
         server.seen.clear()
         assert json.loads(run("inspect", name, "--json").stdout)["attached"] == []
         assert not [seen.path for seen in server.seen if "/referrers/" in seen.path]
+
+
+def test_an_image_without_documents_says_so_if_it_is_asked(tmp_path: Path) -> None:
+    store, _ = example(tmp_path / "root")
+    with serve_registry() as server:
+        name = f"{server.host}/me/app:1"
+        assert run("push", "hello", "--store", store.root, "--to", name, "-q").code == 0
+        asked, plain = run("inspect", "--attached", name), run("inspect", name)
+    assert re.findall(r"^  attached +(.*)$", asked.stdout.decode(), re.MULTILINE) == ["nothing"]
+    assert b"attached" not in plain.stdout
 
 
 def test_nothing_is_attached_to_a_file(layout: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_file_without_images_pins_nothing() -> None:
         ("version = 1\n[[image]]\nreference = 'a'", "x: image 1: got .* expected the texts"),
         ("version = 1\n" + ENTRY.replace('"debian:12"', "5"), "x: image 1: got .* expected the texts"),
         ("version = 1\n" + ENTRY + "more = 'x'", "x: image 1: got .* expected the texts"),
-        ("version = 1\n" + ENTRY.replace("debian:12", "A B"), "x: image 1: image reference: got 'A B'"),
+        ("version = 1\n" + ENTRY.replace("debian:12", "A B"), "x: image 1: image name: got 'docker.io/library/A B'"),
         ("version = 1\n" + ENTRY.replace("debian:12", f"a@{ONE}"), "x: image 1: got the reference .*without a digest"),
         ("version = 1\n" + ENTRY.replace("1" * 64, "1"), "x: image 1: digest: got 'sha256:1'"),
         ("version = 1\n" + ENTRY + ENTRY, "x: got an image twice, expected each"),

@@ -59,7 +59,7 @@ def test_an_invalid_reference_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("ghcr.io/Me/App:1", "write me/app"),
+        ("ghcr.io/Me/App:1", "write ghcr.io/me/app"),
         ("https://ghcr.io/a", "leave https:// out"),
         ("docker-daemon:app:1", "save it to a file first: docker save app:1 -o app.tar"),
         ("containers-storage:app:1", "save it to a file first: podman save app:1 -o app.tar"),
@@ -122,3 +122,9 @@ def test_a_digest_replaces_the_tag() -> None:
 )
 def test_this_machine_is_recognised(host: str, *, is_loopback: bool) -> None:
     assert is_loopback_host(host) is is_loopback
+
+
+def test_a_name_that_is_invalid_in_lower_case_too_gets_no_hint() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        RegistryReference.parse("BAD NAME")
+    assert not caught.value.hint

@@ -218,13 +218,13 @@ def test_a_registry_that_refuses_the_document_is_an_error(
 
 
 def test_an_answer_that_is_no_list_is_an_error(registry: MemoryRegistry) -> None:
-    registry.fail("GET", "/referrers/", answer_with(200, {}, b"<html>"))
+    registry.fail("GET", "/referrers/", answer_with(200, {"Content-Type": INDEX_TYPE}, b"<html>"))
     with pytest.raises(RegistryError, match="referrers of 127"):
         read(registry)
 
 
 def test_the_next_page_is_asked_of_the_registry_only(registry: MemoryRegistry) -> None:
-    elsewhere = {"Link": '<https://elsewhere.example/steal?last=5>; rel="next"'}
+    elsewhere = {"Content-Type": INDEX_TYPE, "Link": '<https://elsewhere.example/steal?last=5>; rel="next"'}
     registry.fail(
         "GET", "/referrers/", answer_with(200, elsewhere, add_referrer(None, PROVENANCE.refer_to(IMAGE)[1], ""))
     )
@@ -240,3 +240,18 @@ def test_a_repository_with_a_login_is_read_and_written(server: MemoryRegistry) -
         image = Descriptor(MANIFEST_TYPE, digest, 20)
         attached = attach_documents(connection, image, (SBOM,))
         assert list_referrers(connection, image.digest) == attached
+
+
+def test_a_page_that_is_no_index_does_not_hide_the_list_under_the_tag(registry: MemoryRegistry) -> None:
+    registry.has_referrers = False
+    (sbom,) = attach(registry, SBOM)
+    registry.fail("GET", "/referrers/", answer_with(200, {"Content-Type": "text/html"}, b"<html>"), times=1)
+    assert read(registry) == (sbom,)
+
+
+def test_a_list_without_end_is_an_error(registry: MemoryRegistry) -> None:
+    index = b'{"schemaVersion": 2, "manifests": []}'
+    headers = {"Content-Type": INDEX_TYPE, "Link": '</v2/me/app/referrers/x?more=1>; rel="next"'}
+    registry.fail("GET", "/referrers/", answer_with(200, headers, index), times=2000)
+    with pytest.raises(RegistryError, match="got more than 1000 pages, expected the end of the list"):
+        read(registry)
