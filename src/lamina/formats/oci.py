@@ -7,6 +7,7 @@ The annotation for the full name of an image is the one that containerd and dock
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class Descriptor:
     digest: Digest
     size: int
     annotations: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, media_type: str, document: bytes, annotations: tuple[tuple[str, str], ...] = ()) -> Descriptor:
+        """Return the descriptor of the bytes of a document."""
+        return cls(media_type, Digest(hashlib.sha256(document).digest()), len(document), annotations)
 
     def dump(self) -> dict[str, Any]:
         """Return the descriptor as a JSON object."""

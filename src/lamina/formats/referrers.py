@@ -10,7 +10,6 @@ Referrers that lamina makes have an annotation, ``lamina.document``, with the ki
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,7 +24,7 @@ DocumentKind = Literal["sbom", "provenance"]
 KIND = "lamina.document"
 """The annotation with the kind of the document."""
 EMPTY_JSON = b"{}"
-EMPTY = Descriptor("application/vnd.oci.empty.v1+json", Digest(hashlib.sha256(EMPTY_JSON).digest()), len(EMPTY_JSON))
+EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", EMPTY_JSON)
 """The descriptor of `EMPTY_JSON`, which is the config of a manifest that needs none."""
 
 
@@ -53,8 +52,7 @@ class AttachedDocument:
     @property
     def descriptor(self) -> Descriptor:
         """The descriptor of its bytes."""
-        digest = Digest(hashlib.sha256(self.content).digest())
-        return Descriptor(self.media_type, digest, len(self.content), ((TITLE, self.file_name),))
+        return Descriptor.of(self.media_type, self.content, ((TITLE, self.file_name),))
 
     def refer_to(self, subject: Descriptor) -> tuple[bytes, Referrer]:
         """Return the manifest that attaches the document to an image, and the entry that lists it.
@@ -76,9 +74,8 @@ class AttachedDocument:
             "annotations": dict(annotations),
         }
         document = json.dumps(manifest, indent=2).encode()
-        digest = Digest(hashlib.sha256(document).digest())
         # The list repeats the annotations of the manifest (distribution-spec 1.1, "Pushing Manifests with Subject").
-        return document, Referrer(Descriptor(MANIFEST_TYPE, digest, len(document), annotations), self.media_type)
+        return document, Referrer(Descriptor.of(MANIFEST_TYPE, document, annotations), self.media_type)
 
 
 @dataclass(frozen=True, slots=True)

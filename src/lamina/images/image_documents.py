@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,5 +58,5 @@ def make_documents(
     described = Descriptor(CONFIG_TYPE, digest, len(config))
     annotations = settings.annotations
     manifest = dump_manifest(described, [describe_layer(item, compression) for item in written], annotations)
-    descriptor = Descriptor(MANIFEST_TYPE, Digest(hashlib.sha256(manifest).digest()), len(manifest), annotations)
+    descriptor = Descriptor.of(MANIFEST_TYPE, manifest, annotations)
     return ImageDocuments(config, digest, manifest, descriptor, reference, Platform.parse(settings.config.architecture))

@@ -6,12 +6,11 @@ all of whose images are merged under one name.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lamina.compression.compressors import LayerCompression
-from lamina.core.names import Digest, ImageReference
+from lamina.core.names import ImageReference
 from lamina.errors import InvalidArgument
 from lamina.formats.annotations import sort_annotations
 from lamina.formats.image_names import canonical_name, familiar_name
@@ -106,7 +105,7 @@ class PlatformImages:
             for found, manifest in zip(self.images, manifests, strict=True)
         ]
         document = dump_index(listed, sort_annotations(self._find_annotations()), types)
-        return document, Descriptor(types.index, Digest(hashlib.sha256(document).digest()), len(document))
+        return document, Descriptor.of(types.index, document)
 
     def list_warnings(self) -> tuple[str, ...]:
         """Return warnings about what an index lacks, and about attestations that a new one leaves out."""

@@ -24,6 +24,17 @@ def add(*others: Any, name: str = "app:1", architecture: str = "amd64", **fields
     return update_index(existing, MANIFEST, ImageReference.parse(name), Platform.parse(architecture))
 
 
+def test_a_descriptor_is_made_of_the_bytes_of_a_document() -> None:
+    found = Descriptor.of(oci.MANIFEST_TYPE, b"{}", (("k", "v"),))
+    digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert found.dump() == {
+        "mediaType": oci.MANIFEST_TYPE,
+        "digest": digest,
+        "size": 2,
+        "annotations": {"k": "v"},
+    }
+
+
 def test_a_manifest_lists_config_and_layers_in_order() -> None:
     layer = Descriptor(oci.LAYER_TYPE, Digest(bytes(31) + b"\1"), 5)
     document = json.loads(oci.dump_manifest(MANIFEST, [layer, MANIFEST]))

@@ -6,7 +6,6 @@ sees the old image or the new one, whose blobs are all there.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -14,7 +13,7 @@ from itertools import count
 from lamina.compression.compressors import LayerCompression
 from lamina.core.callbacks import ignore
 from lamina.core.labels import name_layer
-from lamina.core.names import Digest, ImageReference, StorePath
+from lamina.core.names import ImageReference, StorePath
 from lamina.core.progress import REUSED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import InvalidArgument
 from lamina.formats.annotations import Annotations, sort_annotations
@@ -292,7 +291,7 @@ class RegistryWriter:
 
     def _dump_manifest(self, config: bytes, layers: Sequence[_PushedLayer], annotations: Annotations) -> bytes:
         types = self._types
-        described = Descriptor(types.config, Digest(hashlib.sha256(config).digest()), len(config))
+        described = Descriptor.of(types.config, config)
         kept = annotations if types.has_annotations else ()
         return dump_manifest(described, [layer.descriptor for layer in layers], kept, types.manifest)
 
@@ -309,7 +308,7 @@ class RegistryWriter:
         bytes_sent = blobs.bytes_sent
         image_id = blobs.add(config).digest
         layers = tuple(item.layer for item in pushed)
-        described = Descriptor(read_media_type(manifest), Digest(hashlib.sha256(manifest).digest()), len(manifest))
+        described = Descriptor.of(read_media_type(manifest), manifest)
         names = tuple(repository.connection.name for repository in self._destination.repositories)
         documents = self._describe_image(PushedImage(image_id, described, names, platform, layers))
         attached = attach_to_image(self._destination, manifest, described, documents) if documents else ()
