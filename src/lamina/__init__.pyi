@@ -107,7 +107,6 @@ from lamina.images.image import Image as Image
 from lamina.images.image import ImageInputs as ImageInputs
 from lamina.images.image import ImageSettings as ImageSettings
 from lamina.images.image import ImageWriter as ImageWriter
-from lamina.images.image_index import IndexBuildResult as IndexBuildResult
 from lamina.images.layout_merge import MergedName as MergedName
 from lamina.images.prune import LayoutBlob as LayoutBlob
 from lamina.images.prune import LayoutImage as LayoutImage
@@ -131,6 +130,7 @@ from lamina.images.writers.oci_archive import OciArchive as OciArchive
 from lamina.images.writers.oci_layout import OciLayout as OciLayout
 from lamina.images.writers.push_result import RegistryPushResult as RegistryPushResult
 from lamina.images.writers.registry_index import IndexPushResult as IndexPushResult
+from lamina.images.written_index import IndexBuildResult as IndexBuildResult
 from lamina.inputs.arguments import ImageArguments as ImageArguments
 from lamina.inputs.arguments import StoreArguments as StoreArguments
 from lamina.inputs.arguments import StrPath as StrPath

@@ -120,3 +120,20 @@ def test_a_name_that_several_systems_share_is_an_error_that_says_how_to_choose(t
     for architecture, system in (("amd64", "x86_64-linux"), ("arm64", "aarch64-linux")):
         planned = lamina.plan_layered_image(**arguments, architecture=architecture)
         assert [path for layer in planned.layers for path in layer.paths if path.package == "hello"] == [hello(system)]
+
+
+def test_a_name_whose_paths_are_for_other_systems_is_an_error_that_says_which(tmp_path: Path) -> None:
+    arguments = _use_names([], tmp_path) | {"platforms": "riscv64"}
+    expected = "^'hello': got 2 paths of that name with programs for amd64, arm64, expected one for riscv64$"
+    with pytest.raises(lamina.NotFound, match=expected):
+        lamina.plan_layered_image(**arguments)
+
+
+def test_the_software_of_a_name_is_that_for_a_platform(tmp_path: Path) -> None:
+    sources: dict[str, Any] = {"channel": str(EXAMPLES / "roots.json"), "store": CACHE, "trusted_keys": [KEY]}
+    for platform, system in SYSTEMS.items():
+        made = lamina.sbom(["hello"], platform=platform, embedded_store=tmp_path / "store", **sources)
+        assert str(hello(system)).encode() in made.document
+        assert all(str(hello(other)).encode() not in made.document for other in SYSTEMS.values() if other != system)
+    with pytest.raises(lamina.NotFound, match="got 2 paths of that name"):
+        lamina.sbom(["hello"], embedded_store=tmp_path / "store", **sources)

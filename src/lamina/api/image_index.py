@@ -29,11 +29,11 @@ from lamina.system.output import Writable, is_layout
 
 if TYPE_CHECKING:
     from lamina.images.image import Draft, ImageSettings
-    from lamina.images.image_index import IndexBuildResult
     from lamina.images.registry_destination import RegistryDestination
     from lamina.images.software import SbomFormat
     from lamina.images.writers.registry import RegistryWriter
     from lamina.images.writers.registry_index import IndexPushResult
+    from lamina.images.written_index import IndexBuildResult
     from lamina.inputs.registry_names import References
     from lamina.layers.context import BuildContext
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Unpack, get_args
 
 from lamina.api.diff import read_image
+from lamina.builder.architecture import resolve_root_for
 from lamina.core.closure import Closure
 from lamina.core.names import parse_datetime
 from lamina.errors import InvalidArgument, NotFound, default_hint
@@ -17,8 +18,8 @@ from lamina.images.readers import select
 from lamina.images.software import SbomFormat, SbomResult, describe_closure, describe_image, dump_bill
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments, StrPath
 from lamina.inputs.nix_build import build_roots
-from lamina.inputs.parsers import parse_path, parse_texts
-from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, resolve_root
+from lamina.inputs.parsers import parse_architecture, parse_path, parse_texts
+from lamina.inputs.roots import MISSING_PATH_HINT
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.messages.redaction import short_repr
@@ -37,19 +38,23 @@ def sbom(
     *,
     format: SbomFormat = "cyclonedx",  # noqa: A002 - the word of the command line, and of other functions
     created: str | datetime = _DEFAULT_DATE,
+    platform: str | None = None,
     embedded_store: StrPath | None = None,
     search_path: str = "",
     **sources: Unpack[StoreArguments],
 ) -> SbomResult:
     """Return a software bill of materials (SBOM) of store paths and everything that they need.
 
-    No store path is read or downloaded. The same store paths, date and version of lamina give the same bytes.
+    No store path is read or downloaded, except to choose by ``platform``. The same store paths, date and version of
+    lamina give the same bytes.
 
     Args:
         roots: store paths, and what else an image can be made of: names of packages, links to store paths, and what Nix
             builds first.
         format: ``cyclonedx`` for CycloneDX 1.6 in JSON, or ``spdx`` for SPDX 2.3 in JSON.
         created: the date of the document: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        platform: of several store paths that have a name in ``roots``, take the one with programs for this platform,
+            such as ``linux/arm64``. They are downloaded to find out.
         embedded_store: the folder of the embedded store, which is one of the default stores.
         search_path: where Nix is looked for, in the form of ``PATH``.
         **sources: those of `StoreArguments`.
@@ -68,11 +73,12 @@ def sbom(
     """
     kind, moment = parse_sbom_format("format", format), _parse_created(created)
     texts, spec = parse_texts("roots", roots), StoreSpec.parse(sources)
+    architecture = parse_architecture("platform", platform)
     if not texts:
         raise InvalidArgument("roots", "none", "store paths or names of packages")
     warnings: list[str] = []
     with open_sbom_store(spec, embedded_store, warnings) as store:
-        paths = [resolve_root(store, text, CHANNEL_HINT).path for text in build_roots(texts, search_path)]
+        paths = [resolve_root_for(store, text, architecture).path for text in build_roots(texts, search_path)]
         with default_hint(MISSING_PATH_HINT, NotFound):
             closure = Closure.resolve(paths, store.query)  # nothing is read, so no source has to be confirmed
         bill = describe_closure(closure, paths, store, moment)

@@ -13,11 +13,11 @@ from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress
 from lamina.images.image import BuildResult
-from lamina.images.image_index import IndexBuildResult
 from lamina.images.software import SbomFormat, SbomResult
 from lamina.images.verification import ImageVerificationResult
 from lamina.images.writers.push_result import RegistryPushResult
 from lamina.images.writers.registry_index import IndexPushResult
+from lamina.images.written_index import IndexBuildResult
 from lamina.inputs.arguments import StrPath
 from lamina.inputs.registry_names import References
 from lamina.layering import LayeringFunction, Pipeline
@@ -40,7 +40,7 @@ def stream_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -198,7 +198,7 @@ def build_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -345,7 +345,7 @@ def plan_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -494,7 +494,7 @@ def push_layered_image(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -794,7 +794,7 @@ def stream_image_index(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -945,7 +945,7 @@ def build_image_index(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -1097,7 +1097,7 @@ def push_image_index(
     channel_lists: StrPath | None = None,
     offline: bool = False,
     contents: StrPath | Iterable[StrPath] = (),
-    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
     closure: StrPath | Iterable[StrPath] = (),
     from_image: StrPath | None = None,
     lock_file: StrPath | None = None,
@@ -1514,6 +1514,7 @@ def sbom(
     *,
     format: SbomFormat = "cyclonedx",
     created: str | datetime = "1970-01-01T00:00:01Z",
+    platform: str | None = None,
     embedded_store: StrPath | None = None,
     search_path: str = "",
     store: StrPath | StoreLike | Sequence[StrPath] = (),
@@ -1525,13 +1526,16 @@ def sbom(
 ) -> SbomResult:
     """Return a software bill of materials (SBOM) of store paths and everything that they need.
 
-    No store path is read or downloaded. The same store paths, date and version of lamina give the same bytes.
+    No store path is read or downloaded, except to choose by ``platform``. The same store paths, date and version of
+    lamina give the same bytes.
 
     Args:
         roots: store paths, and what else an image can be made of: names of packages, links to store paths, and what Nix
             builds first.
         format: ``cyclonedx`` for CycloneDX 1.6 in JSON, or ``spdx`` for SPDX 2.3 in JSON.
         created: the date of the document: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        platform: of several store paths that have a name in ``roots``, take the one with programs for this platform,
+            such as ``linux/arm64``. They are downloaded to find out.
         embedded_store: the folder of the embedded store, which is one of the default stores.
         search_path: where Nix is looked for, in the form of ``PATH``.
         store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache

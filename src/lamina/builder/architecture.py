@@ -6,14 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
-from lamina.core.names import StorePath
+from lamina.core.names import StorePath, StoreSubpath
 from lamina.core.nodes import Node, Regular
 from lamina.errors import InvalidArgument, NotFound
 from lamina.formats import elf
 from lamina.formats.platform import Platform
-from lamina.messages.redaction import short_repr
+from lamina.inputs.roots import CHANNEL_HINT, resolve_root
+from lamina.messages.redaction import join_names, short_repr
 from lamina.stores.store import Store
 from lamina.system.extents import read_head
+
+_ARCHITECTURE_HINT = "if they are for different processors, --architecture or --platform chooses"
 
 
 def choose_architecture(paths: Iterable[StorePath], store: Store, default: str = "") -> str:
@@ -44,14 +47,38 @@ def detect_architecture(paths: Iterable[StorePath], store: Store) -> str | None:
     return next((found for node in nodes if (found := _read_architecture(node))), None)
 
 
-def choose_paths(paths: Sequence[StorePath], architecture: str, store: Store) -> tuple[StorePath, ...]:
+def resolve_root_for(store: Store, text: str, architecture: str | None) -> StoreSubpath:
+    """Return the path that a ROOT names, as `resolve_root`; of several with its name, the one for ``architecture``.
+
+    Raises:
+        NotFound: none of several is for ``architecture``, or what `resolve_root` raises.
+
+    """
+    if architecture is None:
+        return resolve_root(store, text, CHANNEL_HINT, several_hint=_ARCHITECTURE_HINT)
+    return resolve_root(store, text, CHANNEL_HINT, lambda paths: choose_paths(text, paths, architecture, store))
+
+
+def choose_paths(name: str, paths: Sequence[StorePath], architecture: str, store: Store) -> tuple[StorePath, ...]:
     """Return those of ``paths`` that hold programs for ``architecture``, which may have a variant.
 
-    A path without a program, such as a script, is for the architecture of the first program in its closure. One that no
-    store has is left out. Raises what ``store`` raises.
+    A path without a program, such as a script, is for the architecture of the first program in its closure. Nothing is
+    known of a path whose contents no store has.
+
+    Raises:
+        NotFound: all paths, which have the name ``name``, are for other architectures.
+
+    Errors of ``store`` are passed on.
+
     """
     wanted = architecture.partition("/")[0]  # an ELF header has no variant
-    return tuple(path for path in paths if _detect_in_closure(path, store) == wanted)
+    found = {path: _detect_in_closure(path, store) for path in paths}
+    chosen = tuple(path for path in paths if found[path] == wanted)
+    if not chosen and all(found.values()):
+        others = join_names(dict.fromkeys(found.values()))
+        got = f"{len(found)} paths of that name with programs for {others}"
+        raise NotFound(short_repr(name), got, f"one for {architecture}", hint=CHANNEL_HINT)
+    return chosen
 
 
 def _detect_in_closure(path: StorePath, store: Store) -> str | None:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from lamina.builder import nix_database
-from lamina.builder.architecture import choose_architecture, choose_paths, detect_architecture
+from lamina.builder.architecture import choose_architecture, detect_architecture, resolve_root_for
 from lamina.builder.base_image import BaseImage, RegistryAccess
 from lamina.builder.layer_plans import check_layer_count, plan_layers
 from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
@@ -31,7 +31,7 @@ from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageInputs, ImageSettings
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
-from lamina.inputs.roots import CHANNEL_HINT, MISSING_PATH_HINT, make_missing_root_error, resolve_root
+from lamina.inputs.roots import MISSING_PATH_HINT, make_missing_root_error, resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan, name_strategy
 from lamina.messages.sizes import format_size
@@ -45,7 +45,6 @@ from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
 from lamina.system.transfer import transfer
 
-_ARCHITECTURE_HINT = "if they are for different processors, --architecture or --platform chooses"
 _NAME_HINT = "give the image a name: --name in a command, name in Python and in a spec file"
 
 
@@ -214,7 +213,7 @@ def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
 
 
 def _resolve_content(spec: Spec, store: Store, text: str) -> StoreSubpath:
-    content = _resolve_root(spec, store, text)
+    content = resolve_root_for(store, text, spec.architecture)
     if content.path.is_derivation:
         raise InvalidArgument(
             text,
@@ -223,14 +222,6 @@ def _resolve_content(spec: Spec, store: Store, text: str) -> StoreSubpath:
             hint=f"nix-store --realise {content.path} prints it; --closure adds the derivation itself",
         )
     return content
-
-
-def _resolve_root(spec: Spec, store: Store, text: str) -> StoreSubpath:
-    """Return the path that a ROOT names; of several with its name, the one for the architecture of ``spec``."""
-    architecture = spec.architecture
-    if architecture is None:
-        return resolve_root(store, text, CHANNEL_HINT, several_hint=_ARCHITECTURE_HINT)
-    return resolve_root(store, text, CHANNEL_HINT, lambda paths: choose_paths(paths, architecture, store))
 
 
 def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
@@ -294,7 +285,7 @@ def _resolve_spec_closure(
 
 def _resolve_added(spec: Spec, store: Store) -> tuple[StorePath, ...]:
     """Return the store paths of the closure argument, in the order in which they were named."""
-    return tuple(_resolve_root(spec, store, text).path for text in spec.closure)
+    return tuple(resolve_root_for(store, text, spec.architecture).path for text in spec.closure)
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:

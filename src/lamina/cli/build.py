@@ -18,7 +18,7 @@ from lamina.errors import Error, InvalidArgument, error_context
 
 if TYPE_CHECKING:
     from lamina.images.image import BuildResult, ImageSettings
-    from lamina.images.image_index import IndexBuildResult
+    from lamina.images.written_index import IndexBuildResult
     from lamina.inputs.arguments import ImageArguments
 
 # The output, name and tag of images, and the table of the image that has them.

@@ -11,7 +11,7 @@ import click
 
 from lamina.cli.command import option
 from lamina.cli.options import Decorator, collect_given, group_options, list_flags, list_options, make_option
-from lamina.errors import InvalidArgument
+from lamina.errors import InvalidArgument, error_context
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.declarations import Flag, Phase, repeatable
 from lamina.messages.redaction import short_repr
@@ -157,6 +157,7 @@ class ImageOptions(NamedTuple):
             get_default_channel_lists,
             get_default_embedded_store,
         )
+        from lamina.inputs.platforms import expand_platforms
 
         in_file = self._read_table(table) if table else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
@@ -173,6 +174,9 @@ class ImageOptions(NamedTuple):
         arguments["config"] = build_container_config(in_file.get("config", {}), self.container)
         for name in _ADDED & self.given.keys():
             arguments[name] = (*in_file.get(name, ()), *self.given[name])
+        if table:
+            with error_context(table.subject, InvalidArgument):
+                expand_platforms(arguments)
         return cast("ImageArguments", arguments)
 
     def _read_table(self, table: "SpecTable") -> dict[str, Any]:

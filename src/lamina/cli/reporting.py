@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import UpdateTotals
     from lamina.images.image import BuildResult
-    from lamina.images.image_index import IndexBuildResult
     from lamina.images.writers.push_result import RegistryPushResult
     from lamina.images.writers.registry_index import IndexPushResult
+    from lamina.images.written_index import IndexBuildResult
 
 JSON_VERSION = 1
 # Between the facts of a summary.

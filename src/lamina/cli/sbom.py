@@ -87,9 +87,10 @@ def command(
 ) -> None:
     """Write the software bill of materials (SBOM) of ROOT... with everything they need, or of IMAGE.
 
-    It lists the package, version, store path, NAR hash and references of each store path. No store path is read or
-    downloaded, and nothing is scanned. An image holds neither hashes nor references; --store names a store that has
-    them. The same input gives the same bytes: the date of the document is that of the image, or of --created.
+    It lists the package, version, store path, NAR hash and references of each store path. Nothing is scanned, and no
+    store path is read or downloaded, except those from which --platform chooses because they have one name. An image
+    holds neither hashes nor references; --store names a store that has them. The same input gives the same bytes: the
+    date of the document is that of the image, or of --created.
     """
     from lamina.system.output import parse_output_file
 
@@ -124,10 +125,10 @@ def _make_sbom(
     if images:
         with open_bars(report) as progress:
             return lamina.image_sbom(images[0], progress=progress, **reader._asdict(), **arguments)
-    for_images = {**reader._asdict(), "insecure": arguments.pop("insecure", None)}
+    for_images = {"max_unpacked_size": reader.max_unpacked_size, "insecure": arguments.pop("insecure", None)}
     for name, value in for_images.items():
         if value is not None:
             raise InvalidArgument(f"--{name.replace('_', '-')}", "ROOTs", "an image")
     if epoch := get_source_date_epoch():
         arguments.setdefault("created", epoch)
-    return lamina.sbom(items, search_path=os.environ.get("PATH", os.defpath), **arguments)
+    return lamina.sbom(items, platform=reader.platform, search_path=os.environ.get("PATH", os.defpath), **arguments)

@@ -140,7 +140,7 @@ class ImageArguments(StoreArguments, total=False):
         Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str],
         Argument(
             platforms.parse_roots,
-            (),
+            {},
             "Contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as "
             "``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.",
             rebase=relative_paths.rebase_platform_roots,

@@ -43,7 +43,10 @@ def parse_roots(name: str, value: Mapping[str, StrPath | Iterable[StrPath]] | Se
     found: dict[str, tuple[str, ...]] = {}
     for platform, roots in value.items() if isinstance(value, Mapping) else _split(name, value):
         key = _parse_platform(name, platform)
-        found[key] = (*found.get(key, ()), *parsers.parse_texts(name, roots))
+        texts = parsers.parse_texts(name, roots)
+        if "" in texts:
+            raise InvalidArgument(name, "''", "a store path or the name of a package")
+        found[key] = (*found.get(key, ()), *texts)
     return tuple(found.items())
 
 
@@ -83,14 +86,14 @@ def expand_platforms(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     platforms = parse_platforms("platforms", arguments.get("platforms", ()))
     roots = dict(parse_roots("roots", arguments.get("roots", ())))
     common = {key: value for key, value in arguments.items() if key not in ("platforms", "roots")}
-    names = platforms or tuple(roots)
+    source, names = ("platforms", platforms) if platforms else ("roots", tuple(roots))
     if not names:
         return {"": common}
     _check_roots(platforms, roots)
-    _check_architecture(names, arguments.get("architecture"))
+    _check_architecture(source, names, arguments.get("architecture"))
     contents = parsers.parse_texts("contents", arguments.get("contents", ()))
     return {
-        name: {**common, "contents": (*contents, *roots.get(name, ())), "architecture": _get_architecture(name)}
+        name: {**common, "contents": (*contents, *roots.get(name, ())), "architecture": _get_architecture(source, name)}
         for name in names
     }
 
@@ -115,13 +118,16 @@ def _check_roots(platforms: Sequence[str], roots: Iterable[str]) -> None:
         raise InvalidArgument("roots", f"{unknown[0]}, which is not among the platforms", join_names(platforms))
 
 
-def _check_architecture(platforms: Sequence[str], architecture: str | None) -> None:
+def _check_architecture(source: str, platforms: Sequence[str], architecture: str | None) -> None:
     given = parsers.parse_architecture("architecture", architecture)
-    if given is not None and any(_get_architecture(name) != given for name in platforms):
-        got = f"{given} and the platform {join_names(platforms)}"
+    if given is not None and any(_get_architecture(source, name) != given for name in platforms):
+        got = f"{given} and the platform{'s' if len(platforms) > 1 else ''} {join_names(platforms)}"
         raise InvalidArgument("architecture", got, "one of them", hint="a platform says the architecture too")
 
 
-def _get_architecture(platform: str) -> str:
-    """Return the architecture of a platform, with its variant. Raises `InvalidArgument` if it is not for Linux."""
-    return parsers.parse_architecture("platforms", platform) or ""
+def _get_architecture(source: str, platform: str) -> str:
+    """Return the architecture of a platform, with its variant; ``source`` is the argument that has the platform.
+
+    Raises `InvalidArgument` if it is not for Linux.
+    """
+    return parsers.parse_architecture(source, platform) or ""

@@ -52,9 +52,12 @@ def test_paths_are_chosen_by_their_programs_or_else_by_those_of_their_closures()
     trees: dict[str, Item] = {"A": script, "B": script, "C": ARM, "D": AMD, "E": script}
     made = MemoryStore(infos("A→C  B→D  E"), {path(name): tree for name, tree in trees.items()})
     paths = [path(name) for name in ("A", "B", "C", "D", "E", "F")]
-    assert choose_paths(paths, "arm64/v8", made) == (path("A"), path("C"))
-    assert choose_paths(paths, "amd64", made) == (path("B"), path("D"))
-    assert choose_paths(paths, "riscv64", made) == ()
+    assert choose_paths("x", paths, "arm64/v8", made) == (path("A"), path("C"))
+    assert choose_paths("x", paths, "amd64", made) == (path("B"), path("D"))
+    assert choose_paths("x", paths, "riscv64", made) == ()  # two of the paths have no program
+    message = "^'x': got 4 paths of that name with programs for arm64, amd64, expected one for riscv64$"
+    with pytest.raises(NotFound, match=message):
+        choose_paths("x", paths[:4], "riscv64", made)
 
 
 def test_of_a_path_without_contents_nothing_is_known() -> None:
@@ -62,4 +65,4 @@ def test_of_a_path_without_contents_nothing_is_known() -> None:
         def nodes(self, path: StorePath) -> Sequence[Node]:
             raise NotFound(path, "a graph", "a store that has the contents")
 
-    assert choose_paths([path("A")], "arm64", Graph(infos("A"))) == ()
+    assert choose_paths("x", [path("A")], "arm64", Graph(infos("A"))) == ()

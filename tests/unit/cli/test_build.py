@@ -142,7 +142,7 @@ def test_a_spec_file_has_images_for_several_platforms_beside_others(store: FakeS
     assert len(lamina.inspect("again/#words:1")) == 2
     Path("two.toml").write_text(TWO_IMAGES + 'platforms = ["amd64", "arm64"]\nroots.s390x = ["hello"]\n')
     ran = run("build", "--spec", "two.toml", "--store", store.root, "-o", "none/")
-    assert ran.error.startswith("image second: roots: got linux/s390x, which is not among the platforms")
+    assert ran.error.startswith("two.toml#second: roots: got linux/s390x, which is not among the platforms")
     assert not Path("none").exists()
 
 

@@ -217,3 +217,18 @@ def test_the_roots_of_platforms_are_for_one_image_of_a_spec_file(collect: Collec
     Path("two.toml").write_text('[a]\ntag = "1"\n[b]\ntag = "2"\n', encoding="utf-8")
     with pytest.raises(InvalidArgument, match=r"^two.toml: got 2 images and --root, expected one image$"):
         collect("--spec", "two.toml", "--root", "arm64=a").make_all_arguments()
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ('roots."plan9/amd64" = ["a"]', "roots: got 'plan9/amd64', expected an architecture for Linux"),
+        ('platforms = ["amd64"]\nroots.arm64 = ["a"]', "roots: got linux/arm64, which is not among the platforms"),
+        ('architecture = "arm64"\nroots.amd64 = ["a"]', "architecture: got arm64 and the platform linux/amd64"),
+    ],
+)
+def test_an_error_about_the_platforms_of_a_spec_file_names_the_table(collect: Collect, line: str, error: str) -> None:
+    Path("one.toml").write_text(f"[a]\n{line}\n", encoding="utf-8")
+    with pytest.raises(InvalidArgument) as refused:
+        collect("--spec", "one.toml").make_arguments()
+    assert str(refused.value).startswith(f"one.toml#a: {error}")

@@ -78,7 +78,7 @@ def test_the_date_is_that_of_the_option_or_of_the_environment(monkeypatch: pytes
     ("words", "code", "message"),
     [
         (["image.tar", "hello"], 2, "image.tar: got an image among 2 arguments, expected ROOTs alone"),
-        (["hello", "--platform", "arm64"], 2, "--platform: got ROOTs, expected an image"),
+        (["hello", "--max-unpacked-size", "1M"], 2, "--max-unpacked-size: got ROOTs, expected an image"),
         (["hello", "--max-unpacked-size", "1G"], 2, "--max-unpacked-size: got ROOTs, expected an image"),
         (["localhost:1/app:1", "--offline"], 2, "image: got localhost:1/app:1 and offline"),
         (["hello", "--insecure"], 2, "--insecure: got ROOTs, expected an image"),

@@ -60,8 +60,10 @@ def test_without_platforms_there_is_one_image_as_before() -> None:
         ({"roots": "amd64=hello"}, "roots: got 'amd64=hello', expected an object of lists of ROOTs"),
         (
             {"platforms": ["amd64", "arm64"], "architecture": "arm64"},
-            "architecture: got arm64 and the platform linux/amd64, linux/arm64, expected one of them",
+            "architecture: got arm64 and the platforms linux/amd64, linux/arm64, expected one of them",
         ),
+        ({"roots": {"plan9/amd64": "a"}}, "roots: got 'plan9/amd64', expected an architecture for Linux"),
+        ({"roots": {"amd64": ["a", ""]}}, "roots: got '', expected a store path or the name of a package"),
     ],
     ids=lambda value: str(value)[:40],
 )

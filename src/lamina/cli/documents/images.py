@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
     from lamina.images.image import BuildResult
-    from lamina.images.image_index import IndexBuildResult
     from lamina.images.pull import PullResult
     from lamina.images.pull_index import IndexPullResult
     from lamina.images.readers.registry_image import RegistryImage
     from lamina.images.readers.source_image import InspectedImage, SourceImage
+    from lamina.images.written_index import IndexBuildResult
     from lamina.layering import LayerPlan
     from lamina.system.transfer import BlobInfo
 
@@ -227,7 +227,7 @@ def dump_written(
     written: BuildResult | IndexBuildResult, warnings: Iterable[str], table: str | None = None
 ) -> BuildDocument:
     """Return the document of an image that was written, or of images for several platforms and their index."""
-    from lamina.images.image_index import IndexBuildResult
+    from lamina.images.written_index import IndexBuildResult
 
     if not isinstance(written, IndexBuildResult):
         image = _dump_built_image(written, warnings, table)

@@ -21,11 +21,11 @@ from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.core.progress import INTACT, REUSED, FileSubject, Progress, ProgressItem, Work
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM, Platform
 from lamina.formats.tar_reader import EntryKind, Read, TarHeader, read_headers
 from lamina.images.readers.documents import DocumentParser, JsonDocument, parse_diff_ids
 from lamina.images.readers.members import Members
-from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceLayer
+from lamina.images.readers.source_image import SourceImage, SourceLayer
 from lamina.images.readers.unpack import Unpacker
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import iter_extent, open_reader, read_head

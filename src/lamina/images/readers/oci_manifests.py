@@ -50,7 +50,7 @@ _LAYERS = {*(f"{types.layer}{ending}" for types, ending in _ENDINGS), *FOREIGN_L
 # Digests with other algorithms than SHA-256 (OCI image-spec, "Digests").
 _OTHER_DIGEST = re.compile(r"(?!sha256:)([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+")
 _MAX_DIGEST_LENGTH = 256
-_NO_PLATFORM = Platform("unknown", "unknown")
+_ATTESTATION_PLATFORM = Platform("unknown", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def _parse_entry(value: Mapping[str, Any], subject: str) -> ListedManifest:
 
 def is_attestation(value: Mapping[str, Any]) -> bool:
     """Return whether an entry of an index is that of an attestation by BuildKit, and not that of an image."""
-    if Platform.from_document(_get_object(value, "platform")) == _NO_PLATFORM:
+    if Platform.from_document(_get_object(value, "platform")) == _ATTESTATION_PLATFORM:
         return True
     return _get_object(value, "annotations").get("vnd.docker.reference.type") == "attestation-manifest"
 

@@ -17,7 +17,7 @@ from lamina.errors import FormatError, IntegrityError, PlanError, RegistryError,
 from lamina.formats.docker import list_layer_comments, parse_store_paths_comment
 from lamina.formats.image_names import familiar_name
 from lamina.formats.oci import Descriptor
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM, Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers.documents import MAX_DOCUMENT_SIZE, DocumentParser, parse_diff_ids
 from lamina.images.readers.image_index import ImageIndex
@@ -30,7 +30,7 @@ from lamina.images.readers.oci_manifests import (
     parse_image_manifest,
 )
 from lamina.images.readers.select import PLATFORM_HINT, select_by_platform
-from lamina.images.readers.source_image import NO_PLATFORM, InspectedImage, InspectedLayer
+from lamina.images.readers.source_image import InspectedImage, InspectedLayer
 from lamina.layers.layer import StoredBlob
 from lamina.messages.redaction import short_repr
 from lamina.registry.blobs import find_blob, read_blob

@@ -18,13 +18,11 @@ from lamina.core.nodes import Extent
 from lamina.errors import InvalidArgument
 from lamina.formats.annotations import read_annotations
 from lamina.formats.image_names import DistinctNames, full_name
-from lamina.formats.platform import Platform
+from lamina.formats.platform import NO_PLATFORM, Platform
 from lamina.formats.referrers import Referrer
 from lamina.images.readers.image_index import ImageIndex
 from lamina.messages.sizes import format_size
 from lamina.system.tempdir import TempDir
-
-NO_PLATFORM = Platform("", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from lamina.formats.oci import INDEX, LAYOUT, LAYOUT_JSON, blob_path, update_ind
 from lamina.formats.platform import NO_PLATFORM
 from lamina.images.image import BuildResult, Draft
 from lamina.images.image_documents import WrittenImage, make_documents
-from lamina.images.image_index import IndexBuildResult, write_images
 from lamina.images.writers.archive_blobs import write_blobs
 from lamina.images.writers.members import MemberWriter
+from lamina.images.written_index import IndexBuildResult, write_images
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import list_items
 from lamina.system.fd_writer import Output

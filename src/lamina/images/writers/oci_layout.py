@@ -18,8 +18,8 @@ from lamina.formats.oci import UpdatedIndex
 from lamina.images.blob_totals import add_up_update
 from lamina.images.image import BuildResult, Draft
 from lamina.images.image_documents import WrittenImage, make_documents
-from lamina.images.image_index import IndexBuildResult, write_images
 from lamina.images.writers.layout_blobs import LayoutBlobs, explain_renamed, open_layout
+from lamina.images.written_index import IndexBuildResult, write_images
 from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import list_items

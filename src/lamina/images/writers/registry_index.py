@@ -10,11 +10,11 @@ from lamina.core.names import Digest
 from lamina.formats.media_types import OCI, MediaTypes
 from lamina.formats.oci import Descriptor
 from lamina.images.image import Draft
-from lamina.images.image_index import make_index, write_each
 from lamina.images.registry_destination import RegistryDestination
 from lamina.images.writers.push_result import RegistryPushResult
 from lamina.images.writers.registry import RegistryWriter
 from lamina.images.writers.registry_manifests import publish_index
+from lamina.images.written_index import make_index, write_each
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from lamina.cli.documents.images import dump_build, dump_plan, dump_written, nam
 from lamina.core.names import Digest, ImageReference
 from lamina.images.blob_totals import BlobTotal, UpdateTotals
 from lamina.images.image import BuildResult
-from lamina.images.image_index import IndexBuildResult
+from lamina.images.written_index import IndexBuildResult
 from lamina.layering.auto import auto
 from lamina.layers.layer import Layer
 from lamina.system.transfer import BlobInfo

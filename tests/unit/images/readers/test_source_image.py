@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from lamina.core.names import Digest
-from lamina.formats.platform import Platform
-from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, deduplicate
+from lamina.formats.platform import NO_PLATFORM, Platform
+from lamina.images.readers.source_image import SourceImage, deduplicate
 
 ARM64 = Platform("linux", "arm64")
 
