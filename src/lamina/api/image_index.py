@@ -86,7 +86,7 @@ class IndexStream:
 
     @property
     def script_output(self) -> str:
-        """What the extra commands printed, for one platform after the other."""
+        """The output of the extra commands, for one platform after the other."""
         return "".join(stream.script_output for stream in self.streams)
 
     def build(
