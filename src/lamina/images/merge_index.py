@@ -146,14 +146,11 @@ def gather_platforms(
 
     """
     described = [found.described for found in images]
-    for found in images:
-        check_index([found.described], found.origin)
+    check_index(described, name)
     is_kept = all(found.image.keeps_manifest(compression, types) for found in images)
     has_one_origin = len({str(found.origin) for found in images}) == 1
     whole = find_whole_index(described, name, chosen_name) if is_kept and has_one_origin else None
-    if whole:
-        check_index(described, name)
-    else:
+    if whole is None:
         _check_members(name, images)
     return PlatformImages(name, tuple(images), whole)
 
