@@ -16,15 +16,19 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
+from functools import reduce
+from operator import or_
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, error_context
 from lamina.layering.plans import LayerPlan
 from lamina.layering.reach import Reachability, iter_bits
-from lamina.messages.redaction import short_repr
+from lamina.messages.redaction import join_names, short_repr
 
 _CLOSURE = "^*"
+# The characters of the names of store paths, and those that have a meaning in a pattern.
+_PATTERN = re.compile(r"[0-9A-Za-z+._?=*\[\]!^-]{1,250}")
 _EXPECTED = "patterns on package names, such as python3, numpy-* or python3^*"
 
 
@@ -47,7 +51,7 @@ class PathPattern:
         if pattern.startswith("/"):
             with error_context(subject, InvalidArgument):
                 StorePath.parse(pattern)
-        elif not pattern.strip() or "/" in pattern:
+        elif not _PATTERN.fullmatch(pattern):
             raise InvalidArgument(subject, short_repr(text), _EXPECTED)
         return cls(pattern, text.endswith(_CLOSURE))
 
@@ -94,7 +98,7 @@ def find_listed(
         closure: the paths of the image.
         lists: the patterns of each layer.
         ignored: paths that go into no layer.
-        warn: called with a message about each pattern that matches no path.
+        warn: called with a message about the patterns that match no path.
 
     Returns:
         The layers.
@@ -107,22 +111,30 @@ def find_listed(
     taken = sum(1 << closure.numbers[path] for path in {*ignored} if path in closure)
     plans: list[LayerPlan] = []
     paths: set[StorePath] = set()
+    unmatched: list[str] = []
     for patterns in parsed:
-        mask = 0
-        for pattern in patterns:
-            numbers = pattern.find(closure)
-            if not numbers:
-                warn(f"layers: {pattern} matches none of the {len(closure)} store paths, so it changes nothing")
-            for number in numbers:
-                mask |= 1 << number
-                if reach and pattern.takes_closure:
-                    mask |= reach.dependencies[number]
+        masks = {pattern: _select(pattern, closure, reach) for pattern in patterns}
+        unmatched += [str(pattern) for pattern, mask in masks.items() if not mask]
+        mask = reduce(or_, masks.values(), 0)
         infos = [closure.infos[number] for number in iter_bits(mask & ~taken)]
         taken |= mask
         if infos:
             plans.append(LayerPlan.of(infos, f"listed: {', '.join(map(str, patterns))}"))
             paths.update(info.path for info in infos)
+    if unmatched:
+        verb, it = ("matches", "it changes") if len(unmatched) == 1 else ("match", "they change")
+        warn(f"layers: {join_names(unmatched)} {verb} none of the {len(closure)} store paths, so {it} nothing")
     return ListedLayers(tuple(plans), frozenset(paths))
+
+
+def _select(pattern: PathPattern, closure: Closure, reach: Reachability | None) -> int:
+    """Return the paths that ``pattern`` takes as a bit mask; ``reach`` is needed if it takes their closures."""
+    mask = 0
+    for number in pattern.find(closure):
+        mask |= 1 << number
+        if reach and pattern.takes_closure:
+            mask |= reach.dependencies[number]
+    return mask
 
 
 def contract(closure: Closure, removed: Collection[StorePath]) -> Closure:

@@ -114,7 +114,15 @@ def test_ignored_paths_go_into_no_list() -> None:
     assert path("app-1.0") not in {one for layer in planned for one in layer.paths}
 
 
-@pytest.mark.parametrize("text", ["", " ", "^*", "/", "a/b", "/nix/store/short", "/etc/passwd", "./result"])
+def test_all_patterns_without_a_path_are_in_one_warning() -> None:
+    warnings: list[str] = []
+    plan_lists("a,b", "c,app", warnings=warnings)
+    assert warnings == ["layers: a, b, c match none of the 7 store paths, so they change nothing"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "a b", "'a'", "ä", "a" * 251, "^*", "/", "a/b", "/nix/store/short", "/etc/passwd", "./result"]
+)
 def test_a_pattern_that_matches_no_store_path_is_an_error(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^layers"):
         PathPattern.parse(text)
