@@ -16,7 +16,7 @@ from lamina.messages.redaction import join_names, short_repr
 from lamina.stores.store import Store
 from lamina.system.extents import read_head
 
-_ARCHITECTURE_HINT = "if they are for different processors, --architecture or --platform chooses"
+_ARCHITECTURE_HINT = "if they are for different processors, --platform chooses"
 
 
 def choose_architecture(paths: Iterable[StorePath], store: Store, default: str = "") -> str:
