@@ -117,7 +117,7 @@ MISTAKES = {
         "hello {image}",
         "hello --store {root} -o none/x.json",
         "hello --store {root} -o {empty}",
-        "hello --store {root} --platform linux/arm64",
+        "hello --store {root} --max-unpacked-size 1M",
         "hello --store {root} --created yesterday",
         "hello --store {root} --format swid",
     ],
