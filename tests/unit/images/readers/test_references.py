@@ -49,7 +49,7 @@ def test_a_name_with_a_registry_or_a_tag_is_a_reference(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "hint"), [("docker://me:hunter2@ghcr.io/x", "docker login"), ("ghcr.io/Me/App:1", "write me/app")]
+    ("text", "hint"), [("docker://me:hunter2@ghcr.io/x", "docker login"), ("ghcr.io/Me/App:1", "write ghcr.io/me/app")]
 )
 def test_a_reference_with_a_mistake_is_an_error(text: str, hint: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
