@@ -125,3 +125,8 @@ def list_layer_comments(config: Mapping[str, Any], layer_count: int) -> list[str
     items = [item for item in history if isinstance(item, dict)] if isinstance(history, list) else []
     comments = [str(item.get("comment", "")) for item in items if not item.get("empty_layer")]
     return comments if len(comments) == layer_count else [""] * layer_count
+
+
+def list_layer_paths(config: Mapping[str, Any], layer_count: int) -> list[tuple[StorePath, ...]]:
+    """Return the store paths of each layer that the history of an image's config lists; none where it lists none."""
+    return [parse_store_paths_comment(comment) for comment in list_layer_comments(config, layer_count)]

@@ -51,6 +51,11 @@ def find_reference(text: str) -> RegistryReference | None:
     return RegistryReference.parse(text) if _is_repository(text.lower()) and _is_qualified(text) else None
 
 
+def has_tag_or_digest(text: str) -> bool:
+    """Return whether a reference has a tag or a digest; one without them can mean the repository."""
+    return "@" in text or _has_tag(text.removeprefix(REGISTRY_TRANSPORT))
+
+
 def find_layout(text: str) -> tuple[str, str] | None:
     """Return the folder and the name that ``oci:DIR[:NAME]`` stands for, or None for any other text.
 

@@ -14,7 +14,7 @@ from typing import Any
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.errors import FormatError, IntegrityError, PlanError, RegistryError, error_context
-from lamina.formats.docker import list_layer_comments, parse_store_paths_comment
+from lamina.formats.docker import list_layer_paths
 from lamina.formats.image_names import familiar_name
 from lamina.formats.oci import Descriptor
 from lamina.formats.platform import NO_PLATFORM, Platform
@@ -245,18 +245,18 @@ class _RegistryReader:
 
     def _make_layers(self, config: dict[str, Any], layers: Sequence[Descriptor]) -> tuple[RegistryLayer, ...]:
         diff_ids = parse_diff_ids(config, "config", len(layers))
-        comments = list_layer_comments(config, len(layers))
+        paths = list_layer_paths(config, len(layers))
         return tuple(
             RegistryLayer(
                 str(layer.digest),
                 diff_id,
                 layer.digest,
                 layer.size,
-                parse_store_paths_comment(comment),
+                listed,
                 (),
                 layer,
             )
-            for layer, diff_id, comment in zip(layers, diff_ids, comments, strict=True)
+            for layer, diff_id, listed in zip(layers, diff_ids, paths, strict=True)
         )
 
     def _read_config(self, config: Descriptor) -> bytes:

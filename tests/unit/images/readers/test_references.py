@@ -9,7 +9,7 @@ import pytest
 
 from lamina.errors import InputError, InvalidArgument
 from lamina.images.readers.open import open_images
-from lamina.images.readers.references import find_layout, find_reference, find_reference_error
+from lamina.images.readers.references import find_layout, find_reference, find_reference_error, has_tag_or_digest
 
 SAVE = "save it to a file first: "
 LEAVE = "leave the transport out: "
@@ -139,3 +139,16 @@ def test_a_folder_that_skopeo_wrote_with_dir_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"got a folder in the format of skopeo's dir:") as caught:
         open_images(tmp_path)
     assert f"skopeo copy dir:{tmp_path} docker-archive:{tmp_path.name}.tar" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost:5000/app", False),
+        ("docker://debian", False),
+        ("ghcr.io/me/app:1", True),
+        (f"ghcr.io/me/app@sha256:{'0' * 64}", True),
+    ],
+)
+def test_a_reference_without_a_tag_and_a_digest_is_a_repository(text: str, expected: bool) -> None:
+    assert has_tag_or_digest(text) == expected
