@@ -49,6 +49,8 @@ def stream_layered_image(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -119,6 +121,12 @@ def stream_layered_image(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -207,6 +215,8 @@ def build_layered_image(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -277,6 +287,12 @@ def build_layered_image(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -354,6 +370,8 @@ def plan_layered_image(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -421,6 +439,12 @@ def plan_layered_image(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -503,6 +527,8 @@ def push_layered_image(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -585,6 +611,12 @@ def push_layered_image(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -803,6 +835,8 @@ def stream_image_index(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -874,6 +908,12 @@ def stream_image_index(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -954,6 +994,8 @@ def build_image_index(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -1024,6 +1066,12 @@ def build_image_index(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -1106,6 +1154,8 @@ def push_image_index(
     max_layers: int = 100,
     layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
     layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
@@ -1182,6 +1232,12 @@ def push_image_index(
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
+        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
+            layouts with all their images, folders of image files, references, and repositories without a tag with all
+            their tags. Only their documents are read.
+        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
+            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
+            that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.

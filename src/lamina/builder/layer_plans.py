@@ -6,11 +6,12 @@ from collections.abc import Collection
 
 from lamina import layering
 from lamina.builder.base_image import BaseImage
+from lamina.builder.update_history import read_known_updates
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.formats.docker import MAX_LAYERS, MAX_PODMAN_LAYERS
 from lamina.inputs.spec import Spec
-from lamina.layering import LayerPlan
+from lamina.layering import NOTHING_KNOWN, LayerPlan
 
 
 def plan_layers(
@@ -18,16 +19,18 @@ def plan_layers(
 ) -> tuple[LayerPlan, ...]:
     """Return the store layers of ``spec`` over ``base``; messages are added to ``warnings``.
 
-    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan`
-    raises.
+    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan` and
+     `read_known_updates` raise.
     """
     packed = closure if spec.include_store_paths else Closure.of(())
+    known = read_known_updates(spec, warnings) if len(packed) else NOTHING_KNOWN
     return layering.plan(
         packed,
         max_layers=spec.layer_limit,
         strategy=spec.layering,
         base_layers=len(base.layers),
         lists=spec.layers if spec.include_store_paths else (),
+        known=known,
         warn=warnings.append,
         ignored=ignored,
     )

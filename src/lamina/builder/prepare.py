@@ -19,6 +19,7 @@ from lamina.builder import nix_database
 from lamina.builder.architecture import choose_architecture, detect_architecture, resolve_root_for
 from lamina.builder.base_image import BaseImage, RegistryAccess
 from lamina.builder.layer_plans import check_layer_count, plan_layers
+from lamina.builder.offline import refuse_reference
 from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
@@ -236,22 +237,13 @@ def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignor
     if not spec.from_image:
         return BaseImage()
     if spec.offline:
-        _refuse_reference(spec.from_image)
+        refuse_reference("from_image", spec.from_image, "base.tar")
     return BaseImage.open(
         spec.from_image,
         spec.architecture,
         default_architecture=default_architecture,
         access=RegistryAccess(spec.insecure, spec.blob_cache, spec.max_unpacked_size),
     )
-
-
-def _refuse_reference(base_image: str) -> None:
-    """Raise `InvalidArgument` if the base image is in a registry, which needs the network."""
-    from lamina.images.readers.references import find_reference
-
-    if reference := find_reference(base_image):
-        hint = f"fetch it first: lamina pull {reference} -o base.tar"
-        raise InvalidArgument("from_image", f"{reference} and offline", "a file or an OCI layout", hint=hint)
 
 
 def _check_not_empty(spec: Spec) -> None:

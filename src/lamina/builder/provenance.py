@@ -92,6 +92,7 @@ def _list_parameters(spec: Spec, draft: Draft, platform: str) -> Mapping[str, An
         "maxLayers": spec.max_layers,
         "reserve": spec.reserve,
         "layers": list(map(list, spec.layers)),
+        "rates": {pattern: float(rate) for pattern, rate in spec.rates},
         "layeringPipeline": _describe_layering(spec),
         "layerCompression": str(spec.layer_compression or REGISTRY_LAYER_COMPRESSION),
         "mediaTypes": (spec.media_types or OCI).name,

@@ -87,7 +87,9 @@ def _write_page(
     """Write the page of a plan, beside that of ``layering`` if it is given; return the warnings that only this has."""
     from lamina.reports.plan_page import DrawnPlan, make_plan_page
 
-    others = [lamina.plan_layered_image(**{**arguments, "layering": layering})] if layering else []
+    ignored = () if layering == "cost" else ("history", "rates")
+    given = {name: value for name, value in arguments.items() if name not in ignored}
+    others = [lamina.plan_layered_image(**{**given, "layering": layering})] if layering else []
     plans = [DrawnPlan(plan.strategy, plan.layers) for plan in (planned, *others)]
     write_page(file, make_plan_page(planned.name, planned.closure, plans))
     return [warning for other in others for warning in other.warnings if warning not in planned.warnings]

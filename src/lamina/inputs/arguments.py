@@ -281,6 +281,44 @@ class ImageArguments(StoreArguments, total=False):
             name="--layer",
         ),
     ]
+    history: Annotated[
+        StrPath | Iterable[StrPath],
+        Argument(
+            parsers.parse_texts,
+            (),
+            "Earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI "
+            "layouts with all their images, folders of image files, references, and repositories without a tag with "
+            "all their tags. Only their documents are read.",
+            rebase=relative_paths.rebase_images,
+            section="layers",
+            phase="plan",
+        ),
+        repeatable(
+            "IMAGE|DIR|REF",
+            "Learn from earlier images how often each package changes, for --layering cost: an image file, an OCI "
+            "layout, a folder of image files, or a reference; without a tag, all tags of the repository.",
+            completion="file",
+        ),
+    ]
+    rates: Annotated[
+        StrPath | Mapping[str, float],
+        Argument(
+            parsers.parse_rates,
+            {},
+            "How often packages change, for the layering ``cost``: a number for each pattern on package names, such as "
+            "``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first "
+            "pattern that takes a path counts, and more than ``history``.",
+            rebase=relative_paths.rebase_path,
+            section="layers",
+            phase="plan",
+        ),
+        Flag(
+            'Read from this file how often packages change, for --layering cost: a line "PATTERN" = RATE for each, '
+            "where 1 is the rate of most packages.",
+            "FILE",
+            completion="file",
+        ),
+    ]
     reserve: Annotated[
         int,
         Argument(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lamina.formats.media_types import MediaTypes
     from lamina.inputs.arguments import StrPath
     from lamina.layering import LayeringFunction, Pipeline
+    from lamina.layering.known_updates import GivenRates
     from lamina.rootfs.entries import DeclaredEntry
     from lamina.rootfs.users import User
     from lamina.stores.store import Store, StoreLike
@@ -136,6 +137,20 @@ def _parse_layer_list(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
     if not texts:
         raise _invalid_argument(name, value, "a list of at least one pattern")
     return tuple(str(PathPattern.parse(text, name)) for text in texts)
+
+
+def parse_rates(name: str, value: StrPath | Mapping[str, float]) -> GivenRates:
+    """Parse a number for each pattern of store paths, or read them from a file. Raises what `rates_file.load` does."""
+    from lamina.layering.known_updates import parse_rates as parse
+
+    if isinstance(value, str | os.PathLike):
+        from lamina.inputs.rates_file import load
+
+        return load(parse_path(name, value) or "", name)
+    pairs: Any = tuple(value.items()) if isinstance(value, Mapping) else value
+    if isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        return parse(((parse_text(name, pattern), rate) for pattern, rate in pairs), name)
+    raise _invalid_argument(name, value, 'a file, or an object of patterns and their rates, such as {"glibc": 0.5}')
 
 
 def parse_id(name: str, value: int) -> int:

@@ -33,6 +33,11 @@ def rebase_image(value: Any, folder: Path) -> Any:
     return rebase_path(value, folder)
 
 
+def rebase_images(value: Any, folder: Path) -> Any:
+    """Rebase the files, layouts and folders of images; return references unchanged."""
+    return [rebase_image(item, folder) for item in _as_list(value)] if isinstance(value, str | list) else value
+
+
 def _join(folder: Path, path: str) -> str:
     """Join ``path`` to the folder. A path with a slash keeps one, because a word without a slash is a name."""
     joined = str(folder / path)

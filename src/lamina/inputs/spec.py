@@ -22,7 +22,8 @@ from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.inputs.platforms import PlatformRoots, select_platform
-from lamina.layering import LayeringFunction, Pipeline
+from lamina.layering import LayeringFunction, Pipeline, check_uses_rates
+from lamina.layering.known_updates import GivenRates
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
 from lamina.rootfs.entries import DeclaredEntry
@@ -70,6 +71,8 @@ class Spec(StoreSpec):
     max_layers: int
     layering: str | Pipeline | LayeringFunction
     layers: tuple[tuple[str, ...], ...]
+    history: tuple[str, ...]
+    rates: GivenRates
     reserve: int
     include_store_paths: bool
     config: Mapping[str, Any]
@@ -110,7 +113,7 @@ class Spec(StoreSpec):
     def parse(cls, arguments: Mapping[str, Any]) -> Spec:
         """Check ``arguments`` and return them as a spec.
 
-        If ``layering`` names a file, the file is read.
+        If ``layering`` or ``rates`` names a file, the file is read.
 
         Raises:
             InvalidArgument: an argument is unknown or wrong, two contradict each other, or there are several platforms;
@@ -121,6 +124,9 @@ class Spec(StoreSpec):
         """
         spec = cls(**_parse_arguments(select_platform(arguments), ARGUMENTS))
         spec._check_media_types()
+        for name in ("history", "rates"):
+            if getattr(spec, name):
+                check_uses_rates(spec.layering, name)
         return spec
 
     def _check_media_types(self) -> None:

@@ -19,24 +19,27 @@ from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, PlanError
 from lamina.layering.auto import auto
 from lamina.layering.cost import cost
-from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find_listed
+from lamina.layering.history import PastImage, arrange
+from lamina.layering.known_updates import NOTHING_KNOWN, KnownUpdates, find_unmatched
+from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find_listed, warn_of_unmatched
 from lamina.layering.own import LayeringFunction, plan_with
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
 from lamina.messages.redaction import short_repr
 
-Strategy = Callable[[Closure, int, Collection[StorePath], Collection[StorePath]], tuple[LayerPlan, ...]]
-"""Plans the layers of a closure from a budget, ignored paths, and paths that are in layers that the user lists."""
+Strategy = Callable[[Closure, int, Collection[StorePath], Collection[StorePath], KnownUpdates], tuple[LayerPlan, ...]]
+"""Plans the layers of a closure from a budget, ignored paths, paths that are in layers that the user lists, and what is
+known of updates."""
 
 
 def _without_listed(
     strategy: Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]],
 ) -> Strategy:
-    """Return ``strategy`` for the closure from which the listed paths are removed."""
+    """Return ``strategy``, which uses no knowledge of updates, for the closure without the listed paths."""
 
     def plan_rest(
-        closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath]
+        closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath], _: KnownUpdates
     ) -> tuple[LayerPlan, ...]:
         return strategy(contract(closure, listed) if listed else closure, budget, ignored)
 
@@ -60,6 +63,7 @@ def plan(
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
     lists: LayerLists = (),
+    known: KnownUpdates = NOTHING_KNOWN,
     warn: Callable[[str], object] = ignore,
 ) -> tuple[LayerPlan, ...]:
     """Distribute the paths of ``closure`` to the store layers of an image.
@@ -72,7 +76,8 @@ def plan(
         base_layers: the number of layers of the base image.
         ignored: paths that go into no layer.
         lists: patterns on the names of store paths; each list becomes a layer, and the strategy plans the other paths.
-        warn: called with a message about paths that a pipeline names, or a list, and that are not found.
+        known: what is known of the image's updates; only ``cost`` uses it.
+        warn: called with a message about paths that a pipeline, a list or a rate names, and that are not found.
 
     Returns:
         The store layers, from the lowest up: those of the strategy, then those of the lists in their order. Every path
@@ -80,9 +85,12 @@ def plan(
 
     Raises:
         PlanError: ``max_layers`` leaves no layer for store paths.
-        InvalidArgument: the strategy is unknown, an operation of the pipeline cannot take its input, or the function
-            puts a path into no layer or into several.
+        InvalidArgument: the strategy is unknown or cannot use what is known of updates, an operation of the pipeline
+            cannot take its input, or the function puts a path into no layer or into several.
     """
+    if known:
+        check_uses_rates(strategy)
+        warn_of_unmatched("rates", find_unmatched(known.rates, closure), closure, warn)
     listed = find_listed(closure, lists, ignored, warn) if lists else ListedLayers()
     if isinstance(strategy, Pipeline):
         return (*strategy(closure, max_layers, {*ignored, *listed.paths}, warn), *listed.plans)
@@ -92,11 +100,18 @@ def plan(
     if used + bool(len(closure) > len(listed.paths) or not lists) > max_layers:
         raise _make_layer_error(max_layers, base_layers, len(listed.plans))
     if isinstance(strategy, str):
-        planned = STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored), listed.paths)
+        planned = STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored), listed.paths, known)
     else:
         rest = contract(closure, listed.paths) if listed.paths else closure
         planned = plan_with(strategy, rest, max_layers - used, frozenset(ignored))
     return (*planned, *listed.plans)
+
+
+def check_uses_rates(strategy: str | Pipeline | LayeringFunction, argument: str = "rates") -> None:
+    """Raise `InvalidArgument` for ``argument``, the rates or the history, if ``strategy`` does not use it."""
+    if strategy != "cost":
+        got = f"the layering {name_strategy(strategy)}"
+        raise InvalidArgument(argument, got, "cost, the only one that uses it", hint="--layering cost")
 
 
 def name_strategy(strategy: str | Pipeline | LayeringFunction) -> str:
@@ -117,10 +132,15 @@ def _make_layer_error(max_layers: int, base_layers: int, listed_layers: int) -> 
 __all__ = [
     "DEFAULT_MAX_LAYERS",
     "DEFAULT_STRATEGY",
+    "NOTHING_KNOWN",
     "STRATEGIES",
+    "KnownUpdates",
     "LayerPlan",
     "LayeringFunction",
+    "PastImage",
     "Pipeline",
+    "arrange",
+    "check_uses_rates",
     "name_strategy",
     "plan",
 ]

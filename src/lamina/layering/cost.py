@@ -19,9 +19,9 @@ from dataclasses import replace
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
+from lamina.layering.known_updates import NOTHING_KNOWN, KnownUpdates
 from lamina.layering.merging import coarsen, merge_greedily
 from lamina.layering.plans import LayerPlan
-from lamina.layering.rates import estimate_rates
 from lamina.layering.regrouping import regroup
 from lamina.layering.search import Group, improve, move_single_items
 from lamina.layering.updates import Items, as_share
@@ -33,7 +33,11 @@ _MAX_ROUNDS = 6
 
 
 def cost(
-    closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath] = ()
+    closure: Closure,
+    budget: int,
+    ignored: Collection[StorePath],
+    listed: Collection[StorePath] = (),
+    known: KnownUpdates = NOTHING_KNOWN,
 ) -> tuple[LayerPlan, ...]:
     """Plan at most ``budget`` layers that cost little to update.
 
@@ -43,6 +47,7 @@ def cost(
         ignored: paths that go into no layer. They are removed from the graph first, so that paths that only they need
             count as roots.
         listed: paths that are in other layers. A change of one of them also changes what refers to it.
+        known: what is known of the image's updates.
 
     Returns:
         The layers, those that updates change least first.
@@ -53,7 +58,7 @@ def cost(
     if not len(counted):
         return ()
     infos = sorted(counted, key=lambda info: (info.path.name, info.path.hash))
-    every = Items.of(counted, [counted.numbers[info.path] for info in infos], estimate_rates(counted))
+    every = Items.of(counted, [counted.numbers[info.path] for info in infos], *known.estimate(counted))
     numbers = [number for number, info in enumerate(infos) if info.path not in listed]
     items = every.select(numbers)
     groups = [Group.of(items, members) for members in partition(items, budget)]

@@ -113,7 +113,7 @@ def find_listed(
     paths: set[StorePath] = set()
     unmatched: list[str] = []
     for patterns in parsed:
-        masks = {pattern: _select(pattern, closure, reach) for pattern in patterns}
+        masks = {pattern: select_paths(pattern, closure, reach) for pattern in patterns}
         unmatched += [str(pattern) for pattern, mask in masks.items() if not mask]
         mask = reduce(or_, masks.values(), 0)
         infos = [closure.infos[number] for number in iter_bits(mask & ~taken)]
@@ -121,13 +121,18 @@ def find_listed(
         if infos:
             plans.append(LayerPlan.of(infos, f"listed: {', '.join(map(str, patterns))}"))
             paths.update(info.path for info in infos)
-    if unmatched:
-        verb, it = ("matches", "it changes") if len(unmatched) == 1 else ("match", "they change")
-        warn(f"layers: {join_names(unmatched)} {verb} none of the {len(closure)} store paths, so {it} nothing")
+    warn_of_unmatched("layers", unmatched, closure, warn)
     return ListedLayers(tuple(plans), frozenset(paths))
 
 
-def _select(pattern: PathPattern, closure: Closure, reach: Reachability | None) -> int:
+def warn_of_unmatched(subject: str, unmatched: Sequence[str], closure: Closure, warn: Callable[[str], object]) -> None:
+    """Call ``warn`` with one message about the patterns that match no path of ``closure``, if there are any."""
+    if unmatched:
+        verb, it = ("matches", "it changes") if len(unmatched) == 1 else ("match", "they change")
+        warn(f"{subject}: {join_names(unmatched)} {verb} none of the {len(closure)} store paths, so {it} nothing")
+
+
+def select_paths(pattern: PathPattern, closure: Closure, reach: Reachability | None) -> int:
     """Return the paths that ``pattern`` takes as a bit mask; ``reach`` is needed if it takes their closures."""
     mask = 0
     for number in pattern.find(closure):

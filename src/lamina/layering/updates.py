@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import reduce
 from math import gcd
 from operator import or_
@@ -27,6 +28,22 @@ ROOT_UPDATES = 60
 """How many of 100 updates change only a root of the image."""
 PATHS_PER_UPDATE = 3
 """How many paths change by themselves in each of the other updates, on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStatistics:
+    """What kinds of updates there are.
+
+    Attributes:
+        root_share: the share of updates that change only a root of the image, from 0 to 1.
+        paths_per_update: how many paths change by themselves in each of the other updates, on average; at least 1.
+    """
+
+    root_share: Fraction = Fraction(ROOT_UPDATES, 100)
+    paths_per_update: Fraction = Fraction(PATHS_PER_UPDATE)
+
+
+DEFAULT_STATISTICS = UpdateStatistics()
 
 # The probability of 1. A power of two keeps products short, and the root's share of it exact enough.
 _CERTAIN = 1 << 20
@@ -49,26 +66,34 @@ class Items:
     probabilities: Sequence[int]
 
     @classmethod
-    def of(cls, closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Items:
+    def of(
+        cls,
+        closure: Closure,
+        order: Sequence[int],
+        rates: Sequence[int],
+        statistics: UpdateStatistics = DEFAULT_STATISTICS,
+    ) -> Items:
         """Make an item of each path of ``closure``.
 
         Args:
             closure: the paths.
             order: the path numbers in the order that the items shall have.
             rates: the rate of each path number, at least 1. Only proportions matter.
+            statistics: what kinds of updates there are.
         """
         divisor = gcd(*rates)
         rates = [rate // divisor for rate in rates]
         masks = _closure_masks(closure, order, rates)
         roots = [not closure.referrers[number] for number in order]
-        extra = _CERTAIN * ROOT_UPDATES // 100 // max(1, sum(roots))
-        total = sum(rates)
-        share = _CERTAIN * (100 - ROOT_UPDATES) // 100 * PATHS_PER_UPDATE
+        extra = int(_CERTAIN * statistics.root_share) // max(1, sum(roots))
+        count, parts = statistics.paths_per_update.as_integer_ratio()
+        total = parts * sum(rates)
+        share = int(_CERTAIN * (1 - statistics.root_share)) * count
         return cls(
             [masks[number] for number in order],
             [closure.infos[number].nar_size for number in order],
             [extra if is_root else 0 for is_root in roots],
-            [share * bits // (total + (PATHS_PER_UPDATE - 1) * bits) for bits in range(total + 1)],
+            [share * bits // (total + (count - parts) * bits) for bits in range(sum(rates) + 1)],
         )
 
     def __len__(self) -> int:

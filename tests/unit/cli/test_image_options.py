@@ -83,6 +83,7 @@ def test_what_is_not_given_is_not_passed_on_but_for_the_user_s_own_folders(colle
 
 
 def test_every_flag_gives_its_argument(collect: Collect) -> None:
+    Path("5").write_text("glibc = 0.5", encoding="utf-8")  # the file of rates
     for name, declared in ARGUMENTS.items():
         for flag in declared.flags:
             if name in ("compressor", "media_types"):

@@ -16,6 +16,7 @@ from lamina.images.writers.archives import FORMATS
 from lamina.inputs import arguments
 from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
 from lamina.inputs.spec import Spec, StoreSpec
+from lamina.layering.known_updates import GivenRates
 from lamina.rootfs.entries import DeclaredEntry
 from lamina.rootfs.extras import EXTRAS
 from lamina.rootfs.users import User
@@ -35,6 +36,7 @@ NAMES = {
     "StoreLike": StoreLike,
     "User": User,
     "datetime": datetime,
+    "GivenRates": GivenRates,
 }
 
 

@@ -1,5 +1,6 @@
 """The parsers of arguments, called by name as the functions of the store do."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,11 @@ def test_a_size_is_a_number_or_a_text_with_a_unit(value: Any, expected: int) -> 
 def test_a_number_of_processors_is_from_1_to_256(value: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"^jobs: got .*, expected a number from 1 to 256$"):
         parsers.parse_jobs("jobs", value)
+
+
+@pytest.mark.parametrize("value", [5, None, [("a", 1)], ("a",), (1, 2), {1: 2}, {"a": "b"}, {"a": 0}])
+def test_rates_are_numbers_for_patterns(value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^rates: "):
+        parsers.parse_rates("rates", value)
+    parsed: Any = parsers.parse_rates("rates", {"glibc": 0.5})
+    assert parsers.parse_rates("rates", parsed) == parsed == (("glibc", Fraction(1, 2)),)

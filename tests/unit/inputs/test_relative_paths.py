@@ -7,6 +7,7 @@ import pytest
 
 from lamina.inputs.relative_paths import (
     rebase_channel,
+    rebase_images,
     rebase_layering,
     rebase_path,
     rebase_paths,
@@ -29,6 +30,16 @@ def test_one_path_is_a_list_of_one() -> None:
     assert rebase_paths("a", FOLDER) == ["/specs/a"]
     assert rebase_paths(["a", "s3://b", 5], FOLDER) == ["/specs/a", "s3://b", 5]
     assert rebase_paths({"a": 1}, FOLDER) == {"a": 1}
+
+
+def test_images_are_rebased_unless_they_are_references() -> None:
+    assert rebase_images(["old/app.tar", "ghcr.io/me/app", "me/app:1", 5], FOLDER) == [
+        "/specs/old/app.tar",
+        "ghcr.io/me/app",
+        "me/app:1",
+        5,
+    ]
+    assert rebase_images("old", FOLDER) == ["/specs/old"]
 
 
 @pytest.mark.parametrize(
