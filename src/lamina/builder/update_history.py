@@ -1,4 +1,4 @@
-"""What is known of the updates of an image: the rates that the user gives, and the earlier images of its history."""
+"""Collect knowledge about the updates of an image: rates that the user gives, and the earlier images of its history."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def name_by_digest(repository: str, tag: str | None, digest: Digest) -> ImageRef
 
 @dataclass(frozen=True, slots=True)
 class ImageInputs:
-    """What an image is made of, after names were resolved.
+    """The inputs of an image, after names were resolved.
 
     Attributes:
         contents: the store paths that are linked at the image's root, in the order in which they were named.

@@ -76,7 +76,7 @@ def arrange(images: Iterable[PastImage]) -> tuple[PathSets, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ObservedUpdates:
-    """What earlier updates changed, as far as a closure has the packages.
+    """Changes by earlier updates, as far as a closure has the packages.
 
     Attributes:
         root_updates: the number of updates that changed only roots of the closure.

@@ -1,4 +1,4 @@
-"""What the user knows of updates: earlier images, and the rates of packages.
+"""The user's knowledge about updates: earlier images, and the rates of packages.
 
 A rate that the user gives counts, else what earlier images show, else the default rate of the path's kind.
 """
@@ -58,7 +58,7 @@ def _parse_rate(value: object, subject: str) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class KnownUpdates:
-    """What is known of the updates of an image.
+    """Knowledge about the updates of an image.
 
     Attributes:
         rates: rates that the user gives. The first pattern that takes a path counts.

@@ -108,7 +108,7 @@ def move_single_items(items: Items, groups: Iterable[Sequence[int]], rounds: int
 
 
 class _Offers:
-    """Which groups have to be offered what, after a round in which everything was offered to every group.
+    """The offers that are left to make to each group, after a round in which everything was offered to every group.
 
     A group is settled if it has not changed since. Nothing of a settled group is cheaper in another settled group, so
     it is offered only to the others.

@@ -25,14 +25,14 @@ from operator import or_
 from lamina.core.closure import Closure
 
 ROOT_UPDATES = 60
-"""How many of 100 updates change only a root of the image."""
+"""The number of updates, of 100, that change only a root of the image."""
 PATHS_PER_UPDATE = 3
-"""How many paths change by themselves in each of the other updates, on average."""
+"""The number of paths that change by themselves in each of the other updates, on average."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateStatistics:
-    """What kinds of updates there are.
+    """The proportions of the kinds of updates.
 
     Attributes:
         root_share: the share of updates that change only a root of the image, from 0 to 1.
@@ -51,7 +51,7 @@ _CERTAIN = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """What is distributed to layers: paths, or groups of paths that stay together.
+    """Items that are distributed to layers: paths, or groups of paths that stay together.
 
     Attributes:
         masks: for each item, the union of the closures of its paths, with as many bits for a path as its rate.

@@ -14,7 +14,7 @@ from lamina.core.closure import Closure
 
 @dataclass(frozen=True, slots=True)
 class ChangeEffect:
-    """What a change of one store path re-sends.
+    """The layers that a change of one store path re-sends.
 
     Attributes:
         layers: the indexes of the layers that are sent again, ascending.

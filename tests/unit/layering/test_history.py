@@ -1,4 +1,4 @@
-"""What earlier images show of the updates of packages."""
+"""Learning the updates of packages from earlier images."""
 
 import hashlib
 from datetime import UTC, datetime

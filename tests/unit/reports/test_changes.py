@@ -1,4 +1,4 @@
-"""What a change of a store path re-sends."""
+"""The layers that a change of a store path re-sends."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is wrong with an index is found, and is an error where the index would be copied."""
+"""Mistakes of an index are found, and are errors where the index would be copied."""
 
 from pathlib import Path
 from typing import Any
