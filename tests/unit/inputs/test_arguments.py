@@ -13,7 +13,7 @@ from lamina.formats.container_config import KEYS
 from lamina.formats.keys import PublicKey
 from lamina.formats.media_types import MediaTypes
 from lamina.images.writers.archives import FORMATS
-from lamina.inputs import arguments
+from lamina.inputs.argument_groups import contents, layers, sources
 from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.layering.known_updates import GivenRates
@@ -24,7 +24,9 @@ from lamina.stores.store import Store, StoreLike
 
 # What the modules import for type checkers only.
 NAMES = {
-    **vars(arguments),
+    **vars(sources),
+    **vars(contents),
+    **vars(layers),
     "Annotations": Annotations,
     "DeclaredEntry": DeclaredEntry,
     "LayerCompression": LayerCompression,

@@ -1,0 +1,1 @@
+"""Groups of arguments that belong together; `lamina.inputs.arguments` joins them to one table."""
