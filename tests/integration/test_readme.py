@@ -14,6 +14,8 @@ from tests.support.example_store import example_store, write_command
 from tests.support.image_files import docker_archive, sha256, tar
 from tests.support.paths import REPOSITORY
 
+ARCHITECTURES = ("amd64", "arm64")
+
 
 def _find_examples(page: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
@@ -36,18 +38,20 @@ def folder(tmp_path: Path) -> Path:
     write_command(tmp_path / "bin/lamina", tmp_path / "machine")
     (tmp_path / "motd.txt").write_text("welcome\n")
     (tmp_path / "debian.tar").write_bytes(_make_base_image())
+    for architecture in ARCHITECTURES:
+        (tmp_path / f"app-{architecture}.tar").write_bytes(_make_base_image(architecture))
     (toml,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     (tmp_path / "lamina.toml").write_text(toml)
     return tmp_path
 
 
-def _make_base_image() -> bytes:
+def _make_base_image(architecture: str = "amd64") -> bytes:
     """Return a base image with a merged /usr and a config to inherit."""
     layer = tar({"usr/": None, "usr/bin/": None, "bin": "usr/bin", "etc/": None, "etc/os-release": b"ID=debian\n"})
     config = {"Cmd": ["/bin/hello"], "User": "1000", "Env": ["PATH=/usr/bin:/bin"]}
     rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
     return docker_archive(
-        {"layer.tar": layer}, config={"os": "linux", "architecture": "amd64", "config": config, "rootfs": rootfs}
+        {"layer.tar": layer}, config={"os": "linux", "architecture": architecture, "config": config, "rootfs": rootfs}
     )
 
 
@@ -66,6 +70,9 @@ def _use_registry(block: str, folder: Path, address: str) -> str:
     """Return ``block`` with a registry on this machine in the place of those of the examples."""
     if "debian:12" in block:
         _run(f"lamina push debian.tar --to {address}/debian:12", folder)
+    for architecture in ARCHITECTURES:
+        if f"me/app:1-{architecture}" in block:
+            _run(f"lamina push app-{architecture}.tar --to {address}/me/app:1-{architecture}", folder)
     return block.replace("debian:12", f"{address}/debian:12").replace("ghcr.io/", f"{address}/")
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.examples import examples
 
-from lamina.errors import FormatError, InvalidArgument, NotFound, PlanError
+from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, PlanError
 from lamina.formats.container_config import _FIELDS
+from lamina.formats.docker import MAX_LAYERS
 from lamina.formats.tar import Member, PaxHeaders, TypeFlag
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.spec import Spec
@@ -46,10 +47,10 @@ def check(arguments: Mapping[str, Any]) -> None:
     except InvalidArgument:
         return
     except PlanError:
-        assert arguments["max_layers"] < 1
+        assert arguments.get("max_layers", 1) < 1 or not 0 <= arguments["reserve"] <= MAX_LAYERS - 2
         return
-    except (NotFound, FormatError):
-        assert "layering" in arguments
+    except (InputError, NotFound, FormatError):
+        assert {"layering", "rates"} & arguments.keys()
         return
     json.dumps(spec.config, allow_nan=False)
     PaxHeaders(spec.owner, 1).make_header(Member(b"a", TypeFlag.FILE, 0o444))
