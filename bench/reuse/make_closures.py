@@ -49,7 +49,7 @@ _MODULES = 4500
 _APPLICATION = "application"
 _APPLICATION_SIZE = 3_000_000
 _HELPER = "/usr/lib/apt/apt-helper"
-_LISTS = "/var/lib/apt/lists/deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages*"
+_LISTS = "/var/lib/apt/lists/*_debian_dists_bookworm_main_binary-amd64_Packages*"
 Package = Mapping[str, str]
 """The fields of a package; they are texts."""
 _FIELDS = ("Package", "Version", "Installed-Size", "Depends", "Pre-Depends", "Provides")
