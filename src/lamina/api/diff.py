@@ -99,5 +99,5 @@ def _describe_choice(image: StrPath) -> tuple[object, str]:
     """Return the subject and the hint of the error if there are several images."""
     source = select.parse_source(image)
     if isinstance(source, select.ImageFile) and source.name is None:
-        return source.path, f"name one as {source.path}#NAME:TAG"
+        return source.path, source.name_hint
     return image, select.PLATFORM_HINT

@@ -34,9 +34,7 @@ from lamina.images.writers.registry import RegistryWriter
 from lamina.images.writers.registry_copies import push_platforms
 from lamina.images.writers.registry_index import IndexPushResult
 from lamina.inputs.arguments import StoreArguments, StrPath
-from lamina.inputs.parsers import (
-    parse_boolean,
-)
+from lamina.inputs.parsers import parse_boolean
 from lamina.inputs.registry_names import References
 from lamina.layers.context import BuildContext
 
@@ -311,6 +309,6 @@ def _describe_choice(image: StrPath) -> tuple[object, str]:
     """Return the subject and the hint of the error if an image is several."""
     source = select.parse_source(image)
     if isinstance(source, select.ImageFile):
-        hint = f"name one as {source.path}#NAME:TAG" if source.name is None else select.PLATFORM_HINT
+        hint = source.name_hint if source.name is None else select.PLATFORM_HINT
         return source.path, hint
     return source, select.PLATFORM_HINT

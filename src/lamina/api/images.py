@@ -249,13 +249,10 @@ def read_file(
 ) -> tuple[SourceImage, ...]:
     """Return the images in a file, or those that the user selected."""
     from lamina.images.readers import select
-    from lamina.images.readers.open import open_images
+    from lamina.images.readers.open import open_named_images
 
-    file, name = source.path, source.name
-    selected = open_images(file, max_unpacked, progress, name=name, reads_layers=reads_layers)
-    if name is not None:
-        selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
-    return select.select_by_platform(selected, platform, file, select.PLATFORM_HINT) if platform else selected
+    named = open_named_images(source, max_unpacked, progress, reads_layers=reads_layers)
+    return select.select_by_platform(named, platform, source.path, select.PLATFORM_HINT) if platform else named
 
 
 def export_image(

@@ -12,7 +12,7 @@ from lamina.formats.platform import Platform
 from lamina.images.layer_bytes import LayerBytes, list_file_layers, list_registry_layers
 from lamina.images.readers import select
 from lamina.images.readers.index_checks import check_index
-from lamina.images.readers.open import open_images
+from lamina.images.readers.open import open_named_images
 from lamina.images.verification import ImageVerificationResult
 from lamina.images.verify import verify_layers
 from lamina.inputs.arguments import StoreArguments, StrPath
@@ -121,12 +121,8 @@ _OpenedImage = tuple["InspectedImage", Sequence[LayerBytes]]
 def _open_file(
     source: select.ImageFile, platform: Platform | None, limit: int | None, on_bytes: OnBytes, progress: Progress | None
 ) -> Iterator[_OpenedImage]:
-    images = open_images(source.path, limit, progress, name=source.name, reads_layers=False)
-    hint = f"name one as {source.path}#NAME:TAG"
-    if source.name is not None:
-        images = select.select_by_name(images, source.name, source.path, hint)
-        hint = select.PLATFORM_HINT
-    named = images
+    images = named = open_named_images(source, limit, progress, reads_layers=False)
+    hint = source.name_hint if source.name is None else select.PLATFORM_HINT
     if platform:
         images = select.select_by_platform(images, platform, source.path, select.PLATFORM_HINT)
     image = select.select_single(images, source.path, hint)

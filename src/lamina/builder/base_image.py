@@ -93,7 +93,7 @@ class BaseImage:
 
         """
         from lamina.images.readers import select
-        from lamina.images.readers.open import open_images
+        from lamina.images.readers.open import open_named_images
 
         source, access = select.parse_source(file), access or RegistryAccess()
         if isinstance(source, RegistryReference):
@@ -101,10 +101,7 @@ class BaseImage:
 
             found, parts, contents = open_registry_base(source, access, architecture, default_architecture)
             return cls(found, parts, (), contents.read, is_remote=True)
-        path, name = source.path, source.name
-        images = open_images(path, access.max_unpacked, name=name)
-        hint = f"name one as {path}#NAME:TAG"
-        candidates = select.select_by_name(images, name, path, hint) if name is not None else images
+        path, candidates = source.path, open_named_images(source, access.max_unpacked)
         has_several_platforms = len({image.effective_platform for image in candidates}) > 1
         platform = architecture or (default_architecture() if has_several_platforms else None)
         notes: tuple[str, ...] = ()
@@ -118,7 +115,10 @@ class BaseImage:
             raise PlanError(path, f"images for {got}", "to be told which", hint=ARCHITECTURE_HINT)
         chosen = candidates[0]
         if candidates[1:]:
-            notes = (*notes, f"base image: {path}: got {select.list_names(candidates)}, took the first; {hint}")
+            notes = (
+                *notes,
+                f"base image: {path}: got {select.list_names(candidates)}, took the first; {source.name_hint}",
+            )
         layers = tuple(_make_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
         return cls(chosen, layers, notes, lambda _: chosen.layers)
 

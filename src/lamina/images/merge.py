@@ -17,7 +17,7 @@ from lamina.formats.docker import list_layer_comments
 from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
 from lamina.images.readers import select
-from lamina.images.readers.open import open_images
+from lamina.images.readers.open import open_named_images
 from lamina.images.readers.source_image import SourceImage, SourceLayer, deduplicate
 from lamina.images.source_layers import make_layer_source
 from lamina.images.writers.docker_archive import ArchivedImage, ArchiveWriter
@@ -55,10 +55,8 @@ def collect_images(
     selected: list[SourceImage] = []
     owners: dict[str, tuple[SourceImage, Path]] = {}
     for image_file in image_files:
-        path, name = select.split_name(image_file)
-        images = open_images(path, max_unpacked, name=name)
-        if name is not None:
-            images = select.select_by_name(images, name, path, f"name one as {path}#NAME:TAG")
+        source = select.ImageFile(*select.split_name(image_file))
+        path, images = source.path, open_named_images(source, max_unpacked)
         if platform:
             images = select.select_by_platform(images, platform, path, select.PLATFORM_HINT)
         for image in images:

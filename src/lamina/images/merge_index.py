@@ -76,7 +76,7 @@ class PlatformImages:
 
     @property
     def has_index(self) -> bool:
-        """Whether the name stands for an index, and not for an image."""
+        """Whether the name refers to an index rather than to a single image."""
         return self.whole is not None or len(self.images) > 1
 
     @property

@@ -1,4 +1,4 @@
-"""Regrouping: dissolve a group and its nearest neighbours, and distribute their items anew.
+"""Regrouping: dissolve a group and its nearest neighbours, and divide their items into new groups.
 
 A local search ends where no single change helps. Merging the items of a few groups again from the start finds better
 groups, which differ by several changes at once. The nearest neighbours of a group are those that would be cheapest to

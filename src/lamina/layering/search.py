@@ -123,7 +123,7 @@ class _Offers:
 
     @property
     def has_changed(self) -> bool:
-        """Whether any group has changed in this round."""
+        """Whether the members of at least one group changed in this round."""
         return bool(self._changed)
 
     def candidates(self, index: int) -> Sequence[int]:

@@ -18,7 +18,7 @@ from lamina.formats.oci import INDEX
 from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers import select
-from lamina.images.readers.open import open_images
+from lamina.images.readers.open import open_named_images
 from lamina.images.readers.references import has_tag_or_digest
 from lamina.images.readers.source_image import InspectedImage, SourceImage
 
@@ -100,10 +100,7 @@ class EarlierVersionReader:
         return tuple(images)
 
     def _read_file(self, source: select.ImageFile) -> tuple[SourceImage, ...]:
-        path, name = source.path, source.name
-        images = open_images(path, self.max_unpacked, name=name, reads_layers=False)
-        if name is not None:
-            images = select.select_by_name(images, name, path, f"name one as {path}#NAME:TAG")
+        images = open_named_images(source, self.max_unpacked, reads_layers=False)
         platform = self.platform
         return tuple(
             image for image in images if platform is None or image.effective_platform.match_rank(platform) is not None

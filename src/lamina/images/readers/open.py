@@ -24,6 +24,7 @@ from lamina.images.readers.docker import read_docker_images
 from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
 from lamina.images.readers.oci import read_oci_images
 from lamina.images.readers.references import make_directory_error
+from lamina.images.readers.select import ImageFile, select_by_name
 from lamina.images.readers.source_image import SourceImage, deduplicate
 from lamina.images.readers.unpack import Unpacker, get_extent
 from lamina.messages.redaction import short_repr
@@ -80,6 +81,17 @@ def open_images(
     except (FormatError, InputError, IntegrityError) as error:
         error.add_context(subject or path)
         raise
+
+
+def open_named_images(
+    source: ImageFile, max_unpacked: int | None = None, progress: Progress | None = None, *, reads_layers: bool = True
+) -> tuple[SourceImage, ...]:
+    """Return the images of a file that have the name in ``source``, or all of them if it has none.
+
+    The other parameters and the errors are those of `open_images`; and `NotFound` if no image has the name.
+    """
+    images = open_images(source.path, max_unpacked, progress, name=source.name, reads_layers=reads_layers)
+    return images if source.name is None else select_by_name(images, source.name, source.path, source.name_hint)
 
 
 def _read_images(blobs: Blobs, name: str | None) -> tuple[SourceImage, ...]:

@@ -34,6 +34,11 @@ class ImageFile:
     path: Path
     name: str | None
 
+    @property
+    def name_hint(self) -> str:
+        """The hint that says how to name one of several images in it."""
+        return f"name one as {self.path}#NAME:TAG"
+
 
 def parse_source(image: str | os.PathLike[str]) -> ImageFile | RegistryReference:
     """Parse ``FILE``, ``FILE#NAME``, ``oci:DIR[:NAME]`` or a reference to an image in a registry.
