@@ -87,14 +87,23 @@ def short_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def own_docker() -> Iterator[Engine]:
     """Start the dockerd of this machine."""
-    with short_folder() as folder, engines.start_dockerd(folder) as engine:
+    with short_folder() as folder, engines.start_dockerd(folder) as engine, _leaves_no_image(engine):
         yield engine
 
 
 @pytest.fixture(scope="session")
 def podman() -> Iterator[Engine]:
-    with short_folder() as folder, engines.start_podman(folder) as engine:
+    with short_folder() as folder, engines.start_podman(folder) as engine, _leaves_no_image(engine):
         yield engine
+
+
+@contextmanager
+def _leaves_no_image(engine: Engine) -> Iterator[None]:
+    """Fail at the end if the tests left images, which other tests of the same process would find."""
+    before = engine.images()
+    yield
+    left = sorted(set(engine.images()).difference(before))
+    assert not left, f"tests left images in {engine.name}: {left}"
 
 
 _DOCKERS = ["docker", *DOCKER_HOSTS]

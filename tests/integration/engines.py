@@ -77,6 +77,15 @@ class Engine:
         flags = ("--tls-verify=false",) if self.kind == "podman" else ()
         return self.call("pull", *flags, *options, reference, check=check)
 
+    @contextmanager
+    def pulled(self, reference: str, *, options: Sequence[str] = ()) -> Iterator[None]:
+        """Pull an image for the block; remove it even if the test fails or is skipped."""
+        self.pull(reference, options=options)
+        try:
+            yield
+        finally:
+            self.remove(reference)
+
     def run(
         self,
         image: str,

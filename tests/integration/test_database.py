@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.integration.closures import Nix, Sample, shared_folder
+from tests.integration.closures import Nix, Sample, build_sample, shared_folder
 from tests.integration.images import machine_store
 from tests.integration.tools import skip_unusable
 
@@ -171,14 +171,16 @@ def _checkpoint(root: Root) -> Path:
     return root.database
 
 
-def test_nix_collects_the_paths_that_no_gc_root_keeps(root: Root, small: Sample) -> None:
-    assert root.lines("--gc", "--print-dead") == []
-    (link,) = root.inside("/nix/var/nix/gcroots/docker").iterdir()
-    link.unlink()
-    assert sorted(root.lines("--gc", "--print-dead")) == sorted(small.paths)
-    root.call("--gc")
-    assert root.sql("SELECT path FROM ValidPaths") == root.sql("SELECT * FROM Refs") == []
-    _assert_valid(root)
+def test_nix_collects_the_paths_that_no_gc_root_keeps(every_nix: Nix, nix: Nix) -> None:
+    sample = build_sample(nix, "small", "collected")
+    with _make_root(every_nix, sample) as root:
+        assert root.lines("--gc", "--print-dead") == []
+        (link,) = root.inside("/nix/var/nix/gcroots/docker").iterdir()
+        link.unlink()
+        assert sorted(root.lines("--gc", "--print-dead")) == sorted(sample.paths)
+        root.call("--gc")
+        assert root.sql("SELECT path FROM ValidPaths") == root.sql("SELECT * FROM Refs") == []
+        _assert_valid(root)
 
 
 def test_a_newer_nix_reads_our_database_in_a_read_only_store(newer_nix: Nix, small: Sample) -> None:

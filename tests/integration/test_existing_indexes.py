@@ -148,9 +148,8 @@ def test_images_that_were_built_apart_become_an_index_of_a_registry(
     assert [item["digest"] for item in index["manifests"]] == [sha256(read_raw(skopeo, one)) for one in apart]
     check_copy(skopeo, together, tmp_path / "copy")
     for architecture in PLATFORMS:
-        pulled = podman.call("pull", "--quiet", "--tls-verify=false", "--arch", architecture, together)
-        assert podman.inspect(pulled.stdout.split()[-1])["Architecture"] == architecture
-    podman.remove(together)
+        with podman.pulled(together, options=("--arch", architecture)):
+            assert podman.inspect(together)["Architecture"] == architecture
 
 
 def test_an_index_of_podman_is_copied_and_its_images_are_found(

@@ -131,7 +131,11 @@ def run_emulated(engine: Engine, reference: str, *command: str) -> str:
 def test_an_engine_pulls_and_runs_the_image_for_each_platform(
     engine: Engine, index: PushedIndex, platform: str
 ) -> None:
-    engine.pull(index.reference, options=("--platform", platform))
+    with engine.pulled(index.reference, options=("--platform", platform)):
+        _check_platform(engine, index, platform)
+
+
+def _check_platform(engine: Engine, index: PushedIndex, platform: str) -> None:
     if engine.driver != "overlayfs":  # containerd's image store shows another ID, and any platform that it has
         document = engine.inspect(index.reference)
         assert (document["Os"], document["Architecture"]) == tuple(platform.split("/"))
@@ -140,7 +144,6 @@ def test_an_engine_pulls_and_runs_the_image_for_each_platform(
         assert run_emulated(engine, index.reference, "/bin/hello") == GREETING
     else:
         assert engine.run(index.reference, options=("--platform", platform)).stdout == GREETING
-    engine.remove(index.reference)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

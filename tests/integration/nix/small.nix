@@ -71,4 +71,9 @@ in rec {
   # For themselves: a store path that is a symlink, and the folder of one file that it leads to.
   link = build "link" { inherit folder; } "ln -s $folder $out";
   folder = build "folder" { } "mkdir $out; echo 'hello from a folder' > $out/hello.txt";
+
+  # For garbage collection, which keeps what a process of the machine has open or in its environment: no other test
+  # uses these paths.
+  collected = build "collected" { inherit reference; } "mkdir $out; ln -s $reference $out/reference";
+  reference = build "reference" { } "mkdir $out; echo 'a reference' > $out/text";
 }
