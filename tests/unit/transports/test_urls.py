@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lamina.errors import FormatError
@@ -26,16 +26,19 @@ def test_a_redacted_url_has_no_secrets(user: str, path: str, query: str) -> None
 
 
 @given(st.sampled_from(["", "http://", "https://", "HTTPS://"]), st.text())
+@example("", "HTTP://")
 def test_any_name_resolves_to_an_http_url_or_is_refused(start: str, rest: str) -> None:
     """Nix source, HttpBinaryCacheStore::makeRequest: a name may be all of a URL."""
     cache = CacheUrl.parse("https://user:hunter2@host/cache")
+    name = start + rest
+    is_url = name.lower().startswith(("http://", "https://"))
     try:
-        url = cache.resolve(start + rest)
+        url = cache.resolve(name)
     except FormatError:
-        assert start
+        assert is_url
     else:
         assert Origin.of(url).scheme == "https"
-        assert start or url.startswith("https://host/" if rest.startswith("/") else "https://host/cache/")
+        assert is_url or url.startswith("https://host/" if name.startswith("/") else "https://host/cache/")
 
 
 @pytest.mark.parametrize(
