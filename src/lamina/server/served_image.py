@@ -1,0 +1,144 @@
+"""Images whose blobs are made when a client asks for them.
+
+Making an image makes its documents, for which the digest of each layer must be known. A layer that the layer cache
+knows is not made for that. All other layers are made, and kept for the clients that will ask for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lamina.compression.compressors import LayerCompression
+from lamina.core.names import Digest
+from lamina.core.progress import REUSED, ProgressItem
+from lamina.formats.oci import Descriptor
+from lamina.images.image import Draft
+from lamina.images.image_documents import ImageDocuments, make_documents
+from lamina.images.written_index import make_index
+from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
+from lamina.layers.context import BuildContext
+from lamina.layers.worker_tasks import write_blob_file
+from lamina.server.blob_files import BlobFiles
+from lamina.server.http_messages import BytesContent, Content
+from lamina.server.repositories import Manifest
+from lamina.system.transfer import BlobInfo, OnBytes
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContent:
+    """The blob of a layer, which is made from its store paths when it is read and is not here.
+
+    Attributes:
+        written: the layer, its blob and its source.
+        compression: how the layer is compressed.
+        context: the layer cache and the number of processors.
+        files: the blobs that were made lately.
+        keep: what must stay open as long as the layer may be made.
+    """
+
+    written: WrittenBlob
+    compression: LayerCompression
+    context: BuildContext
+    files: BlobFiles
+    keep: object
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the blob."""
+        return self.written.blob.size
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` up to ``end``. Raises what `BlobFiles.read` raises."""
+        return self.files.read(self.written.blob, self._make, start, end)
+
+    def _make(self, part: Path, on_bytes: OnBytes) -> BlobInfo:
+        source = self.written.source
+        located = source.locate_paths()
+        listed = located.list_files() if located else None
+        packed = (listed or source).pack()
+        _, blob = write_blob_file(packed, os.fsencode(part), self.compression, self.context.jobs, on_bytes)
+        if blob != self.written.blob and source.key:
+            self.context.layer_cache.remove_layer(source.key)
+        return blob
+
+
+@dataclass(frozen=True, slots=True)
+class ServedImage:
+    """An image, or the images for several platforms, with all that clients ask for.
+
+    Attributes:
+        manifest: the manifest that a tag names; an index for several platforms.
+        manifests: this manifest and those that it lists, by digest.
+        blobs: the configs and the layers, by digest.
+    """
+
+    manifest: Manifest
+    manifests: Mapping[Digest, Manifest]
+    blobs: Mapping[Digest, Content] = field(repr=False)
+
+
+class _KnownBlobs:
+    """The `BlobStore` in which the layers of an image are written whose digests are not known yet.
+
+    A blob whose digest is known counts as present: it is made when a client asks for it.
+    """
+
+    def __init__(self, files: BlobFiles) -> None:
+        self._files = files
+
+    def find(self, blobs: Collection[BlobInfo]) -> Mapping[BlobInfo, str]:
+        """Return all of ``blobs``."""
+        return dict.fromkeys(blobs, REUSED)
+
+    def create(self) -> Path:
+        """Create an empty file. Raises `OutputError`."""
+        return self._files.create()
+
+    def commit(self, part: Path, blob: BlobInfo, made: str, item: ProgressItem, on_stored: OnStored) -> None:
+        """Keep ``part`` among the blobs that were made lately."""
+        self._files.add(blob, part)
+        on_stored(made)
+
+
+def make_image(
+    drafts: Sequence[Draft], compression: LayerCompression, context: BuildContext, files: BlobFiles, keep: object
+) -> ServedImage:
+    """Make the documents of an image, and the layers whose digests are not known.
+
+    Args:
+        drafts: the image; or those for several platforms, in the order of their index.
+        compression: how layers are compressed.
+        context: the layer cache and the number of processors.
+        files: where layers are kept.
+        keep: what the drafts read from, which must not be closed before.
+
+    Raises:
+        IntegrityError: a file changed while it was read.
+        OutputError: there is no room for a layer.
+
+    Errors of the store are passed on.
+
+    """
+    manifests: list[Descriptor] = []
+    found: dict[Digest, Manifest] = {}
+    blobs: dict[Digest, Content] = {}
+    for draft in drafts:
+        with BlobWriter(draft.layers, context, compression, _KnownBlobs(files)) as writer:
+            written = list(writer)
+        documents = make_documents(draft.settings, written, compression)
+        blobs |= {item.blob.digest: LayerContent(item, compression, context, files, keep) for item in written}
+        blobs[documents.config_digest] = BytesContent(documents.config)
+        found[documents.descriptor.digest] = _get_manifest(documents)
+        manifests.append(documents.descriptor)
+    top = found[manifests[0].digest]
+    if len(drafts) > 1:
+        index = make_index(drafts, manifests)
+        top = found[index.digest] = Manifest(index.media_type, index.document, index.digest)
+    return ServedImage(top, found, blobs)
+
+
+def _get_manifest(documents: ImageDocuments) -> Manifest:
+    return Manifest(documents.descriptor.media_type, documents.manifest, documents.descriptor.digest)
