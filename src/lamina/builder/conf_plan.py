@@ -12,7 +12,7 @@ from datetime import datetime
 
 from lamina.builder.base_image import BaseImage
 from lamina.builder.layer_plans import plan_layers
-from lamina.builder.prepare import open_base
+from lamina.builder.open_base import open_base
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Extent, Regular

@@ -6,45 +6,45 @@ written.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
 from lamina.builder import nix_database
-from lamina.builder.architecture import choose_architecture, detect_architecture, resolve_root_for
-from lamina.builder.base_image import BaseImage, RegistryAccess
+from lamina.builder.architecture import choose_architecture, detect_architecture
+from lamina.builder.base_image import BaseImage
+from lamina.builder.image_closure import (
+    add_references,
+    resolve_added,
+    resolve_contents,
+    resolve_declared_closure,
+    resolve_spec_closure,
+    scan_config,
+)
 from lamina.builder.layer_plans import check_layer_count, plan_layers
-from lamina.builder.offline import refuse_reference
-from lamina.builder.root import CustomisedRoot, add_declared_entries, customise
-from lamina.core.callbacks import ignore
+from lamina.builder.open_base import open_base
+from lamina.builder.root import CustomisedRoot, customise
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
 from lamina.core.progress import Progress
-from lamina.errors import InvalidArgument, NotFound, default_hint
+from lamina.errors import InvalidArgument, default_hint
 from lamina.formats.annotations import CREATED, sort_annotations
 from lamina.formats.docker import ImageConfig
-from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, ImageInputs, ImageSettings
-from lamina.inputs.nix_build import build_roots
 from lamina.inputs.parsers import parse_name
-from lamina.inputs.roots import MISSING_PATH_HINT, make_missing_root_error, resolve_root
+from lamina.inputs.roots import make_missing_root_error, resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan, name_strategy
 from lamina.messages.sizes import format_size
 from lamina.rootfs.database import DATABASE_PATH
-from lamina.rootfs.entries import Perm, Xattr
 from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.overlay import check_whiteouts, overlay_tree
 from lamina.rootfs.tree import Tree
 from lamina.stores import open as opening
-from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
-from lamina.system.transfer import transfer
 
 _NAME_HINT = "give the image a name: --name in a command, name in Python and in a spec file"
 
@@ -105,7 +105,7 @@ def prepare(spec: Spec, store: Store, now: datetime, progress: Progress | None =
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
     _check_not_empty(spec)
-    contents = _resolve_contents(spec, store)
+    contents = resolve_contents(spec, store)
     name = _choose_name(spec, contents)
     with ExitStack() as resources:
         base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
@@ -135,7 +135,7 @@ def _prepare_over(
     settings = ImageSettings(name, spec.tag, config, spec.owner, spec.mtime or now, annotations)
     base_warnings = base.check_architecture(architecture)
     warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
-    inputs = ImageInputs(tuple(contents), _resolve_added(spec, store), base.image)
+    inputs = ImageInputs(tuple(contents), resolve_added(spec, store), base.image)
     draft = Draft(plans, store, root.layer, settings, base.layers, inputs)
     return PreparedDraft(draft, warnings, root.script_output, root.sandbox)
 
@@ -151,13 +151,12 @@ def prepare_root(spec: Spec, store: Store) -> PreparedRoot:
 def _make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: BaseImage) -> PreparedRoot:
     """Return the customisation layer of ``spec`` over ``base``; ``contents`` are the resolved contents of ``spec``."""
     is_packed = spec.include_store_paths
-    closure, closure_warnings = _resolve_spec_closure(spec, contents, store, is_packed=is_packed)
+    closure, closure_warnings = resolve_spec_closure(spec, contents, store, is_packed=is_packed)
     store.prefetch(content.path for content in contents)
     root = customise(spec, contents, closure, store, base)
     check_whiteouts(root.tree, over_base=base.image is not None)
     # The database mentions every path that it registers. These mentions are not references of the image.
-    references = _scan_tree(root.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
-    closure, reference_warnings = _extend_closure(closure, store, references, is_packed=is_packed)
+    closure, reference_warnings = add_references(closure, store, root.tree.without(DATABASE_PATH), is_packed=is_packed)
     database_warnings = nix_database.update_database(root.tree, closure, base) if spec.include_nix_db else ()
     tree, overlay_warnings = _overlay_root(root, base)
     warnings = (*closure_warnings, *root.warnings, *reference_warnings, *database_warnings, *overlay_warnings)
@@ -186,15 +185,8 @@ def _overlay_root(root: CustomisedRoot, base: BaseImage) -> tuple[Tree, tuple[st
 def plan(spec: Spec, store: Store) -> PlanResult:
     """Plan the layers of ``spec`` from references alone, without opening a store path or running a script."""
     _check_not_empty(spec)
-    contents = _resolve_contents(spec, store)
-    closure, closure_warnings = _resolve_spec_closure(spec, contents, store, is_packed=False)
-    tree = Tree()
-    add_declared_entries(
-        replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree
-    )
-    closure, reference_warnings = _extend_closure(
-        closure, store, _scan_tree(tree, _make_hash_filter(closure, store)), is_packed=False
-    )
+    contents = resolve_contents(spec, store)
+    closure, closure_warnings = resolve_declared_closure(spec, contents, store)
     plan_warnings: list[str] = []
     # A plan reads no program, which could say for which of several platforms the image is.
     with closing(open_base(spec, lambda: choose_architecture((), store))) as base:
@@ -202,47 +194,10 @@ def plan(spec: Spec, store: Store) -> PlanResult:
         plan_warnings += check_layer_count(spec, base, layers)
     return PlanResult(
         layers,
-        (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings),
+        (*spec.warnings, *closure_warnings, *plan_warnings),
         name=spec.name or next((content.path.package for content in contents), ""),
         strategy=name_strategy(spec.layering),
         closure=closure,
-    )
-
-
-def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
-    return [_resolve_content(spec, store, text) for text in build_roots(spec.contents, spec.search_path)]
-
-
-def _resolve_content(spec: Spec, store: Store, text: str) -> StoreSubpath:
-    content = resolve_root_for(store, text, spec.architecture)
-    if content.path.is_derivation:
-        raise InvalidArgument(
-            text,
-            "a derivation",
-            "a store path that it builds",
-            hint=f"nix-store --realise {content.path} prints it; --closure adds the derivation itself",
-        )
-    return content
-
-
-def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
-    """Open the base image of ``spec``, or return a placeholder if it has none.
-
-    ``default_architecture`` is passed to `BaseImage.open`, whose errors are raised. `InvalidArgument` is raised if keys
-    are to be inherited and there is no base image.
-    """
-    if spec.inherit and not spec.from_image:
-        got = f"{', '.join(spec.inherit)} and no base image"
-        raise InvalidArgument("inherit", got, "a base image to take them from", hint="--from-image FILE names it")
-    if not spec.from_image:
-        return BaseImage()
-    if spec.offline:
-        refuse_reference("from_image", spec.from_image, "base.tar")
-    return BaseImage.open(
-        spec.from_image,
-        spec.architecture,
-        default_architecture=default_architecture,
-        access=RegistryAccess(spec.insecure, spec.blob_cache, spec.max_unpacked_size),
     )
 
 
@@ -252,7 +207,7 @@ def _check_not_empty(spec: Spec) -> None:
     files = spec.tree or spec.extras or spec.add_user or scripts or spec.include_nix_db
     if spec.contents or spec.closure or spec.from_image or files:
         return
-    references = _scan_config(spec)
+    references = scan_config(spec)
     if not references.paths and not references.hashes:
         raise make_missing_root_error()
 
@@ -264,47 +219,6 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
         raise InvalidArgument("name", "none", "one, for there is no ROOT to take it from", hint=_NAME_HINT)
     with default_hint(_NAME_HINT, InvalidArgument):
         return parse_name("name", contents[0].path.package) or ""
-
-
-def _resolve_spec_closure(
-    spec: Spec, contents: Iterable[StoreSubpath], store: Store, *, is_packed: bool
-) -> tuple[Closure, tuple[str, ...]]:
-    """Return the closure of the contents, of the closure argument and of the paths in the config, with warnings."""
-    roots = {*(content.path for content in contents), *_resolve_added(spec, store)}
-    closure = _resolve_closure(roots, store, is_packed=is_packed)
-    return _extend_closure(closure, store, _scan_config(spec), is_packed=is_packed)
-
-
-def _resolve_added(spec: Spec, store: Store) -> tuple[StorePath, ...]:
-    """Return the store paths of the closure argument, in the order in which they were named."""
-    return tuple(resolve_root_for(store, text, spec.architecture).path for text in spec.closure)
-
-
-def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
-    """Return the closure of ``roots``. If it ``is_packed``, take each path from a store that has its contents."""
-    ordered = sorted(roots)
-    with default_hint(MISSING_PATH_HINT, NotFound):
-        return resolve_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
-
-
-def _extend_closure(
-    closure: Closure, store: Store, references: ReferenceScanner, *, is_packed: bool
-) -> tuple[Closure, tuple[str, ...]]:
-    """Return ``closure`` with the paths in ``references`` added, and a warning for each path that no store has."""
-    known_hashes = {info.path.hash for info in closure}
-    mentioned = [path for path in references.paths if path.hash not in known_hashes]
-    valid = store.resolve_mentions(mentioned)
-    bare_hashes = references.hashes - known_hashes - {path.hash for path in mentioned}
-    by_hash = store.with_hashes(bare_hashes) if bare_hashes else ()
-    added = {*valid.values(), *by_hash}
-    warnings = tuple(
-        f"{path}: mentioned by the config or the root, but not valid in the store; left out"
-        for path in sorted(mentioned)
-        if path not in valid
-    )
-    if not added:
-        return closure, warnings
-    return _resolve_closure({*(info.path for info in closure), *added}, store, is_packed=is_packed), warnings
 
 
 def _check_architecture(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str, ...]:
@@ -319,27 +233,6 @@ def _check_architecture(spec: Spec, paths: Iterable[StorePath], store: Store) ->
 def _order_paths(closure: Closure, contents: Sequence[StoreSubpath]) -> Iterable[StorePath]:
     """Return every path once, those of ``contents`` first."""
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
-
-
-def _scan_config(spec: Spec) -> ReferenceScanner:
-    return scan_references(json.dumps(spec.config).encode())
-
-
-def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
-    scanner = ReferenceScanner(is_known)
-    transfer(RootLayer(tree).pack().pieces, scanner.feed)
-    scanner.close()
-    return scanner
-
-
-def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
-    """Return a function that returns whether 32 digits are the hash of a known path.
-
-    The store's hashes are read at most once, when the first hash outside the closure is found.
-    """
-    in_closure = frozenset(info.path.hash for info in closure)
-    in_store = cache(store.hashes)
-    return lambda digits: digits in in_closure or digits in in_store()
 
 
 def list_script_folders(spec: Spec) -> tuple[Path, ...]:

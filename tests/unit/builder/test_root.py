@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, example, store_path
 
 import lamina
-from lamina.builder.prepare import open_base
+from lamina.builder.open_base import open_base
 from lamina.builder.root import CustomisedRoot, customise
 from lamina.core.closure import Closure
 from lamina.core.names import StoreSubpath

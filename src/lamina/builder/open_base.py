@@ -1,0 +1,32 @@
+"""Open the base image that a spec names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lamina.builder.base_image import BaseImage, RegistryAccess
+from lamina.builder.offline import refuse_reference
+from lamina.core.callbacks import ignore
+from lamina.errors import InvalidArgument
+from lamina.inputs.spec import Spec
+
+
+def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
+    """Open the base image of ``spec``, or return a placeholder if it has none.
+
+    ``default_architecture`` is passed to `BaseImage.open`, whose errors are raised. `InvalidArgument` is raised if keys
+    are to be inherited and there is no base image.
+    """
+    if spec.inherit and not spec.from_image:
+        got = f"{', '.join(spec.inherit)} and no base image"
+        raise InvalidArgument("inherit", got, "a base image to take them from", hint="--from-image FILE names it")
+    if not spec.from_image:
+        return BaseImage()
+    if spec.offline:
+        refuse_reference("from_image", spec.from_image, "base.tar")
+    return BaseImage.open(
+        spec.from_image,
+        spec.architecture,
+        default_architecture=default_architecture,
+        access=RegistryAccess(spec.insecure, spec.blob_cache, spec.max_unpacked_size),
+    )
