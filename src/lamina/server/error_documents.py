@@ -33,7 +33,7 @@ class RequestRefused(Exception):
         error = {"code": self.code, "message": str(self), **({"detail": self.detail} if self.detail else {})}
         document = json.dumps({"errors": [error]}).encode()
         headers = (("Content-Type", JSON_TYPE), ("Content-Length", str(len(document))), *self.headers)
-        return ServerResponse(self.status, headers, (document,))
+        return ServerResponse(self.status, headers, (document,), str(self))
 
 
 def explain_failure(error: Error) -> RequestRefused:

@@ -66,8 +66,10 @@ class ServerResponse:
         status: the status code.
         headers: the headers, ``Content-Length`` included where HTTP has one.
         body: the pieces of the body, which can be iterated over once; empty for the answer to ``HEAD``.
+        problem: why the request was refused; empty if it was not.
     """
 
     status: int
     headers: Headers = ()
     body: Iterable[bytes] = ()
+    problem: str = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import parse_qs, quote
 
 from lamina.core.names import Digest
@@ -14,7 +15,7 @@ from lamina.errors import Error
 from lamina.formats.oci import INDEX_TYPE
 from lamina.messages.redaction import short_repr
 from lamina.server.error_documents import JSON_TYPE, RequestRefused, explain_failure
-from lamina.server.http_messages import BytesContent, Content, Headers, ServerRequest, ServerResponse
+from lamina.server.http_messages import Content, Headers, ServerRequest, ServerResponse
 from lamina.server.ranges import UnsatisfiableRange, matches_tag, parse_range
 from lamina.server.repositories import Repositories
 from lamina.server.routes import BlobRoute, ManifestRoute, ReferrersRoute, TagsRoute, VersionRoute, parse_route
@@ -41,8 +42,8 @@ def respond(request: ServerRequest, repositories: Repositories) -> ServerRespons
         response = refused.make_response()
     except Error as error:
         response = explain_failure(error).make_response()
-    headers = (*response.headers, _API_VERSION)
-    return ServerResponse(response.status, headers, () if request.method == "HEAD" else response.body)
+    body = () if request.method == "HEAD" else response.body
+    return replace(response, headers=(*response.headers, _API_VERSION), body=body)
 
 
 def _answer(request: ServerRequest, repositories: Repositories) -> ServerResponse:
@@ -70,8 +71,7 @@ def _send_manifest(request: ServerRequest, route: ManifestRoute, repositories: R
     headers = (("Content-Type", found.media_type), *_describe_digest(found.digest))
     if _is_known(request, found.digest):
         return ServerResponse(304, headers)
-    content = BytesContent(found.document)
-    return ServerResponse(200, (*headers, ("Content-Length", str(content.size))), content.read(0, content.size))
+    return ServerResponse(200, (*headers, ("Content-Length", str(len(found.document)))), (found.document,))
 
 
 def _send_blob(request: ServerRequest, route: BlobRoute, repositories: Repositories) -> ServerResponse:

@@ -1,0 +1,202 @@
+"""The registry as an ASGI application, which any server for ASGI runs (ASGI specification 3.0, "HTTP").
+
+Threads make the answers and read their bodies, because both may take long. The event loop waits for the clients: it
+asks for the next piece of a body only after the client took the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from lamina.core.callbacks import ignore
+from lamina.server.error_documents import RequestRefused
+from lamina.server.guards import Guard, OpenGuard
+from lamina.server.http_messages import ServerRequest, ServerResponse
+from lamina.server.metrics import AnsweredRequest, Metrics, OnAnswer
+from lamina.server.repositories import Repositories
+from lamina.server.respond import respond
+from lamina.system.threads import ThreadPool
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# Threads that wait for an image take no processor; a piece of a blob is read in a moment.
+_ANSWER_THREADS, _BODY_THREADS = 128, 32
+MAX_WAITING = 4096
+"""How many requests may wait for their answer; all others are refused until there are fewer."""
+_HEALTH, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
+_LEFT = "the client left"
+
+
+class RegistryApplication:
+    """An ASGI application that answers the clients of a registry; close it at the end.
+
+    ``/healthz`` says that the process answers, ``/readyz`` whether it takes requests, and ``/metrics`` has the numbers
+    for Prometheus. Only the first two are open to everybody.
+
+    Args:
+        repositories: the images.
+        guard: decides who may send requests.
+        metrics: counts the answers; None for no ``/metrics``.
+        on_answer: is called with each answer after it was sent, in the thread of the event loop.
+    """
+
+    def __init__(
+        self,
+        repositories: Repositories,
+        guard: Guard | None = None,
+        metrics: Metrics | None = None,
+        on_answer: OnAnswer = ignore,
+    ) -> None:
+        self._repositories = repositories
+        self._guard = guard or OpenGuard()
+        self._metrics = metrics
+        self._on_answer = on_answer
+        self._answers = ThreadPool(_ANSWER_THREADS, "lamina-answers")
+        self._blobs = ThreadPool(_BODY_THREADS, "lamina-blobs")
+        self._bodies = ThreadPool(_BODY_THREADS, "lamina-bodies")
+        self._waiting = 0
+        self.is_stopping = False
+        """Whether ``/readyz`` says that another process should get the requests."""
+
+    def close(self) -> None:
+        """End the threads, after their tasks."""
+        for pool in (self._answers, self._blobs, self._bodies):
+            pool.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        began, started = time.time(), time.monotonic()
+        request, path = _parse_scope(scope)
+        answer = await self._answer(request)
+        sent = await _send_response(answer.response, receive, send, self._bodies)
+        if request.path in (_HEALTH, _READY):
+            return
+        answered = AnsweredRequest(
+            began,
+            (scope.get("client") or ("",))[0],
+            answer.user,
+            request.method,
+            path,
+            answer.response.status,
+            sent.size,
+            time.monotonic() - started,
+            answer.response.problem or sent.problem,
+            is_complete=not sent.problem,
+        )
+        if self._metrics:
+            self._metrics.count(answered)
+        self._on_answer(answered)
+
+    async def _answer(self, request: ServerRequest) -> _Answer:
+        if request.path == _HEALTH:
+            return _Answer(_make_text(200, b"ok\n"))
+        if request.path == _READY:
+            return _Answer(_make_text(503, b"stopping\n") if self.is_stopping else _make_text(200, b"ready\n"))
+        if self._waiting >= MAX_WAITING:
+            headers = (("Retry-After", "5"),)
+            refused = RequestRefused(429, "TOOMANYREQUESTS", "too many requests are waiting", headers=headers)
+            return _Answer(refused.make_response())
+        self._waiting += 1
+        try:
+            # Blobs do not wait for images that are being made.
+            pool = self._blobs if "/blobs/" in request.path else self._answers
+            return await asyncio.wrap_future(pool.submit(partial(self._answer_in_thread, request)))
+        finally:
+            self._waiting -= 1
+
+    def _answer_in_thread(self, request: ServerRequest) -> _Answer:
+        user = ""
+        try:
+            user = self._guard.identify(request.headers.get("authorization", ""))
+            if request.path == _METRICS and self._metrics:
+                return _Answer(_make_text(200, self._metrics.dump(), self._metrics.content_type), user)
+            return _Answer(respond(request, self._repositories), user)
+        except RequestRefused as refused:
+            return _Answer(refused.make_response(), user)
+        except Exception as error:  # noqa: BLE001 - the client gets an answer whatever happens, and the log says what
+            response = RequestRefused(500, "UNKNOWN", "the server failed").make_response()
+            return _Answer(replace(response, problem=repr(error)), user)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The answer to a request, and the user who sent it."""
+
+    response: ServerResponse
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _SentBody:
+    """How many bytes of a body were sent, and why it is not complete; empty if it is."""
+
+    size: int
+    problem: str = ""
+
+
+def _parse_scope(scope: Scope) -> tuple[ServerRequest, str]:
+    """Return the request, and its path with the query."""
+    raw = scope.get("raw_path") or scope["path"].encode()
+    path, query = raw.decode("latin-1"), scope.get("query_string", b"").decode("latin-1")
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return ServerRequest(scope["method"], path, query, headers), f"{path}?{query}" if query else path
+
+
+def _make_text(status: int, text: bytes, content_type: str = "text/plain") -> ServerResponse:
+    return ServerResponse(status, (("Content-Type", content_type), ("Content-Length", str(len(text)))), (text,))
+
+
+async def _send_response(response: ServerResponse, receive: Receive, send: Send, pool: ThreadPool) -> _SentBody:
+    """Send an answer. One that breaks off ends without its last message, so the server closes the connection."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if isinstance(response.body, tuple):
+        body = b"".join(response.body)
+        await send({"type": "http.response.body", "body": body})
+        return _SentBody(len(body))
+    leaving = asyncio.ensure_future(_wait_until_client_leaves(receive))
+    try:
+        return await _send_body(response.body, leaving, send, pool)
+    finally:
+        leaving.cancel()
+
+
+async def _send_body(body: Iterable[bytes], leaving: asyncio.Future[None], send: Send, pool: ThreadPool) -> _SentBody:
+    pieces, size = iter(body), 0
+    try:
+        while piece := await asyncio.wrap_future(pool.submit(partial(next, pieces, b""))):
+            if leaving.done():
+                return _SentBody(size, _LEFT)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            size += len(piece)
+    except Exception as error:  # noqa: BLE001 - the client sees a connection that breaks off, and the log says why
+        return _SentBody(size, str(error) or repr(error))
+    finally:
+        _close(pieces)
+    await send({"type": "http.response.body", "body": b""})
+    return _SentBody(size)
+
+
+def _close(pieces: Iterator[bytes]) -> None:
+    """Close the file that a generator reads; one that a thread is still reading is closed with its last reference."""
+    close = getattr(pieces, "close", None)
+    if close and not getattr(pieces, "gi_running", False):
+        close()
+
+
+async def _wait_until_client_leaves(receive: Receive) -> None:
+    message: Mapping[str, Any] = {}
+    while message.get("type") != "http.disconnect":
+        message = await receive()

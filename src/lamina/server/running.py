@@ -1,0 +1,129 @@
+"""Run the application of a registry with uvicorn, on a socket that listens already."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from lamina.errors import InputError, OutputError
+from lamina.server.asgi import RegistryApplication
+from lamina.server.guards import make_missing_error
+
+if TYPE_CHECKING:
+    import uvicorn
+
+STOP_TIMEOUT = 30
+"""How many seconds the answers that are being sent may take after the server was told to stop."""
+_BACKLOG = 1024
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files of a certificate with its chain, and of its private key, both in PEM."""
+
+    certificate: str
+    key: str
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 takes a free one. Raises `OutputError` if that is not possible."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+        opened.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        opened.close()
+        hint = "--listen HOST:PORT names another address"
+        raise OutputError(f"{host}:{port}", error, "an address to listen on", hint=hint) from error
+    return opened
+
+
+def run_until_signal(application: RegistryApplication, listening: socket.socket, tls: TlsFiles | None = None) -> None:
+    """Answer requests until SIGINT or SIGTERM, and then until the answers that are being sent are complete.
+
+    It takes at most `STOP_TIMEOUT` seconds after the signal, and a second signal breaks all answers off. Call it in the
+    main thread.
+
+    Args:
+        application: answers the requests; it is told when the server stops.
+        listening: a socket that listens. It is closed.
+        tls: the certificate; None for plain HTTP.
+
+    Raises:
+        InvalidArgument: the library that runs the application is not installed.
+        InputError: the certificate or its key cannot be read, or they do not fit together.
+
+    """
+    server = _make_server(application, tls)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = application.is_stopping = True
+
+    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        # In a thread, uvicorn leaves the signals alone.
+        thread = _start(server, listening)
+        while thread.is_alive():
+            thread.join(0.2)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def run_in_thread(
+    application: RegistryApplication, listening: socket.socket, tls: TlsFiles | None = None
+) -> Iterator[None]:
+    """Answer requests for the block, in a thread. The arguments and errors are those of `run_until_signal`."""
+    server = _make_server(application, tls)
+    thread = _start(server, listening)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _start(server: uvicorn.Server, listening: socket.socket) -> threading.Thread:
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="lamina-server", daemon=True)
+    thread.start()
+    return thread
+
+
+def _make_server(application: RegistryApplication, tls: TlsFiles | None) -> uvicorn.Server:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise make_missing_error("lamina serve", "uvicorn") from error
+    config = uvicorn.Config(
+        application,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=STOP_TIMEOUT,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        names = f"{tls.certificate} and {tls.key}" if tls else "TLS"
+        raise InputError(names, error, "a certificate in PEM and its private key") from error
+    return uvicorn.Server(config)
