@@ -6,6 +6,7 @@ under many.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +87,10 @@ class EarlierVersionReader:
                 return ()
 
     def _read_folder(self, folder: Path) -> tuple[InspectedImage, ...]:
-        files = sorted(filter(_is_image, folder.iterdir()), key=lambda file: natural_key(file.name))
+        try:
+            files = sorted(filter(_is_image, folder.iterdir()), key=lambda file: natural_key(file.name))
+        except OSError as error:
+            raise InputError(folder, error, "a folder of image files") from error
         if not files:
             raise InputError(folder, f"a folder with neither {INDEX} nor image files", "an OCI layout, or image files")
         if len(files) > MAX_FILES:
@@ -109,7 +113,8 @@ class EarlierVersionReader:
 
 def _is_plain_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder, but neither an OCI layout nor an unpacked archive nor skopeo's ``dir:``."""
-    return path.is_dir() and not any((path / name).exists() for name in (INDEX, MANIFEST, "version"))
+    # os.path.isdir is also False for a name that no file can have.
+    return os.path.isdir(path) and not any((path / name).exists() for name in (INDEX, MANIFEST, "version"))
 
 
 def _is_image(path: Path) -> bool:

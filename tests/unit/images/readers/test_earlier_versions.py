@@ -161,6 +161,11 @@ def test_layers_of_a_file_are_not_read(tmp_path: Path) -> None:
     assert read(tmp_path / "x.tar") == (["x"], [])
 
 
+def test_a_name_that_no_file_can_have_is_an_error() -> None:
+    with pytest.raises(InputError, match="File name too long"):
+        read("/" + "q" * 5_000)
+
+
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_a_folder_without_images_and_a_missing_file_are_errors(tmp_path: Path, is_folder: bool) -> None:
     if is_folder:
