@@ -75,7 +75,8 @@ def test_a_plan_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     head, *rows, total = capsys.readouterr().out.splitlines()
     assert head.split() == ["layer", "size", "store", "paths"]
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
-    assert rows[-1].split()[-1] == "+1"
+    assert re.fullmatch(r"\+[1-5]", rows[0].split()[-1])
+    assert rows[-1].split()[-1] == "hello-1.0"
     assert total.split()[0] == "total"
     assert len({row.index("iB  ") for row in rows}) == 1
 

@@ -125,8 +125,8 @@ def test_stream_gives_an_archive_on_stdout_and_lines_on_stderr(store: FakeStore)
     assert list(members(ran.stdout))[:3] == ["1.tar", "2.tar", "3.tar"]
     lines = ran.stderr.splitlines()
     assert lines[:3] == [
-        "layer 1/3  libgreet-1.0              10.0 KiB  packed",
-        "layer 2/3  hello-2.12.1 +2           10.0 KiB  packed",
+        "layer 1/3  libgreet-1.0 +2           20.0 KiB  packed",
+        "layer 2/3  hello-2.12.1              10.0 KiB  packed",
         "layer 3/3  customisation layer       10.0 KiB  packed",
     ]
     assert re.fullmatch(r"hello:1  sha256:\w{12}  linux/\w+  3 layers  \S+ KiB  \S+ KiB written  [0-9.]+ s", lines[3])
@@ -244,9 +244,9 @@ def test_plan_prints_a_line_for_each_layer(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--max-layers", "3")
     heading, *lines, total = ran.stdout.decode().splitlines()
     assert (ran.code, ran.stderr) == (0, "")
-    assert heading.split() == ["LAYER", "SIZE", "PATHS", "WHY"]
+    assert heading.split() == ["LAYER", "SIZE", "RATE", "PATHS", "WHY"]
     assert [line.split()[0] for line in lines] == ["1", "2"]
-    assert [re.split("  +", line)[-1] for line in lines] == ["large path", "large path and what it needs"]
+    assert [re.split("  +", line)[-1] for line in lines] == ["cost least together, 3 paths", "costs least alone"]
     assert re.fullmatch(r"2 layers, 4 store paths, [0-9.]+ (B|KiB)", total)
 
 
@@ -258,11 +258,11 @@ def test_the_plan_of_one_path_has_one_layer(store: FakeStore) -> None:
 def test_a_full_plan_prints_a_line_for_each_path(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--max-layers", "3", "--full")
     heading, *lines, _ = ran.stdout.decode().splitlines()
-    assert heading.split() == ["LAYER", "SIZE", "PATH", "WHY"]
-    assert {line.split()[3] for line in lines} == {str(path) for path in store.numbers}
+    assert heading.split() == ["LAYER", "SIZE", "RATE", "PATH", "WHY"]
+    assert {line.split()[5] for line in lines} == {str(path) for path in store.numbers}
 
 
-@pytest.mark.parametrize("layering", ["auto", "popularity"])
+@pytest.mark.parametrize("layering", ["auto", "cost", "popularity"])
 def test_plan_and_build_agree(store: FakeStore, layering: str) -> None:
     planned = json.loads(run("plan", "hello", "--store", store.root, "--json", "--layering", layering).stdout)
     built = json.loads(

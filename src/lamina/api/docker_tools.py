@@ -86,7 +86,8 @@ def plan_conf(base_json: StrPath, customisation_layer: StrPath, **arguments: Unp
         base_json: the store path of a file with ``architecture``, ``config`` and ``os``.
         customisation_layer: the store path of the folder that `build_customisation_layer` wrote.
         **arguments: those of `lamina.stream_layered_image`. The config and the architecture are those of ``base_json``,
-            and the contents are everything that the two store paths refer to.
+            and the contents are everything that the two store paths refer to. With ``layering="auto"`` or a pipeline,
+            the layers are those of nixpkgs.
 
     Returns:
         The text of the ``conf.json``, with the plan of the layers.

@@ -47,7 +47,7 @@ def stream_layered_image(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -116,7 +116,7 @@ def stream_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
@@ -213,7 +213,7 @@ def build_layered_image(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -282,7 +282,7 @@ def build_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
@@ -368,7 +368,7 @@ def plan_layered_image(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -434,7 +434,7 @@ def plan_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
@@ -525,7 +525,7 @@ def push_layered_image(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -606,7 +606,7 @@ def push_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
@@ -833,7 +833,7 @@ def stream_image_index(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -903,7 +903,7 @@ def stream_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
@@ -992,7 +992,7 @@ def build_image_index(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -1061,7 +1061,7 @@ def build_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
@@ -1152,7 +1152,7 @@ def push_image_index(
     locked: bool = False,
     max_unpacked_size: int | str | None = None,
     max_layers: int = 100,
-    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "auto",
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
     layers: Sequence[str | Sequence[str]] = (),
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
@@ -1227,7 +1227,7 @@ def push_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
             operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as

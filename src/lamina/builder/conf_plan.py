@@ -1,6 +1,7 @@
 """Write the plan of an image as nixpkgs' ``conf.json``: the store paths of each layer, and the settings of the image.
 
-Invariant: the plan is the same that nixpkgs makes from the same closure graph. `lamina.builder.nixpkgs_conf` reads it.
+Invariant: with the strategy ``auto`` or a pipeline, the plan is the one that nixpkgs makes from the same closure graph.
+`lamina.builder.nixpkgs_conf` reads it.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "cost": cost,
     "popularity": _without_listed(popularity),
 }
-DEFAULT_STRATEGY = "auto"
+DEFAULT_STRATEGY = "cost"
 DEFAULT_MAX_LAYERS = 100
 
 

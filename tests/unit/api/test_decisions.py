@@ -22,7 +22,7 @@ def test_what_no_argument_says_is_told_with_its_reason(store: FakeStore) -> None
         found = stream.draft.settings.config.architecture
         assert stream.decisions == (
             f"stores: {store.root}, then other",
-            "layers: 4 of 4 store paths, by auto, with at most 100 in the image",
+            "layers: 4 of 4 store paths, by cost, with at most 100 in the image",
             "name: hello, the package name of the first ROOT",
             "tag: the first 32 hex digits of the image ID",
             f"architecture: {found}, that of the first program or of the base image, else this machine's",

@@ -33,7 +33,7 @@ def test_the_page_compares_two_strategies() -> None:
     assert run("plan", ROOT, *options, "popularity").code == 0
     page = Path("plan.html").read_text()
     assert re.findall('class="treemap" role="group" aria-label="(.*?)"', page) == [
-        "Layers planned by auto",
+        "Layers planned by cost",
         "Layers planned by popularity",
     ]
     assert run("plan", ROOT, *options, "two.json").code == 0
@@ -41,11 +41,11 @@ def test_the_page_compares_two_strategies() -> None:
 
 
 def test_the_table_has_the_rates_of_layers_if_the_strategy_has_them() -> None:
-    assert b"RATE" not in run("plan", ROOT, "--store", "store").stdout
-    ran = run("plan", ROOT, "--store", "store", "--layering", "cost", "--max-layers", "3")
+    assert b"RATE" not in run("plan", ROOT, "--store", "store", "--layering", "auto").stdout
+    ran = run("plan", ROOT, "--store", "store", "--max-layers", "3")
     head, *rows, _ = ran.stdout.decode().splitlines()
     assert head.split() == ["LAYER", "SIZE", "RATE", "PATHS", "WHY"]
-    document = json.loads(run("plan", ROOT, "--store", "store", "--layering", "cost", "--json").stdout)
+    document = json.loads(run("plan", ROOT, "--store", "store", "--json").stdout)
     assert all(re.search(r"  +\d+\.\d %  ", row) for row in rows)
     assert all(0 < layer["rate"] <= 1 for layer in document["layers"])
 

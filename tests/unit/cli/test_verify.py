@@ -39,8 +39,8 @@ def test_the_table_has_a_verdict_for_each_layer(cache: Cache) -> None:
     lines = ran.stdout.decode().splitlines()
     assert lines[:-1] == [
         "LAYER      SIZE  VERDICT                PATHS",
-        "    1  10.0 KiB  reproduced and signed  words-2.1",
-        "    2  10.0 KiB  reproduced and signed  libgreet-1.0",
+        "    1  10.0 KiB  reproduced and signed  libgreet-1.0",
+        "    2  10.0 KiB  reproduced and signed  words-2.1",
         "    3  10.0 KiB  reproduced and signed  sh-5",
         "    4  10.0 KiB  reproduced and signed  hello-2.12.1",
         "    5  10.0 KiB  not of store paths     customisation layer",
@@ -54,19 +54,19 @@ def test_full_lists_every_path_with_its_key(cache: Cache) -> None:
     cache.sign(find(cache, "words"))
     lines = verify(cache, "--full").stdout.decode().splitlines()
     assert lines[0].split() == ["LAYER", "SIZE", "VERDICT", "PATH", "KEY"]
-    assert lines[1].split() == ["1", "10.0", "KiB", "reproduced", str(find(cache, "words")), "none"]
-    assert lines[2].split()[-2:] == [str(find(cache, "libgreet")), KEY.name]
+    assert lines[1].split()[-2:] == [str(find(cache, "libgreet")), KEY.name]
+    assert lines[2].split() == ["2", "10.0", "KiB", "reproduced", str(find(cache, "words")), "none"]
 
 
 def test_a_flipped_byte_is_an_error_that_names_the_file(cache: Cache) -> None:
     data = Path("image.tar").read_bytes()
     Path("image.tar").write_bytes(data.replace(b"hello\n", b"jello\n"))
     ran = verify(cache)
-    message = f"layer 1: {find(cache, 'words')}/share/hello.txt: got other content at byte 0 of 6"
+    message = f"layer 2: {find(cache, 'words')}/share/hello.txt: got other content at byte 0 of 6"
     assert ran.code == 6
     assert ran.stderr.startswith(f"lamina: {message}")
     lines = ran.stdout.decode().splitlines()
-    assert lines[1].split()[3] == "differs"
+    assert lines[2].split()[3] == "differs"
     assert any(line.startswith(message) for line in lines)
 
 
@@ -75,8 +75,8 @@ def test_an_unsigned_path_is_an_error_if_a_key_is_named(signers: tuple[()], got:
     words = find(cache, "words")
     cache.sign(words, *signers)
     ran = verify(cache)
-    assert (ran.code, ran.stdout.decode().splitlines()[1].split()[3:]) == (6, ["reproduced", "words-2.1"])
-    assert f"layer 1: {words} in {cache.url}: got {got}, expected a signature of" in ran.stderr
+    assert (ran.code, ran.stdout.decode().splitlines()[2].split()[3:]) == (6, ["reproduced", "words-2.1"])
+    assert f"layer 2: {words} in {cache.url}: got {got}, expected a signature of" in ran.stderr
     assert "hint: --trusted-key NAME:BASE64" in ran.stderr
     assert verify(cache, "--no-verify-signatures").code == 0
     assert run("verify", "image.tar", "--store", cache.url).code == 0
@@ -107,8 +107,8 @@ def test_the_document_names_paths_keys_and_verdicts(cache: Cache) -> None:
     ran = verify(cache, "--json")
     document = json.loads(ran.stdout)
     assert (ran.code, document["verified"], document["full"], document["requires_signatures"]) == (6, False, True, True)
-    assert [layer["verdict"] for layer in document["layers"]][:2] == ["reproduced", "reproduced and signed"]
-    (unsigned,), (signed,) = (layer["signatures"] for layer in document["layers"][:2])
+    assert [layer["verdict"] for layer in document["layers"]][:2] == ["reproduced and signed", "reproduced"]
+    (signed,), (unsigned,) = (layer["signatures"] for layer in document["layers"][:2])
     assert (unsigned["key"], signed["key"], signed["reason"]) == (None, KEY.name, "")
     assert document["verdicts"][0] == {"verdict": "reproduced and signed", "layer_count": 3}
 

@@ -33,11 +33,11 @@ class EmptyStore:
         return ()
 
 
-def test_the_defaults_are_those_of_docker_tools() -> None:
+def test_the_defaults_are_those_of_docker_tools_but_for_the_layering() -> None:
     spec = Spec.parse({})
     assert spec.created == spec.mtime == FIRST_SECOND
     assert spec.owner == Owner(0, 0, "root", "root")
-    assert (spec.max_layers, spec.layering, spec.include_store_paths) == (100, "auto", True)
+    assert (spec.max_layers, spec.layering, spec.include_store_paths) == (100, "cost", True)
     assert (spec.name, spec.tag, spec.contents, spec.config, spec.warnings) == (None, None, (), {}, ())
 
 

@@ -14,6 +14,7 @@ from lamina.core.closure import Closure
 from lamina.errors import InvalidArgument, PlanError
 from lamina.layering import DEFAULT_MAX_LAYERS, STRATEGIES, LayerPlan, Pipeline, plan
 from lamina.layering.auto import auto
+from lamina.layering.cost import cost
 from lamina.layering.popularity import compute_popularity, popularity, rank_by_popularity
 
 # dockertools: A(100)→C(50),D(10)  B(80)→C,E(10)  C→F(5), below an ignored base.
@@ -159,10 +160,10 @@ def test_an_empty_closure_needs_no_layer(strategy: str) -> None:
     assert plan(closure("A→B"), strategy=strategy, ignored=[path("A"), path("B")]) == ()
 
 
-def test_the_default_is_auto_in_a_hundred_layers() -> None:
+def test_the_default_is_cost_in_a_hundred_layers() -> None:
     found = closure(" ".join(f"n{number}→" for number in range(150)))
     assert DEFAULT_MAX_LAYERS == 100
-    assert plan(found) == auto(found, 99, ())
+    assert plan(found) == cost(found, 99, ())
     assert len(plan(found)) == 99
 
 
@@ -186,7 +187,7 @@ def test_a_strategy_may_be_a_pipeline_without_a_budget() -> None:
 
 def test_a_plan_is_a_value() -> None:
     (found,) = plan(CONTEST, max_layers=2)
-    assert found == LayerPlan.of(sorted(CONTEST, key=lambda info: info.path.name), found.reason)
+    assert found == LayerPlan.of(sorted(CONTEST, key=lambda info: info.path.name), found.reason, found.rate)
     assert found.nar_size == 7
 
 

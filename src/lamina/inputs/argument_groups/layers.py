@@ -33,8 +33,8 @@ class LayerArguments(TypedDict, total=False):
         "StrPath | Sequence[Any] | Pipeline | LayeringFunction",
         Argument(
             parsers.parse_layering,
-            "auto",
-            "How store paths are distributed to layers: ``auto``, ``cost``, ``popularity``, a pipeline of operations, "
+            "cost",
+            "How store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of operations, "
             "the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).",
             key="layeringPipeline",
             rebase=relative_paths.rebase_layering,
@@ -42,9 +42,9 @@ class LayerArguments(TypedDict, total=False):
             phase="plan",
         ),
         Flag(
-            "How store paths are grouped into layers: auto (as nixpkgs does now), cost (so that an update sends few "
-            "bytes), popularity (as nixpkgs did until 2025), or a JSON file with a layering pipeline.  "
-            "[default: auto]",
+            "How store paths are grouped into layers: cost (so that an update sends few bytes), auto (as nixpkgs does "
+            "now), popularity (as nixpkgs did until 2025), or a JSON file with a layering pipeline.  "
+            "[default: cost]",
             "NAME|FILE",
             completion=("auto", "cost", "popularity"),
         ),
