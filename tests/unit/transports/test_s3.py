@@ -6,12 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
-import boto3  # type: ignore[import-untyped]
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.support.buckets import make_client, serve_buckets
 from tests.support.examples import scale
 from tests.support.fake_nix_store import run
 from tests.support.s3_server import (
@@ -52,31 +50,15 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """Start a server with a bucket that everyone may read and one that is private, and return its HOST:PORT."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    client = _client(f"{host}:{port}")
-    client.create_bucket(Bucket="cache")
-    client.create_bucket(Bucket="public")
-    client.put_bucket_policy(Bucket="public", Policy=_PUBLIC)
-    yield f"{host}:{port}"
-    server.stop()
+    with serve_buckets("cache", "public") as address:
+        make_client(address).put_bucket_policy(Bucket="public", Policy=_PUBLIC)
+        yield address
 
 
 _PUBLIC = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",'
     ' "Resource": "arn:aws:s3:::public/*"}]}'
 )
-
-
-def _client(address: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=f"http://{address}",
-        aws_access_key_id=ID,
-        aws_secret_access_key=SECRET,
-        region_name="us-east-1",
-    )
 
 
 # --- against a server
@@ -88,7 +70,7 @@ def test_what_is_written_is_read(moto: str, keys: None) -> None:
     assert bucket.read("a.narinfo", 5) == b"hello"
     assert b"".join(bucket.stream("a.narinfo", 5)) == b"hello"
     assert bucket.size("a.narinfo") == 5
-    assert _client(moto).get_object(Bucket="cache", Key="prefix/a.narinfo")["Body"].read() == b"hello"
+    assert make_client(moto).get_object(Bucket="cache", Key="prefix/a.narinfo")["Body"].read() == b"hello"
     bucket.write("a.narinfo", b"")
     assert bucket.read("a.narinfo", 0) == b""
     assert bucket.size("a.narinfo") == 0
@@ -100,7 +82,7 @@ def test_a_file_is_uploaded_in_parts(moto: str, keys: None, tmp_path: Path, monk
     bucket = make_transport(moto)
     bucket.upload("nar/a.nar.xz", tmp_path / "nar")
     assert b"".join(bucket.stream("nar/a.nar.xz", len(CONTENT) * 4)) == CONTENT * 4
-    assert _client(moto).head_object(Bucket="cache", Key="prefix/nar/a.nar.xz")["ETag"].endswith('-3"')
+    assert make_client(moto).head_object(Bucket="cache", Key="prefix/nar/a.nar.xz")["ETag"].endswith('-3"')
 
 
 def test_without_a_prefix_names_are_keys(moto: str, keys: None) -> None:
@@ -112,7 +94,7 @@ def test_without_a_prefix_names_are_keys(moto: str, keys: None) -> None:
 @pytest.mark.parametrize("name", ["a?b=c", "a%20b", "a b", "ü", "a:b+c", "...", "a~b"])
 def test_a_name_is_a_key_as_it_stands(moto: str, keys: None, name: str) -> None:
     make_transport(moto).write(name, name.encode())
-    assert _client(moto).get_object(Bucket="cache", Key=f"prefix/{name}")["Body"].read() == name.encode()
+    assert make_client(moto).get_object(Bucket="cache", Key=f"prefix/{name}")["Body"].read() == name.encode()
     assert make_transport(moto).read(name, 100) == name.encode()
 
 
@@ -128,7 +110,7 @@ def test_a_name_is_a_key_as_it_stands(moto: str, keys: None, name: str) -> None:
 )
 def test_objects_say_what_they_are(moto: str, keys: None, name: str, kind: str) -> None:
     make_transport(moto).write(name, b"x")
-    assert _client(moto).head_object(Bucket="cache", Key=f"prefix/{name}")["ContentType"] == kind
+    assert make_client(moto).head_object(Bucket="cache", Key=f"prefix/{name}")["ContentType"] == kind
 
 
 def test_an_object_may_be_absent(moto: str, keys: None) -> None:
@@ -168,7 +150,7 @@ def test_a_missing_bucket_is_not_an_absent_object(moto: str, keys: None) -> None
 
 
 def test_a_public_bucket_is_read_without_credentials(moto: str) -> None:
-    _client(moto).put_object(Bucket="public", Key="a", Body=b"a")
+    make_client(moto).put_object(Bucket="public", Key="a", Body=b"a")
     assert make_transport(moto, "public").read("a", 1) == b"a"
 
 
