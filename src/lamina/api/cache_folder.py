@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lamina.api.blob_cache import parse_oldest_use, prune_blob_cache
+from lamina.api.opened_layer_cache import is_shared
 from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_cache_path, parse_path
+from lamina.inputs.parsers import parse_layer_cache, parse_path
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
 from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
@@ -32,6 +33,11 @@ from lamina.layer_cache.files import (
 )
 from lamina.messages.sizes import format_size
 from lamina.stores.local.channel import list_cached_lists
+from lamina.transports.urls import redact_url
+
+_SHARED_HINT = (
+    "this works on the file of this machine; old objects of a shared layer cache are deleted by rules of the bucket"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class LayerCacheResult:
         compressed: the number of compressed layers whose digest is known.
         listings: the number of store paths whose files are known.
         oldest: when the least recently used entry was used, to the day; None if there is no entry.
+        shared: the number of entries that were seen in a shared layer cache, or written to it.
 
     """
 
@@ -54,6 +61,7 @@ class LayerCacheResult:
     compressed: int = 0
     listings: int = 0
     oldest: datetime | None = None
+    shared: int = 0
 
     @property
     def entries(self) -> int:
@@ -128,9 +136,10 @@ def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
             check_origin(path)
             error.add_hint("the next image creates a new one")
             raise
-    layers, compressed, listings = (kinds.get(kind, (0, 0))[0] for kind in (b"layer", b"compressed", b"listing"))
+    counted = (b"layer", b"compressed", b"listing", b"shared")
+    layers, compressed, listings, shared = (kinds.get(kind, (0, 0))[0] for kind in counted)
     oldest = min((datetime.fromtimestamp(used, UTC) for _, used in kinds.values()), default=None)
-    return LayerCacheResult(True, size, layers, compressed, listings, oldest)
+    return LayerCacheResult(True, size, layers, compressed, listings, oldest, shared)
 
 
 def prune_layer_cache(
@@ -203,11 +212,13 @@ def clean_cache(
     return CleanResult(files)
 
 
-def parse_cache_file(value: StrPath) -> Path:
-    """Return the file that the argument names, without symlinks; raise `InvalidArgument` for anything else."""
-    file = parse_cache_path("layer_cache", value)
+def parse_cache_file(value: StrPath | None, name: str = "layer_cache") -> Path:
+    """Return the file that the argument ``name`` names, without symlinks; raise `InvalidArgument` for anything else."""
+    file = parse_layer_cache(name, value)
     if file is None:
-        raise InvalidArgument("layer_cache", "None", "the name of a file")
+        raise InvalidArgument(name, "None", "the name of a file")
+    if is_shared(file):
+        raise InvalidArgument(name, redact_url(file), "the name of a file", hint=_SHARED_HINT)
     return Path(os.path.realpath(file))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from lamina.api.opened_layer_cache import is_shared
 from lamina.images.image import Draft
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
 from lamina.layering.pipeline import Pipeline
 from lamina.stores.store import Store
 from lamina.system.cpus import cpu_count
+from lamina.transports.urls import redact_url
 
 
 def describe_plan(spec: Spec, store: Store, plans: Sequence[LayerPlan]) -> tuple[str, ...]:
@@ -39,5 +41,12 @@ def _iterate_settings(spec: Spec, draft: Draft, sandbox: str) -> Iterator[str]:
         yield f"base image: {os.fspath(spec.from_image)}, {len(draft.base)} layers"
     if sandbox:
         yield f"scripts: ran in {sandbox}"
-    yield f"layer cache: {spec.layer_cache or 'none'}"
+    yield f"layer cache: {_describe_layer_cache(spec)}"
     yield f"processors: {spec.jobs or cpu_count()}"
+
+
+def _describe_layer_cache(spec: Spec) -> str:
+    if not spec.layer_cache or not is_shared(spec.layer_cache):
+        return spec.layer_cache or "none"
+    front = f", behind {spec.local_layer_cache}" if spec.local_layer_cache else ""
+    return redact_url(spec.layer_cache) + (", not asked because of --offline" if spec.offline else front)

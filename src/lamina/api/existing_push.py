@@ -51,6 +51,7 @@ def push_image(
     layer_compression: str | None = None,
     media_types: str | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     jobs: int | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -76,7 +77,8 @@ def push_image(
             optionally with ``:LEVEL``. By default ``gzip``.
         media_types: ``oci`` or ``docker``. By default those of an OCI layout stay as they are, and other images get
             OCI's. An image from a registry keeps its own.
-        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        layer_cache: the file or URL that keeps what is learnt about layers. By default there is none.
+        local_layer_cache: the file that stands in front of a ``layer_cache`` with a URL.
         jobs: the number of processors to use. By default all that this process may use.
         verify: whether to read and check the whole file before anything is sent. By default only the documents are
             read, and each layer that is sent is compared with its digest.
@@ -106,6 +108,7 @@ def push_image(
         "layer_compression": layer_compression,
         "media_types": media_types,
         "layer_cache": layer_cache,
+        "local_layer_cache": local_layer_cache,
         "jobs": jobs,
         "verify": verify,
         "insecure": insecure,
@@ -126,6 +129,7 @@ def push_index(
     layer_compression: str | None = None,
     media_types: str | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     jobs: int | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -148,7 +152,8 @@ def push_index(
         max_unpacked_size: as in `inspect`.
         layer_compression: the compression of layers that are not compressed; ``gzip`` by default.
         media_types: ``oci`` or ``docker``.
-        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        layer_cache: the file or URL that keeps what is learnt about layers. By default there is none.
+        local_layer_cache: the file that stands in front of a ``layer_cache`` with a URL.
         jobs: the number of processors to use.
         verify: whether to read and check the whole files before anything is sent.
         insecure: whether a registry on another machine may be used over plain HTTP.
@@ -177,6 +182,7 @@ def push_index(
         "layer_compression": layer_compression,
         "media_types": media_types,
         "layer_cache": layer_cache,
+        "local_layer_cache": local_layer_cache,
         "jobs": jobs,
         "verify": verify,
         "insecure": insecure,
@@ -276,7 +282,8 @@ def _open_push(
         stores = settings.stores
         opened = open_sbom_store(stores, options.get("embedded_store"), warnings) if stores.store else None
         store = stack.enter_context(opened) if opened else None
-        context = BuildContext(stack.enter_context(open_layer_cache(settings.layer_cache, warnings)), settings.jobs)
+        opened_cache = open_layer_cache(settings.layer_cache, warnings, local=settings.local_layer_cache)
+        context = BuildContext(stack.enter_context(opened_cache), settings.jobs)
         found = open_existing(
             images,
             stack,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.api.opened_layer_cache import open_layer_cache
+from lamina.api.opened_layer_cache import open_spec_layer_cache
 from lamina.api.outputs import check_format, open_counted_output
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, REGISTRY_LAYER_COMPRESSION, LayerCompression
 from lamina.core.progress import Progress
@@ -34,7 +34,7 @@ Warn = Callable[[str], object]
 @contextlib.contextmanager
 def open_build_context(spec: Spec, warnings: list[str]) -> Iterator[BuildContext]:
     """Open the layer cache of ``spec`` for the block, and return what writing layers needs; ``warnings`` grows."""
-    with open_layer_cache(spec.layer_cache, warnings) as layer_cache:
+    with open_spec_layer_cache(spec, warnings) as layer_cache:
         yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
 
 

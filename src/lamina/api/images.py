@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from lamina.api.decisions import describe_plan
-from lamina.api.opened_layer_cache import open_layer_cache
+from lamina.api.opened_layer_cache import is_shared, open_layer_cache, open_spec_layer_cache, without_local_file
 from lamina.api.outputs import check_extension, check_format, open_output
 from lamina.api.results import ListResult
 from lamina.api.stream import Stream
@@ -26,7 +26,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_boolean, parse_size
+from lamina.inputs.parsers import parse_boolean, parse_layer_cache, parse_size
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
@@ -72,9 +72,10 @@ def stream_layered_image(*, progress: Progress | None = None, **arguments: Unpac
     check_progress(progress)
     warnings: list[str] = []
     spec = pin_base_image(Spec.parse(arguments), warnings)
-    with ExitStack() as resources, open_layer_cache(spec.layer_cache, warnings) as layer_cache:
-        # When the image is written, another attempt to open it would wait for the same lock again.
-        spec = replace(spec, layer_cache=spec.layer_cache if layer_cache.is_available else None)
+    with ExitStack() as resources, open_spec_layer_cache(spec, warnings) as layer_cache:
+        if not layer_cache.is_available:
+            # When the image is written, another attempt to open it would wait for the same lock again.
+            spec = without_local_file(spec)
         store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
         prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC), progress)
         draft = replace(prepared.draft, store=store)
@@ -137,13 +138,16 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
 def verify_layer_cache(
     *,
     layer_cache: StrPath,
+    local_layer_cache: StrPath | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     progress: Progress | None = None,
 ) -> LayerCacheCheck:
     """Hash the layers of a layer cache and their store paths again, and remove the entries that are wrong.
 
     Args:
-        layer_cache: the file; it is not created if it is missing.
+        layer_cache: the file; it is not created if it is missing. With the URL of a shared layer cache, wrong entries
+            are removed from there too.
+        local_layer_cache: the file in front of a layer cache with a URL. Its layers are those that are checked.
         store: the stores to compare with, as in `stream_layered_image`. Layers whose paths they lack are not changed.
         progress: receives the progress of the work.
 
@@ -160,12 +164,19 @@ def verify_layer_cache(
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
     from lamina.layer_cache.files import identify_file
 
-    file, stores = parse_cache_file(layer_cache), StoreSpec.parse({"store": store})
+    place = parse_layer_cache("layer_cache", layer_cache)
+    if place and is_shared(place):
+        file = parse_cache_file(local_layer_cache, "local_layer_cache")
+    else:
+        file = parse_cache_file(layer_cache)
+        place = str(file)
+    stores = StoreSpec.parse({"store": store})
     with contextlib.suppress(OSError):  # opening the file reports these
         if not (identify_file(file) or file.exists()):
             return LayerCacheCheck(exists=False)
     warnings: list[str] = []
-    with open_layer_cache(str(file), warnings) as opened, open_store(stores, None, warnings) as source:
+    opened_cache = open_layer_cache(place, warnings, local=str(file))
+    with opened_cache as opened, open_store(stores, None, warnings) as source:
         checked = verify_layers(opened, source, progress)
     return replace(checked, warnings=tuple(warnings))
 

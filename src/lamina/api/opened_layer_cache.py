@@ -1,21 +1,93 @@
-"""Open the layer cache of a run."""
+"""Open the layer cache of a run: a file of this machine, or a place that several machines share."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 
+if TYPE_CHECKING:  # most layer caches are files
+    from lamina.inputs.spec import Spec
+    from lamina.layer_cache.objects import Objects
+    from lamina.layer_cache.shared_cache import SharedLayerCache
+    from lamina.transports.retry import RetryPolicy
+
 
 @contextlib.contextmanager
-def open_layer_cache(file: str | None, warnings: list[str]) -> Iterator[LayerCache]:
-    """Open the layer cache in ``file`` for the block, or none for None; add each warning about it once."""
+def open_layer_cache(
+    place: str | None, warnings: list[str], *, local: str | None = None, offline: bool = False
+) -> Iterator[LayerCache]:
+    """Open a layer cache for the block.
+
+    Args:
+        place: the file, or the URL of a shared layer cache; None for none.
+        warnings: each warning is added once.
+        local: the file that stands in front of a shared one; None for none.
+        offline: whether no request may be sent. Of a shared layer cache in a bucket, only ``local`` is used then.
+    """
 
     def warn(text: str) -> None:
         if text not in warnings:
             warnings.append(text)
 
-    with LayerCache.open(Path(file), warn) if file else NullLayerCache() as layer_cache:
+    with _open(place, local, warn, offline=offline) as layer_cache:
         yield layer_cache
+
+
+def open_spec_layer_cache(spec: Spec, warnings: list[str]) -> contextlib.AbstractContextManager[LayerCache]:
+    """Open the layer cache of an image for a block, as `open_layer_cache` does."""
+    return open_layer_cache(spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline)
+
+
+def without_local_file(spec: Spec) -> Spec:
+    """Return ``spec`` without the file of the layer cache, which could not be opened."""
+    if spec.layer_cache and is_shared(spec.layer_cache):
+        return replace(spec, local_layer_cache=None)
+    return replace(spec, layer_cache=None)
+
+
+def _open(place: str | None, local: str | None, warn: Callable[[str], object], *, offline: bool) -> LayerCache:
+    if place is None:
+        return NullLayerCache()
+    if not is_shared(place):
+        return LayerCache.open(Path(place), warn)
+    if offline and not place.startswith("file:"):
+        return LayerCache.open(Path(local), warn) if local else NullLayerCache()
+    return _open_shared(place, local, warn)
+
+
+def is_shared(place: str) -> bool:
+    """Return whether a checked ``place`` of a layer cache is a URL."""
+    return "://" in place
+
+
+def _open_shared(url: str, local: str | None, warn: Callable[[str], object]) -> SharedLayerCache:
+    from lamina.layer_cache.shared_cache import SharedLayerCache
+    from lamina.layer_cache.shared_entries import SharedEntries
+    from lamina.transports.urls import redact_url
+
+    file = Path(local) if local else None
+    return SharedLayerCache(file, SharedEntries(lambda: _open_objects(url), redact_url(url), warn), url, warn)
+
+
+def _open_objects(url: str) -> Objects:
+    from lamina.transports.open import open_writable
+    from lamina.transports.retry import current_policy, use_policy
+
+    with use_policy(_shorten_waits(current_policy())):
+        return open_writable(url)
+
+
+def _shorten_waits(policy: RetryPolicy) -> RetryPolicy:
+    """Return the policy for a place that a run can do without."""
+    return replace(
+        policy,
+        connect_timeout=min(policy.connect_timeout, 5.0),
+        read_timeout=min(policy.read_timeout, 5.0),
+        attempts=min(policy.attempts, 2),
+        max_delay=min(policy.max_delay, 1.0),
+    )

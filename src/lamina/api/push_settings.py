@@ -16,6 +16,7 @@ from lamina.inputs.parsers import (
     parse_boolean,
     parse_cache_path,
     parse_jobs,
+    parse_layer_cache,
     parse_layer_compression,
     parse_media_types,
     parse_size,
@@ -33,6 +34,7 @@ class ExistingPushOptions(TypedDict, total=False):
     layer_compression: str | None
     media_types: str | None
     layer_cache: StrPath | None
+    local_layer_cache: StrPath | None
     jobs: int | None
     verify: bool
     insecure: bool
@@ -49,7 +51,8 @@ class PushSettings:
         targets: the names to push to.
         compression: how each layer is compressed that is not compressed yet.
         types: the media types that are wanted; None for those that the images have.
-        layer_cache: the file that keeps what is learnt about layers, or None.
+        layer_cache: the file or URL that keeps what is learnt about layers, or None.
+        local_layer_cache: the file in front of a layer cache with a URL, or None.
         jobs: the number of processors to use.
         max_unpacked: the most bytes that a file may unpack to; None for the default.
         is_verified: whether files are read and checked first.
@@ -62,6 +65,7 @@ class PushSettings:
     compression: LayerCompression
     types: MediaTypes | None
     layer_cache: str | None
+    local_layer_cache: str | None
     jobs: int
     max_unpacked: int | None
     is_verified: bool
@@ -83,7 +87,8 @@ class PushSettings:
             parse_targets("to", to),
             chosen,
             types,
-            parse_cache_path("layer_cache", options.get("layer_cache")),
+            parse_layer_cache("layer_cache", options.get("layer_cache")),
+            parse_cache_path("local_layer_cache", options.get("local_layer_cache")),
             parse_jobs("jobs", options.get("jobs")) or cpu_count(),
             parse_size("max_unpacked_size", options.get("max_unpacked_size")),
             parse_boolean("verify", options.get("verify", False)),

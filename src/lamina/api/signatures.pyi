@@ -81,6 +81,7 @@ def stream_layered_image(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -170,8 +171,11 @@ def stream_layered_image(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
@@ -247,6 +251,7 @@ def build_layered_image(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -336,8 +341,11 @@ def build_layered_image(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
@@ -402,6 +410,7 @@ def plan_layered_image(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -488,8 +497,11 @@ def plan_layered_image(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
@@ -559,6 +571,7 @@ def push_layered_image(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -657,8 +670,11 @@ def push_layered_image(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
@@ -685,6 +701,7 @@ def push_image(
     layer_compression: str | None = None,
     media_types: str | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     jobs: int | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -715,7 +732,8 @@ def push_image(
             optionally with ``:LEVEL``. By default ``gzip``.
         media_types: ``oci`` or ``docker``. By default those of an OCI layout stay as they are, and other images get
             OCI's. An image from a registry keeps its own.
-        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        layer_cache: the file or URL that keeps what is learnt about layers. By default there is none.
+        local_layer_cache: the file that stands in front of a ``layer_cache`` with a URL.
         jobs: the number of processors to use. By default all that this process may use.
         verify: whether to read and check the whole file before anything is sent. By default only the documents are
             read, and each layer that is sent is compared with its digest.
@@ -757,6 +775,7 @@ def push_index(
     layer_compression: str | None = None,
     media_types: str | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     jobs: int | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -784,7 +803,8 @@ def push_index(
         max_unpacked_size: as in `inspect`.
         layer_compression: the compression of layers that are not compressed; ``gzip`` by default.
         media_types: ``oci`` or ``docker``.
-        layer_cache: the file that keeps what is learnt about layers. By default there is none.
+        layer_cache: the file or URL that keeps what is learnt about layers. By default there is none.
+        local_layer_cache: the file that stands in front of a ``layer_cache`` with a URL.
         jobs: the number of processors to use.
         verify: whether to read and check the whole files before anything is sent.
         insecure: whether a registry on another machine may be used over plain HTTP.
@@ -867,6 +887,7 @@ def stream_image_index(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -957,8 +978,11 @@ def stream_image_index(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
@@ -1026,6 +1050,7 @@ def build_image_index(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -1115,8 +1140,11 @@ def build_image_index(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
@@ -1186,6 +1214,7 @@ def push_image_index(
     media_types: str | None = None,
     jobs: int | None = None,
     layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
@@ -1278,8 +1307,11 @@ def push_image_index(
         media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
             others. By default ``oci``, which annotations and layers of zstd need.
         jobs: the number of processors to use. By default all that this process may use.
-        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again. By
-            default there is none.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
         blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
             default a temporary one.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.

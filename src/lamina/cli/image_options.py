@@ -156,6 +156,7 @@ class ImageOptions(NamedTuple):
             get_default_blob_cache,
             get_default_channel_lists,
             get_default_embedded_store,
+            get_default_layer_cache,
         )
         from lamina.inputs.platforms import expand_platforms
 
@@ -166,6 +167,7 @@ class ImageOptions(NamedTuple):
             arguments["created"] = epoch
         if "layer_cache" not in arguments:
             arguments["layer_cache"] = choose_layer_cache()
+        arguments.setdefault("local_layer_cache", get_default_layer_cache())
         if self.spec_file:
             arguments["lock_file"] = _locate_lock_file(self.spec_file)
         arguments.setdefault("embedded_store", get_default_embedded_store())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import lamina
 from lamina.cli.command import option, verb
-from lamina.cli.default_paths import get_default_embedded_store
+from lamina.cli.default_paths import get_default_embedded_store, get_default_layer_cache
 from lamina.cli.documents.pushes import dump_push
 from lamina.cli.image_files import is_image
 from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_images
@@ -170,6 +170,7 @@ def _push_file(
     options: Any = {"cache_from": cache_from, "media_types": media_types, **attached, **image.select(*_FOR_FILES)}
     if "layer_cache" not in options:
         options["layer_cache"] = choose_layer_cache()
+    options["local_layer_cache"] = get_default_layer_cache()
     sources: Any = image.select(*_SOURCES) if attached["sbom"] else {}
     if attached["sbom"]:
         options["embedded_store"] = get_default_embedded_store()

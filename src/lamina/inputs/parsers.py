@@ -84,6 +84,16 @@ def parse_cache_path(name: str, value: StrPath | None) -> str | None:
     return path
 
 
+def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
+    """Parse the file or the URL of a layer cache, or None."""
+    if not isinstance(value, str) or "://" not in value:
+        return parse_cache_path(name, value)
+    from lamina.transports.open import check_writable_url
+
+    with _named(name):
+        return check_writable_url(parse_text(name, value))
+
+
 def parse_texts(name: str, value: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
     """Parse a list of strings and paths, or a single one."""
     items = [value] if isinstance(value, str | os.PathLike) else value

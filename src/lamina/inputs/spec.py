@@ -103,6 +103,7 @@ class Spec(StoreSpec):
     media_types: MediaTypes | None
     jobs: int | None
     layer_cache: str | None
+    local_layer_cache: str | None
     blob_cache: str | None
     verify: bool
     insecure: bool

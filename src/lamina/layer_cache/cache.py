@@ -10,14 +10,23 @@ Invariant: a lookup returns exactly the value that was put, or nothing.
 from __future__ import annotations
 
 import contextlib
-import struct
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError
+from lamina.layer_cache.encoding import (
+    LAYER,
+    dump_blob_info,
+    dump_layer,
+    make_compressed_key,
+    make_layer_key,
+    make_listing_key,
+    parse_blob_info,
+    parse_layer,
+)
 from lamina.layer_cache.key import LayerInputs
 from lamina.system.transfer import BlobInfo
 
@@ -31,13 +40,9 @@ if TYPE_CHECKING:
 MAX_SIZE = 256 << 20
 """The maximum size of the file in bytes. Above it, the least recently used sixteenth of the file is deleted."""
 
-# The kind of an entry, with which its key begins.
-_LAYER, _COMPRESSED, _LISTING = b"layer ", b"compressed ", b"listing "
 # New entries are written once they reach this many bytes or rows.
 _MAX_BYTES = 1 << 23
 _MAX_ROWS = 1 << 12
-# The value of a compressed layer has this form. The value of a layer has this form, followed by its inputs.
-_BLOB_INFO = struct.Struct(">32sQ")
 
 Warn = Callable[[str], object]
 ListingKey = tuple[bytes, Digest]
@@ -82,25 +87,26 @@ class LayerCache:
             max_size: The maximum size of the file in bytes.
             now: The time that is recorded as the last use of entries, in seconds since 1970; None for the clock's time.
         """
-        try:
-            from lamina.layer_cache.database import CacheDatabase
-        except ImportError as error:  # Python can be built without SQLite
-            warn(f"{file}: got {error}, expected a Python with SQLite: continuing without the layer cache")
-            return NullLayerCache()
-        return cls(CacheDatabase(file, warn), max_size, time.time() if now is None else now)
+        return cls(open_database(file, warn), max_size, time.time() if now is None else now)
+
+    def look_up_layers(self, requested: Iterable[LayerInputs]) -> None:
+        """Prepare for `get_layer` of many layers. A shared layer cache asks for those that this machine lacks."""
+
+    def look_up_compressed(self, requested: Iterable[tuple[Digest, str]]) -> None:
+        """Prepare for `get_compressed` of many layers, each with its diff ID and codec."""
 
     def get_layer(self, inputs: LayerInputs) -> BlobInfo | None:
         """Return the diff ID and size of the uncompressed tar, or None if they are unknown."""
-        key = _LAYER + inputs.key.raw
+        key = make_layer_key(inputs.key)
         return self._get_blob_info(key) or self._get_stated(key)
 
     def put_layer(self, inputs: LayerInputs, blob_info: BlobInfo) -> None:
         """Record the diff ID and size of the uncompressed tar made from ``inputs``."""
-        self._put(_LAYER + inputs.key.raw, _dump_blob_info(blob_info) + inputs.dump())
+        self._put(make_layer_key(inputs.key), dump_layer(inputs, blob_info))
 
     def remove_layer(self, inputs: LayerInputs) -> None:
         """Remove the entry of a layer, because it is wrong."""
-        self._remove(_LAYER + inputs.key.raw)
+        self._remove(make_layer_key(inputs.key))
 
     def get_compressed(self, diff_id: Digest, codec: str) -> BlobInfo | None:
         """Return the digest and size of a compressed layer, or None if they are unknown.
@@ -109,12 +115,12 @@ class LayerCache:
             diff_id: The diff ID of the uncompressed layer.
             codec: A string that names everything that the compressed bytes depend on: see `LayerCompression.identity`.
         """
-        key = _compressed_key(diff_id, codec)
+        key = make_compressed_key(diff_id, codec)
         return self._get_stated(key) or self._get_blob_info(key)
 
     def put_compressed(self, diff_id: Digest, codec: str, blob_info: BlobInfo) -> None:
         """Record the digest and size of the layer ``diff_id`` compressed by ``codec``."""
-        self._put(_compressed_key(diff_id, codec), _dump_blob_info(blob_info))
+        self._put(make_compressed_key(diff_id, codec), dump_blob_info(blob_info))
 
     def add_statement(self, layer_key: Digest, plain: BlobInfo, codec: str, blob: BlobInfo) -> None:
         """Use what an image in a registry states about a layer, in this process only; it is never written.
@@ -129,19 +135,19 @@ class LayerCache:
             blob: The digest and size of the compressed layer.
         """
         with self._lock:
-            self._stated.setdefault(_LAYER + layer_key.raw, _dump_blob_info(plain))
-            self._stated.setdefault(_compressed_key(plain.digest, codec), _dump_blob_info(blob))
+            self._stated.setdefault(make_layer_key(layer_key), dump_blob_info(plain))
+            self._stated.setdefault(make_compressed_key(plain.digest, codec), dump_blob_info(blob))
 
     def is_stated(self, inputs: LayerInputs) -> bool:
         """Return whether what `get_layer` returns comes from a statement alone."""
-        key = _LAYER + inputs.key.raw
+        key = make_layer_key(inputs.key)
         return key in self._stated and not self._get_many((key,))
 
     def get_listings(self, requested: Collection[ListingKey]) -> Mapping[ListingKey, bytes]:
         """Return those of the ``requested`` listings that are in the cache."""
         import zlib
 
-        keys = {_listing_key(*key): key for key in requested}
+        keys = {make_listing_key(*key): key for key in requested}
         return {keys[key]: zlib.decompress(value) for key, value in self._get_many(list(keys)).items()}
 
     def put_listing(self, top: bytes, nar_hash: Digest, listing: bytes) -> None:
@@ -149,24 +155,24 @@ class LayerCache:
         if self._database.is_writable:
             import zlib
 
-            self._put(_listing_key(top, nar_hash), zlib.compress(listing, 1))
+            self._put(make_listing_key(top, nar_hash), zlib.compress(listing, 1))
 
     def remove_listing(self, top: bytes, nar_hash: Digest) -> None:
         """Remove a listing that no longer matches the files on disk."""
-        self._remove(_listing_key(top, nar_hash))
+        self._remove(make_listing_key(top, nar_hash))
 
     def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
         """Yield all layers in no particular order, except those made with another version of the tar rules."""
         with self._lock:
             self._flush()
-            keys = self._database.select_keys(_LAYER)
+            keys = self._database.select_keys(LAYER)
         for key in keys:
             with self._lock:
                 # Listing an entry does not count as using it, so its time of use is not updated.
                 values, _ = self._database.select_values((key,), self._now)
             if key in values and key not in self._changes:
                 with contextlib.suppress(FormatError):
-                    yield LayerInputs.parse(values[key][_BLOB_INFO.size :]), _parse_blob_info(values[key])
+                    yield parse_layer(values[key])
 
     def close(self) -> None:
         """Write the new entries in one transaction and close the file. This raises nothing and may be called again."""
@@ -182,12 +188,12 @@ class LayerCache:
 
     def _get_blob_info(self, key: bytes) -> BlobInfo | None:
         values = self._get_many((key,))
-        return _parse_blob_info(values[key]) if values else None
+        return parse_blob_info(values[key]) if values else None
 
     def _get_stated(self, key: bytes) -> BlobInfo | None:
         with self._lock:
             value = self._stated.get(key)
-        return _parse_blob_info(value) if value else None
+        return parse_blob_info(value) if value else None
 
     def _get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         with self._lock:
@@ -234,6 +240,18 @@ class NullLayerCache(LayerCache):
         super().__init__(_NoDatabase(), 0, 0)
 
 
+def open_database(file: Path | None, warn: Warn) -> CacheDatabase | _NoDatabase:
+    """Open the database of a layer cache, as `LayerCache.open` does; None stands for an empty one without a file."""
+    if file is None:
+        return _NoDatabase()
+    try:
+        from lamina.layer_cache.database import CacheDatabase
+    except ImportError as error:  # Python can be built without SQLite
+        warn(f"{file}: got {error}, expected a Python with SQLite: continuing without the layer cache")
+        return _NoDatabase()
+    return CacheDatabase(file, warn)
+
+
 class _NoDatabase:
     is_writable = False
 
@@ -248,20 +266,3 @@ class _NoDatabase:
 
     def close(self) -> None:
         pass
-
-
-def _compressed_key(diff_id: Digest, codec: str) -> bytes:
-    return _COMPRESSED + diff_id.raw + codec.encode("utf-8", "surrogatepass")
-
-
-def _listing_key(top: bytes, nar_hash: Digest) -> bytes:
-    return _LISTING + nar_hash.raw + top
-
-
-def _dump_blob_info(blob_info: BlobInfo) -> bytes:
-    return _BLOB_INFO.pack(blob_info.digest.raw, blob_info.size)
-
-
-def _parse_blob_info(value: bytes) -> BlobInfo:
-    digest, size = _BLOB_INFO.unpack_from(value)
-    return BlobInfo(Digest(digest), size)

@@ -96,7 +96,7 @@ class BlobWriter:
         self._context = context
         self._compression = compression
         self._blobs = blobs
-        states = [LayerState.find(item.number, source, context) for item, source in zip(items, sources, strict=True)]
+        states = LayerState.find_all(sources, context, [item.number for item in items])
         self._layers = list(zip(states, self._find_stored(states), strict=True))
         self._missing = [state for state, stored in self._layers if not stored]
         limit = _MAX_WRITING_WORKERS if compression.is_none else _MAX_COMPRESSING_WORKERS
@@ -140,17 +140,24 @@ class BlobWriter:
 
     def _find_stored(self, states: Sequence[LayerState]) -> list[_StoredBlob | None]:
         """Return what is known about each layer and its blob; None unless the blob is already stored."""
+        if not self._compression.is_none:
+            digests = [plain.digest for state in states if (plain := self._find_plain(state))]
+            self._context.layer_cache.look_up_compressed((digest, self._compression.identity) for digest in digests)
         known = list(map(self._find_known, states))
         stored = self._blobs.find({pair[1] for pair in known if pair})
         return [_StoredBlob(*pair, stored[pair[1]]) if pair and pair[1] in stored else None for pair in known]
 
     def _find_known(self, state: LayerState) -> tuple[BlobInfo, BlobInfo] | None:
         """Return digest and size of a layer's tar and of its blob; None if either is unknown."""
-        plain = state.known or (None if self._context.verify else state.source.hashed)
+        plain = self._find_plain(state)
         if plain is None or self._compression.is_none:
             return (plain, plain) if plain else None
         blob = self._context.layer_cache.get_compressed(plain.digest, self._compression.identity)
         return (plain, blob) if blob else None
+
+    def _find_plain(self, state: LayerState) -> BlobInfo | None:
+        """Return digest and size of a layer's tar, or None if it has to be hashed."""
+        return state.known or (None if self._context.verify else state.source.hashed)
 
     def _submit_layer(self, state: LayerState, pool: WorkerPool) -> _SubmittedBlob:
         """Submit the writing of a layer to the pool.

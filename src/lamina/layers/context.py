@@ -6,6 +6,7 @@ with the cached one. A cached digest is used without hashing only if ``verify`` 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lamina.core.progress import FETCHED
@@ -73,6 +74,23 @@ class LayerState:
         key = source.key
         cached = context.layer_cache.get_layer(key) if key else None
         return cls(number, source, context, key, cached, source.outcome if source.is_local else FETCHED)
+
+    @classmethod
+    def find_all(
+        cls, sources: Sequence[LayerSource], context: BuildContext, numbers: Iterable[int] | None = None
+    ) -> list[LayerState]:
+        """Look many layers up in the layer cache.
+
+        Args:
+            sources: The layers.
+            context: The layer cache.
+            numbers: Their numbers; from 1 on by default.
+        """
+        context.layer_cache.look_up_layers(key for source in sources if (key := source.key))
+        return [
+            cls.find(number, source, context)
+            for number, source in zip(numbers or range(1, len(sources) + 1), sources, strict=True)
+        ]
 
     @property
     def known(self) -> BlobInfo | None:

@@ -61,7 +61,7 @@ class LayerStream:
     """
 
     def __init__(self, sources: Sequence[LayerSource], context: BuildContext) -> None:
-        self._states = [LayerState.find(number, source, context) for number, source in enumerate(sources, 1)]
+        self._states = LayerState.find_all(sources, context)
         unknown_size = sum(state.source.weight for state in self._states if state.known is None)
         worker_count = context.worker_count(unknown_size, _MAX_HASHING_WORKERS)
         self._buffer = _create_buffer() if worker_count else None

@@ -29,6 +29,22 @@ def check_url(url: str) -> str:
     return url
 
 
+def check_writable_url(url: str) -> str:
+    """Return ``url`` if lamina can read and write caches at it, without opening it. Raises `InvalidArgument`."""
+    scheme = _parse_scheme(url, _WRITABLE)
+    if scheme == "file":
+        from lamina.transports.files import FileTransport
+
+        FileTransport(url)
+    elif scheme == "s3":
+        from lamina.transports.s3_urls import BucketUrl
+
+        BucketUrl.parse(url)
+    else:
+        raise _read_only_error(url, scheme)
+    return url
+
+
 def open_transport(url: str) -> HttpTransport | FileTransport | S3Transport:
     """Return the transport that reads the cache at ``url``. Raises `InvalidArgument`."""
     if _parse_scheme(url, _READABLE) in ("http", "https"):
@@ -52,13 +68,17 @@ def open_writable(url: str) -> FileTransport | S3Transport:
         from lamina.transports.s3 import S3Transport
 
         return S3Transport(url, current_policy())
-    raise InvalidArgument(f"cache {redact_url(url)}", f"{scheme}://, which is read-only", _WRITABLE)
+    raise _read_only_error(url, scheme)
 
 
 def is_nix_store(url: str) -> bool:
     """Return whether ``url`` names a store that only Nix can open, such as ``daemon`` or ``local?root=/x``."""
     scheme, separator, _ = url.partition(":")
     return url.partition("?")[0] in _NIX_STORES or (bool(separator) and scheme.lower() in _NIX_STORES)
+
+
+def _read_only_error(url: str, scheme: str) -> InvalidArgument:
+    return InvalidArgument(f"cache {redact_url(url)}", f"{scheme}://, which is read-only", _WRITABLE)
 
 
 def _parse_scheme(url: str, expected: str) -> str:

@@ -40,6 +40,18 @@ def test_what_an_argument_says_is_told_as_given(store: FakeStore) -> None:
     }
 
 
+def test_a_shared_layer_cache_is_told_without_its_settings(store: FakeStore, tmp_path: Path) -> None:
+    arguments = {"contents": ["hello"], "store": store.root, "layer_cache": "s3://b/x?secret-key=hunter2"}
+    local = tmp_path / "local"
+    for more, expected in (
+        ({}, "s3://b/x"),
+        ({"local_layer_cache": local}, f"s3://b/x, behind {local}"),
+        ({"offline": True, "local_layer_cache": local}, "s3://b/x, not asked because of --offline"),
+    ):
+        with lamina.stream_layered_image(**arguments, **more) as stream:  # type: ignore[arg-type]
+            assert f"layer cache: {expected}" in stream.decisions
+
+
 def test_the_layering_is_told(store: FakeStore) -> None:
     pipeline = lamina.plan_layered_image(contents=["hello"], store=store.root, layering=[["split_every", 2]])
     assert pipeline.decisions[1] == "layers: 2 of 4 store paths, by a pipeline"

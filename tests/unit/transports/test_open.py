@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lamina.errors import InvalidArgument
-from lamina.transports.open import open_transport, open_writable
+from lamina.transports.open import check_writable_url, open_transport, open_writable
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,14 @@ def test_a_folder_is_named_by_a_url() -> None:
 def test_a_file_url_without_a_folder_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^cache "):
         open_transport(url)
+
+
+@pytest.mark.parametrize("url", ["file:///cache", "s3://bucket/prefix?region=eu-west-1", "S3://bucket"])
+def test_the_url_of_a_cache_is_checked_without_opening_it(url: str) -> None:
+    assert check_writable_url(url) == url
+
+
+@pytest.mark.parametrize("url", ["https://host", "file://host/x", "s3://", "s3://bucket?x=y", "daemon", "/folder"])
+def test_a_url_that_cannot_be_written_is_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument):
+        check_writable_url(url)

@@ -56,6 +56,8 @@ def _print_layer_cache(layer_cache: str, result: LayerCacheResult) -> None:
         ("compressed layers", str(result.compressed)),
         ("store paths", str(result.listings)),
     ]
+    if result.shared:
+        fields.append(("shared", str(result.shared)))
     if result.oldest:
         fields.append(("least recently used", f"{result.oldest:%Y-%m-%d}"))
     print_fields(layer_cache, fields)

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import lamina
+from lamina.api.opened_layer_cache import is_shared
 from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_layer_cache
 from lamina.cli.documents.caches import dump_verification
@@ -14,10 +15,11 @@ from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
-from lamina.inputs.parsers import parse_cache_path
+from lamina.inputs.parsers import parse_layer_cache
 from lamina.messages.sizes import format_size
 from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
+from lamina.transports.urls import redact_url
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import DamagedLayer, LayerCacheCheck
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 
 _CHECKED, _OLD_NAME, *_ = list_flags("layer_cache")
 _LAYER_CACHE_FLAGS = (
-    _CHECKED._replace(help="Check this layer cache.  [default: the one in your cache folder]"),
+    _CHECKED._replace(
+        help="Check this layer cache; of a shared one, the layers that this machine knows."
+        "  [default: the one in your cache folder]"
+    ),
     _OLD_NAME,
 )
 
@@ -64,7 +69,8 @@ def command(
     whose paths are not in the stores are counted and kept. The exit code is 6 if anything is damaged. nix-store
     --repair-path repairs a damaged path of Nix's own store.
     """
-    layer_cache = parse_cache_path("layer_cache", cache.get("layer_cache")) or get_default_layer_cache()
+    local = get_default_layer_cache()
+    layer_cache = _choose_layer_cache(cache, local, is_offline=sources.get("offline", False))
     folder, others = split_stores(store)
     caches = [url for url in others if opening.is_remote(url)]
     if caches and not repair:
@@ -74,7 +80,8 @@ def command(
             "folders to verify",
             hint="--repair downloads damaged paths from a binary cache",
         )
-    explain([f"store: {folder}", f"layer cache: {layer_cache}"], report)
+    shown = redact_url(layer_cache) if is_shared(layer_cache) else layer_cache
+    explain([f"store: {folder}", f"layer cache: {shown}"], report)
     store_check = None
     if opening.is_cache_folder(folder) or folder in store:
         sources["store"] = others
@@ -86,16 +93,19 @@ def command(
         print_stderr(f"no embedded store at {folder}")
     with open_progress(report) as progress:
         layer_check = lamina.verify_layer_cache(
-            layer_cache=layer_cache, store=_select_layer_stores(store, folder), progress=progress
+            layer_cache=layer_cache,
+            local_layer_cache=local,
+            store=_select_layer_stores(store, folder),
+            progress=progress,
         )
     warn(layer_check.warnings, report)
     if report.as_json:
-        print_json(dump_verification(layer_cache, layer_check, folder, store_check))
+        print_json(dump_verification(shown, layer_check, folder, store_check))
     else:
         for layer in layer_check.damaged:
             print_stdout(escape_controls(_describe_layer(layer)))
         print_stdout(
-            escape_controls(_format_summary(layer_check) if layer_check.exists else f"no layer cache at {layer_cache}")
+            escape_controls(_format_summary(layer_check) if layer_check.exists else f"no layer cache at {shown}")
         )
     if store_check and store_check.damaged:
         hint = "" if repair else "lamina store verify --repair --store URL downloads it again from a binary cache"
@@ -105,6 +115,12 @@ def command(
             _describe_layer(layer_check.damaged[0]),
             hint="its entry in the layer cache is removed; nix-store --repair-path repairs a damaged store path",
         )
+
+
+def _choose_layer_cache(cache: ImageArguments, local: str, *, is_offline: bool) -> str:
+    """Return the layer cache that was given, or the file ``local``, which also stands for a URL without a network."""
+    given = parse_layer_cache("layer_cache", cache.get("layer_cache"))
+    return local if given is None or (is_offline and is_shared(given)) else given
 
 
 def _select_layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]:

@@ -91,23 +91,36 @@ class OutputArguments(TypedDict, total=False):
     layer_cache: Annotated[
         StrPath | None,
         Argument(
-            parsers.parse_cache_path,
+            parsers.parse_layer_cache,
             None,
-            "The file that keeps what is learnt about layers, so that later images need not read them again. By "
-            "default there is none.",
+            "The file that keeps what is learnt about layers, so that later images need not read them again; or the "
+            "URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default "
+            "there is none.",
             old_names=("ledger",),
             rebase=relative_paths.rebase_path,
             section="speed",
         ),
         Flag(
             "Remember in this file what is in each layer, so that the next run need not read it again. It is created, "
-            "and its folder too.  [default: a file in your cache folder]",
-            "PATH",
+            "and its folder too. s3://BUCKET/PREFIX and file:///FOLDER are shared by several machines, with the "
+            "default file in front.  [default: a file in your cache folder]",
+            "PATH|URL",
             completion="file",
         ),
         Flag("The old name of --layer-cache.", "PATH", is_hidden=True, name="--ledger"),
         switch(None, "Neither use nor change the layer cache.", name="--no-layer-cache"),
         switch(None, "The old name of --no-layer-cache.", is_hidden=True, name="--no-ledger"),
+    ]
+    local_layer_cache: Annotated[
+        StrPath | None,
+        Argument(
+            parsers.parse_cache_path,
+            None,
+            "The file in which this machine remembers what a shared ``layer_cache`` knows; it is used only if that is "
+            "a URL. By default there is none.",
+            rebase=relative_paths.rebase_path,
+            section="speed",
+        ),
     ]
     blob_cache: Annotated[
         StrPath | None,

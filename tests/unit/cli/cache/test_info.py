@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.fake_nix_store import run
 from tests.support.layer_cache import DAY, add_blob, facts, put
+from tests.support.shared_layer_cache import CountedFolder, open_shared
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def test_json_has_the_same(file: Path) -> None:
         "layers": 3,
         "compressed": 6,
         "listings": 3,
+        "shared": 0,
         "oldest": "1970-02-01T00:00:00+00:00",
         "blob_cache": {
             "folder": f"{file.parent}/blobs",
@@ -101,3 +103,21 @@ def test_a_verb_that_shows_or_deletes_creates_no_folder(tmp_path: Path) -> None:
         ran = run(*verb, "--layer-cache", file)
         assert ran.code == 0, ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_shared_is_counted_apart(file: Path, tmp_path: Path) -> None:
+    with open_shared(CountedFolder(tmp_path / "shared"), file) as layer_cache:
+        layer_cache.look_up_layers(fact.inputs for fact in facts(2))
+    lines = run("cache", "info").stdout.decode().splitlines()
+    assert "  entries              12" in lines
+    assert "  shared               2" in lines
+
+
+@pytest.mark.parametrize("verb", ["info", "prune", "clean"])
+def test_a_shared_layer_cache_is_refused(file: Path, verb: str) -> None:
+    ran = run("cache", verb, "--layer-cache", "s3://bucket/prefix?secret-key=hunter2")
+    assert ran.code == 2
+    first, hint = ran.stderr.splitlines()
+    assert first == "lamina: layer_cache: got s3://bucket/prefix, expected the name of a file"
+    assert hint.startswith("hint: this works on the file of this machine; ")
+    assert file.exists()

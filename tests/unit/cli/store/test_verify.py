@@ -13,7 +13,9 @@ from pathlib import Path
 import click
 import pytest
 from tests.support.fake_nix_store import FakeStore, call, example, run, store_path
+from tests.support.shared_layer_cache import list_objects
 
+import lamina
 from lamina.cli.command import VerbCommand
 from lamina.cli.store import command
 
@@ -162,3 +164,22 @@ def test_the_suite_has_a_cache_folder_of_its_own() -> None:
 
     assert user_cache_path("lamina", appauthor=False).parent == Path(os.environ["XDG_CACHE_HOME"])
     assert "lamina-test-cache-" in os.environ["XDG_CACHE_HOME"]
+
+
+def test_a_wrong_entry_of_a_shared_layer_cache_is_removed_there_too(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    flags = ("--store", store.root, "--layer-cache", (tmp_path / "shared").as_uri())
+    assert run("stream", "hello", *flags).code == 0
+    objects = list_objects(tmp_path / "shared")
+    damage(store)
+    ran = run("store", "verify", *flags)
+    assert (ran.code, ran.stdout.splitlines()[-1]) == (6, b"4 layers: 3 intact, 1 damaged, 0 absent")
+    assert [file.stat().st_size > 0 for file in objects].count(False) == 1
+    assert run("store", "verify", *flags).stdout == b"3 layers: 3 intact, 0 damaged, 0 absent\n"
+
+
+def test_python_needs_a_local_file_to_check_a_shared_layer_cache(tmp_path: Path) -> None:
+    with pytest.raises(lamina.InvalidArgument, match=r"^local_layer_cache: got None, expected the name of a file$"):
+        lamina.verify_layer_cache(layer_cache=tmp_path.as_uri())
