@@ -174,6 +174,10 @@ class LayerCache:
                 with contextlib.suppress(FormatError):
                     yield parse_layer(values[key])
 
+    def flush(self) -> None:
+        """Write the new entries now, for other processes and machines. This raises nothing."""
+        self._flush()
+
     def close(self) -> None:
         """Write the new entries in one transaction and close the file. This raises nothing and may be called again."""
         with self._lock:

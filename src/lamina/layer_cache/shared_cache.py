@@ -63,12 +63,17 @@ class SharedLayerCache(LayerCache):
         with self._lock:
             return {key: self._known[key] for key in keys if key in self._known} | values
 
-    def close(self) -> None:
-        """Write the new entries to both places, and close them. This raises nothing and may be called again."""
+    def flush(self) -> None:
+        """Write the new entries to both places. This raises nothing."""
         with self._lock:
             to_share, self._to_share = self._to_share, {}
         written = self._shared.put_many(to_share)
         self._mark([key for key in written if to_share[key] is not None])
+        super().flush()
+
+    def close(self) -> None:
+        """Write the new entries to both places, and close them. This raises nothing and may be called again."""
+        self.flush()
         self._close()
 
     def __exit__(self, *failure: object) -> None:

@@ -143,6 +143,19 @@ def test_a_file_that_cannot_be_used_does_not_matter(tmp_path: Path, shared: Coun
         assert look_up(layer_cache, truth) == 6
 
 
+@pytest.mark.parametrize("with_file", [True, False])
+def test_other_machines_know_what_was_flushed(tmp_path: Path, shared: CountedFolder, with_file: bool) -> None:
+    truth = facts(3)
+    with open_shared(shared, tmp_path / "first.sqlite" if with_file else None) as first:
+        learn(first, truth)
+        first.flush()
+        with open_shared(CountedFolder(tmp_path / "shared")) as second:
+            assert look_up(second, truth) == 6
+        written = len(shared.writes)
+        first.flush()
+    assert len(shared.writes) == written, "nothing is written twice"
+
+
 def fail_after_learning(shared: CountedFolder, file: Path | None, new: list[Fact], error: BaseException) -> None:
     with open_shared(shared, file) as layer_cache:
         learn(layer_cache, new)
