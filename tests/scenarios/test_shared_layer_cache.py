@@ -1,16 +1,19 @@
 """Several machines share a layer cache: in a bucket, in a folder, and where that does not work."""
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.buckets import list_keys, serve_buckets
-from tests.support.fake_nix_store import CompletedRun, FakeStore, example, run
+from tests.support.fake_nix_store import CompletedRun, FakeStore, example, process, run
 from tests.support.layer_cache import digest
+from tests.support.registry import serve_registry
 from tests.support.s3_server import ID, SECRET, S3Request, error_document, serve_s3, without_settings
 from tests.support.shared_layer_cache import DAMAGES, list_objects
 
@@ -86,6 +89,46 @@ def test_another_machine_reads_no_layer_that_one_has_packed(
     assert read_index() == index
     assert "warning" not in first.stderr + second.stderr
     assert build("third", "file").code == 5, "without the shared layer cache, the files are needed"
+
+
+def test_another_machine_pushes_an_image_without_reading_a_layer(
+    store: FakeStore, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_registry() as registry:
+        to = f"{registry.host}/hello:1"
+        flags = ("--store", store.root, "--architecture", "amd64", "--no-cache-from", "--layer-cache", place)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
+        first = run("push", "hello", *flags, "--to", to)
+        assert first.code == 0, first.stderr
+        lose_files(store)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+        second = run("push", "hello", *flags, "--to", to)
+        assert second.code == 0, second.stderr
+    assert second.stdout == first.stdout, "the digest is the same"
+
+
+def test_two_processes_share_a_bucket_at_the_same_time(store: FakeStore, bucket: str, tmp_path: Path) -> None:
+    flags = ("--store", store.root, "--architecture", "amd64", "--layer-compression", "gzip", "--layer-cache", bucket)
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                process(
+                    "build",
+                    "hello",
+                    *flags,
+                    "-o",
+                    f"{name}/",
+                    env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / f"{name}-cache")},
+                )
+            )
+            for name in ("first", "second")
+        ]
+        errors = [started.communicate(timeout=240)[1] for started in running]
+    assert [started.returncode for started in running] == [0, 0], errors
+    assert not any(b"warning" in error for error in errors), errors
+    assert Path("first/index.json").read_bytes() == Path("second/index.json").read_bytes()
+    lose_files(store)
+    assert run("build", "hello", *flags, "-o", "first/").code == 0
 
 
 def test_the_objects_are_below_the_prefix(build: Callable[..., CompletedRun], bucket: str, server: str) -> None:

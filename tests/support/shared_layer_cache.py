@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,9 +43,14 @@ class StuckFolder(CountedFolder):
         return super().read(name, limit)
 
 
-def open_entries(objects: Objects, warnings: list[str], max_wait: float = MAX_WAIT) -> SharedEntries:
+def open_entries(
+    objects: Objects,
+    warnings: list[str],
+    max_wait: float = MAX_WAIT,
+    clock: Callable[[], float] = time.monotonic,
+) -> SharedEntries:
     """Return the entries in ``objects``."""
-    return SharedEntries(lambda: objects, objects.label, warnings.append, max_wait=max_wait)
+    return SharedEntries(lambda: objects, objects.label, warnings.append, max_wait=max_wait, clock=clock)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class SharedLayerCache(LayerCache):
         super().__init__(open_database(file, warn), MAX_SIZE, time.time() if now is None else now)
         self._shared = shared
         self._url = url.encode("utf-8", "surrogatepass")
-        # What was found or learnt, which a layer cache without a file would not remember.
+        # What was found or learnt while the file cannot be written, and so does not remember it.
         self._known: dict[bytes, bytes] = {}
         # The entries to write to the shared place; None for those that are wrong.
         self._to_share: dict[bytes, bytes | None] = {}
@@ -94,19 +94,24 @@ class SharedLayerCache(LayerCache):
         found = self._shared.get_many({*keys} - local.keys())
         with self._lock:
             for key, value in found.items():
-                super()._put(key, value)
-                self._known[key] = value
+                self._remember(key, value)
             for key, value in local.items():
                 if key not in marked:
                     self._to_share.setdefault(key, value)
         self._mark(list(found))
 
     def _put(self, key: bytes, value: bytes) -> None:
+        if not key.startswith((LAYER, COMPRESSED)):
+            super()._put(key, value)
+            return
+        with self._lock:
+            self._remember(key, value)
+            self._to_share[key] = value
+
+    def _remember(self, key: bytes, value: bytes) -> None:
         super()._put(key, value)
-        if key.startswith((LAYER, COMPRESSED)):
-            with self._lock:
-                self._known[key] = value
-                self._to_share[key] = value
+        if not self._database.is_writable:
+            self._known[key] = value
 
     def _remove(self, key: bytes) -> None:
         super()._remove(key)

@@ -8,6 +8,8 @@ Invariant: a value that is returned for a key is one that was written for that k
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
 from functools import partial
@@ -24,8 +26,10 @@ MAX_WAIT = 15.0
 """How many seconds all requests of one look-up, or of one writing, may take together."""
 _WITHOUT = "continuing without the shared layer cache"
 _WITHOUT_WRITING = "continuing without writing to the shared layer cache"
-# After this many failures, the place is not asked any more.
+# After this many failures, the place is not asked for some time.
 _MAX_FAILURES = 3
+PAUSE = 300.0
+"""For how many seconds a place is left alone after it failed. Few commands run longer, but servers do."""
 
 _T = TypeVar("_T")
 
@@ -38,6 +42,7 @@ class SharedEntries:
         label: its name in messages.
         warn: is called with each warning.
         max_wait: how many seconds one call may take.
+        clock: returns the current time in seconds; a parameter so that tests can replace it.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class SharedEntries:
         warn: Callable[[str], object],
         *,
         max_wait: float = MAX_WAIT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_objects = open_objects
         self._label = label
@@ -55,9 +61,9 @@ class SharedEntries:
         self._lock = RLock()
         self._objects: Objects | None = None
         self._failures = 0
-        self._is_stopped = False
         self._has_damage = False
-        self._cannot_write = False
+        self._all_requests = _Pause(clock)
+        self._writing = _Pause(clock)
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the values of those of ``keys`` that have an object."""
@@ -70,7 +76,7 @@ class SharedEntries:
         Returns:
             The keys that were written.
         """
-        if self._cannot_write:
+        if self._writing.is_paused:
             return []
         tasks = {key: partial(self._write, key, value) for key, value in values.items()}
         written = self._call_all(tasks, _WITHOUT_WRITING)
@@ -84,14 +90,14 @@ class SharedEntries:
             self._objects = None
 
     def _open(self) -> Objects | None:
-        """Return the opened place, or None if it is not asked any more."""
+        """Return the opened place, or None if it is left alone now."""
         with self._lock:
-            if self._objects is None and not self._is_stopped:
+            if self._objects is None and not self._all_requests.is_paused:
                 try:
                     self._objects = self._open_objects()
                 except Error as error:
                     self._stop(f"{_format(error)}: {_WITHOUT}")
-            return None if self._is_stopped else self._objects
+            return None if self._all_requests.is_paused else self._objects
 
     def _call_all(self, tasks: Mapping[bytes, Callable[[Objects], _T]], ending: str) -> dict[bytes, _T]:
         """Call all ``tasks`` in threads, and return the results of those that end in time."""
@@ -111,7 +117,7 @@ class SharedEntries:
         return {key: future.result() for key, future in futures.items() if future in done}
 
     def _read(self, key: bytes, objects: Objects) -> bytes | None:
-        if self._is_stopped:
+        if self._all_requests.is_paused:
             return None
         name = name_object(key)
         try:
@@ -125,14 +131,12 @@ class SharedEntries:
 
     def _write(self, key: bytes, value: bytes | None, objects: Objects) -> bool:
         data = REMOVED if value is None else dump_object(key, value)
-        if self._cannot_write or self._is_stopped or len(data) > MAX_SIZE:
+        if self._writing.is_paused or self._all_requests.is_paused or len(data) > MAX_SIZE:
             return False
         try:
             objects.write(name_object(key), data)
         except Error as error:
-            with self._lock:
-                is_first, self._cannot_write = not self._cannot_write, True
-            if is_first:
+            if self._writing.begin():
                 self._warn(f"{_format(error)}: {_WITHOUT_WRITING}")
             return False
         return True
@@ -152,11 +156,32 @@ class SharedEntries:
             self._stop(f"{_format(error)}: {_WITHOUT}")
 
     def _stop(self, warning: str) -> None:
-        """Send no more requests."""
+        """Send no more requests for some time."""
         with self._lock:
-            is_first, self._is_stopped = not self._is_stopped, True
-        if is_first:
+            self._failures = 0
+        if self._all_requests.begin():
             self._warn(warning)
+
+
+class _Pause:
+    """A time in which something is not tried again."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = RLock()
+        self._end = -math.inf
+
+    @property
+    def is_paused(self) -> bool:
+        return self._clock() < self._end
+
+    def begin(self) -> bool:
+        """Pause from now on; return whether there was no pause already."""
+        with self._lock:
+            is_first = not self.is_paused
+            if is_first:
+                self._end = self._clock() + PAUSE
+        return is_first
 
 
 def _format(error: Error) -> str:

@@ -10,7 +10,7 @@ from tests.support.shared_layer_cache import DAMAGES, CountedFolder, StuckFolder
 from lamina.errors import OutputError, Unavailable, Unreachable
 from lamina.layer_cache.encoding import dump_layer, make_layer_key
 from lamina.layer_cache.objects import MAX_SIZE, Objects
-from lamina.layer_cache.shared_entries import SharedEntries
+from lamina.layer_cache.shared_entries import PAUSE, SharedEntries
 
 
 def entries_of(new: list[Fact]) -> dict[bytes, bytes | None]:
@@ -133,6 +133,37 @@ def test_a_place_that_fails_is_one_warning_and_not_asked_again(tmp_path: Path, f
     assert not objects.writes
     (warning,) = warnings
     assert warning.endswith("got HTTP 500, expected the object: continuing without the shared layer cache")
+
+
+def test_a_place_is_asked_again_after_a_pause(tmp_path: Path) -> None:
+    truth, warnings, now = entries_of(facts(5)), list[str](), [0.0]
+    open_entries(CountedFolder(tmp_path), warnings).put_many(truth)
+
+    class FailingFolder(CountedFolder):
+        is_failing = True
+
+        def read(self, name: str, limit: int) -> bytes | None:
+            self.reads.append(name)
+            if self.is_failing:
+                raise Unreachable(name, "no connection", "the object")
+            return super().read(name, limit)
+
+        def write(self, name: str, data: bytes) -> None:
+            if self.is_failing:
+                raise OutputError(name, "HTTP 403", "to write the object")
+            super().write(name, data)
+
+    objects = FailingFolder(tmp_path)
+    shared = open_entries(objects, warnings, clock=lambda: now[0])
+    assert shared.put_many(truth) == []
+    assert shared.get_many(truth) == {}
+    objects.is_failing = False
+    now[0] = PAUSE - 1
+    assert (shared.get_many(truth), shared.put_many(truth)) == ({}, [])
+    now[0] = PAUSE
+    assert shared.get_many(truth) == truth
+    assert sorted(shared.put_many(truth)) == sorted(truth)
+    assert len(warnings) == 2, warnings
 
 
 def test_a_slow_place_is_left_after_the_limit(tmp_path: Path) -> None:
