@@ -20,6 +20,7 @@ from lamina.api.images import verify_layer_cache as verify_layer_cache
 from lamina.api.layer_cache import DamagedLayer as DamagedLayer
 from lamina.api.layer_cache import LayerCacheCheck as LayerCacheCheck
 from lamina.api.layouts import prune_layout as prune_layout
+from lamina.api.load import LoadResult as LoadResult
 from lamina.api.lock import LockedImage as LockedImage
 from lamina.api.lock import LockResult as LockResult
 from lamina.api.lock import lock_images as lock_images
@@ -34,6 +35,7 @@ from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
 from lamina.api.signatures import fetch_paths as fetch_paths
 from lamina.api.signatures import image_sbom as image_sbom
+from lamina.api.signatures import load_layered_image as load_layered_image
 from lamina.api.signatures import open_store as open_store
 from lamina.api.signatures import plan_layered_image as plan_layered_image
 from lamina.api.signatures import push_image as push_image

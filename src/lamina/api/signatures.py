@@ -12,6 +12,7 @@ HOMES = {
     "build_layered_image": "lamina.api.images",
     "plan_layered_image": "lamina.api.images",
     "push_layered_image": "lamina.api.registry",
+    "load_layered_image": "lamina.api.load",
     "push_image": "lamina.api.existing_push",
     "push_index": "lamina.api.existing_push",
     "stream_image_index": "lamina.api.image_index",

@@ -26,6 +26,7 @@ from lamina.system.cleanup import close_with
 from lamina.system.output import Writable, is_layout, parse_output_file
 
 if TYPE_CHECKING:
+    from lamina.api.load import LoadResult
     from lamina.images.software import SbomFormat
     from lamina.images.writers.push_result import RegistryPushResult
     from lamina.inputs.registry_names import References
@@ -190,6 +191,32 @@ class Stream:
             writer = make_registry_writer(spec, destination, progress, context, warn, describe=describe)
             pushed = writer.write(self.draft)
         return replace(pushed, seconds=self._measure(began), warnings=self.warnings)
+
+    def load(self, into: str | None = None, *, progress: Progress | None = None) -> LoadResult:
+        """Load the image into a container engine of this machine; only the layers that it lacks cross.
+
+        Args:
+            into: ``docker``, ``podman`` or ``containerd``, as in `load_layered_image`.
+            progress: receives the progress of the work.
+
+        Returns:
+            The image, with the digests of its layers, and what loading it took.
+
+        Raises:
+            InvalidArgument: no engine has the name ``into``.
+            OutputError: the program of the engine is not installed, or the engine failed.
+            IntegrityError: a file changed while it was read.
+
+        """
+        from lamina.api.load import load_draft
+        from lamina.engines.find import find_engine
+
+        began, spec = time.monotonic(), self._spec
+        self._check_open()
+        engine = find_engine(into, spec.search_path)
+        with open_build_context(spec, self._warnings) as context:
+            loaded = load_draft(self, engine, context, progress, self._warnings.append)
+        return replace(loaded, seconds=self._measure(began), warnings=self.warnings)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> BuildResult:
         self._check_open()

@@ -270,6 +270,6 @@ def write_sections(sections: list[tuple[str, list[tuple[str, str]]]], formatter:
     formatter.write_sections(sections)
 
 
-def verb(name: str, *examples: str) -> Callable[[Function], VerbCommand]:
+def verb(name: str, *examples: str, kind: type[VerbCommand] = VerbCommand) -> Callable[[Function], VerbCommand]:
     """Return the decorator of a command called ``name``; its docstring is its help."""
-    return click.command(name, cls=VerbCommand, examples=examples)
+    return click.command(name, cls=kind, examples=examples)

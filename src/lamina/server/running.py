@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from lamina.errors import InputError, OutputError
 from lamina.server.asgi import RegistryApplication
-from lamina.server.guards import make_missing_error
 
 if TYPE_CHECKING:
     import uvicorn
@@ -60,7 +59,6 @@ def run_until_signal(application: RegistryApplication, listening: socket.socket,
         tls: the certificate; None for plain HTTP.
 
     Raises:
-        InvalidArgument: the library that runs the application is not installed.
         InputError: the certificate or its key cannot be read, or they do not fit together.
 
     """
@@ -102,10 +100,8 @@ def _start(server: uvicorn.Server, listening: socket.socket) -> threading.Thread
 
 
 def _make_server(application: RegistryApplication, tls: TlsFiles | None) -> uvicorn.Server:
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise make_missing_error("lamina serve", "uvicorn") from error
+    import uvicorn  # here, because no other verb needs it
+
     config = uvicorn.Config(
         application,
         loop="asyncio",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest
-from lamina.core.progress import REUSED, ProgressItem
+from lamina.core.progress import REUSED, Progress, ProgressItem
 from lamina.formats.oci import Descriptor
-from lamina.images.image import Draft
+from lamina.images.image import Draft, Image
 from lamina.images.image_documents import ImageDocuments, make_documents
 from lamina.images.written_index import make_index
 from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
@@ -66,16 +66,31 @@ class LayerContent:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeImage:
+    """An image whose documents were made.
+
+    Attributes:
+        image: the image, with the digests of its layers.
+        blobs: digest and size in bytes of the blob of each layer, from the lowest up.
+    """
+
+    image: Image
+    blobs: tuple[BlobInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServedImage:
     """An image, or the images for several platforms, with all that clients ask for.
 
     Attributes:
         manifest: the manifest that a tag names; an index for several platforms.
+        images: the images, in the order of their index.
         manifests: this manifest and those that it lists, by digest.
         blobs: the configs and the layers, by digest.
     """
 
     manifest: Manifest
+    images: tuple[MadeImage, ...]
     manifests: Mapping[Digest, Manifest]
     blobs: Mapping[Digest, Content] = field(repr=False)
 
@@ -104,7 +119,13 @@ class _KnownBlobs:
 
 
 def make_image(
-    drafts: Sequence[Draft], compression: LayerCompression, context: BuildContext, files: BlobFiles, keep: object
+    drafts: Sequence[Draft],
+    compression: LayerCompression,
+    context: BuildContext,
+    files: BlobFiles,
+    keep: object,
+    progress: Progress | None = None,
+    items: Sequence[ProgressItem] = (),
 ) -> ServedImage:
     """Make the documents of an image, and the layers whose digests are not known.
 
@@ -114,6 +135,8 @@ def make_image(
         context: the layer cache and the number of processors.
         files: where layers are kept.
         keep: what the drafts read from, which must not be closed before.
+        progress: is told about ``items`` as layers are made.
+        items: an item for each layer of the only image.
 
     Raises:
         IntegrityError: a file changed while it was read.
@@ -123,21 +146,24 @@ def make_image(
 
     """
     manifests: list[Descriptor] = []
+    images: list[MadeImage] = []
     found: dict[Digest, Manifest] = {}
     blobs: dict[Digest, Content] = {}
     for draft in drafts:
-        with BlobWriter(draft.layers, context, compression, _KnownBlobs(files)) as writer:
+        with BlobWriter(draft.layers, context, compression, _KnownBlobs(files), progress, items) as writer:
             written = list(writer)
         documents = make_documents(draft.settings, written, compression)
         blobs |= {item.blob.digest: LayerContent(item, compression, context, files, keep) for item in written}
         blobs[documents.config_digest] = BytesContent(documents.config)
         found[documents.descriptor.digest] = _get_manifest(documents)
         manifests.append(documents.descriptor)
+        image = Image(documents.config_digest, documents.reference, tuple(item.layer for item in written))
+        images.append(MadeImage(image, tuple(item.blob for item in written)))
     top = found[manifests[0].digest]
     if len(drafts) > 1:
         index = make_index(drafts, manifests)
         top = found[index.digest] = Manifest(index.media_type, index.document, index.digest)
-    return ServedImage(top, found, blobs)
+    return ServedImage(top, tuple(images), found, blobs)
 
 
 def _get_manifest(documents: ImageDocuments) -> Manifest:

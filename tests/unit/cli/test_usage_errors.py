@@ -32,12 +32,12 @@ def test_an_option_that_nothing_has_is_answered_with_near_ones(
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["plan", "hello", "--extra-commands", "x"], "lamina stream, build, script and push take it"),
-        (["plan", "hello", "--perm", "/x:600"], "lamina stream, build, script and push take it"),
-        (["plan", "hello", "--jobs", "2"], "lamina stream, build, push, store fetch and store push take it"),
-        (["script", "hello", "--layer-compression", "zstd"], "lamina stream, build, push and merge take it"),
+        (["plan", "hello", "--extra-commands", "x"], "lamina stream, build, script, push, load and run take it"),
+        (["plan", "hello", "--perm", "/x:600"], "lamina stream, build, script, push, load and run take it"),
+        (["plan", "hello", "--jobs", "2"], "lamina stream, build, push, load, run, store fetch and store push take it"),
+        (["script", "hello", "--layer-compression", "zstd"], "lamina stream, build, push, load, run and merge take it"),
         (["stream", "hello", "--compressor", "gz"], "lamina build, pull, merge and export take it"),
-        (["cache", "info", "--progress", "plain"], "lamina stream, build, push, pull, merge, export, "),
+        (["cache", "info", "--progress", "plain"], "commands such as lamina stream take it"),
         (["store", "ls", "--repair"], "lamina store verify takes it"),
     ],
 )

@@ -1,0 +1,190 @@
+"""Real engines take images from ``lamina load``: only missing layers cross, and only the name that was given stays."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.closures import Sample
+from tests.integration.conftest import DOCKER_HOSTS
+from tests.integration.engines import Containerd, Engine, attach_docker, name_docker
+from tests.integration.images import machine_store
+
+import lamina
+
+DOCUMENTS_SIZE = 100_000
+"""The most bytes that may cross beside layers (manifest, config, answers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An engine, and the folder of the program that reaches it."""
+
+    into: str
+    programs: Path
+    list_names: Callable[[], tuple[str, ...]]
+    remove: Callable[[str], object]
+    full_name: Callable[[str], str]
+
+    def load(self, tag: str, **arguments: Any) -> lamina.LoadResult:
+        """Load an image called test/load, with a layer cache."""
+        return lamina.load_layered_image(
+            into=self.into,
+            name="test/load",
+            tag=tag,
+            store=machine_store(),
+            layer_cache=self.programs / "layers.sqlite",
+            search_path=str(self.programs),
+            **arguments,
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``lamina`` with the program of the engine first on PATH."""
+        path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
+        env = {"PATH": path, "HOME": str(self.programs), "XDG_CACHE_HOME": str(self.programs / "cache")}
+        command = [sys.executable, "-m", "lamina", *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def write_program(folder: Path, name: str, command: tuple[str, ...], **variables: str) -> None:
+    settings = " ".join(f"{key}={shlex.quote(value)}" for key, value in variables.items())
+    (folder / name).write_text(f'#!/bin/sh\nexec env {settings} {shlex.join(command)} "$@"\n')
+    (folder / name).chmod(0o755)
+
+
+def target_docker(engine: Engine, folder: Path) -> Target:
+    program, option, host = engine.command
+    assert option == "--host"
+    # The address is a default, as that of a context; lamina may name it again.
+    script = f'#!/bin/sh\nDOCKER_HOST=${{DOCKER_HOST:-{host}}} exec {program} "$@"\n'
+    (folder / "docker").write_text(script)
+    (folder / "docker").chmod(0o755)
+    return Target("docker", folder, engine.images, engine.remove, str)
+
+
+def target_podman(engine: Engine, folder: Path) -> Target:
+    write_program(folder, "podman", engine.command, **engine.environment)
+    return Target("podman", folder, engine.images, engine.remove, "localhost/{}".format)
+
+
+def target_containerd(engine: Containerd, folder: Path) -> Target:
+    variables = {**engine.environment, "CONTAINERD_SNAPSHOTTER": engine.snapshotter}
+    write_program(folder, "ctr", engine.command, **variables)
+    return Target("containerd", folder, engine.images, engine.remove, "docker.io/{}".format)
+
+
+@contextmanager
+def open_target(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Target]:
+    if name == "containerd":
+        yield target_containerd(request.getfixturevalue("containerd"), folder)
+    elif name == "podman":
+        yield target_podman(request.getfixturevalue("podman"), folder)
+    elif name == "docker":
+        yield target_docker(request.getfixturevalue("own_docker"), folder)
+    else:
+        yield target_docker(attach_docker(name, folder), folder)
+
+
+@pytest.fixture(params=["podman", "docker", *DOCKER_HOSTS, "containerd"], ids=name_docker)
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+    """Each engine in turn."""
+    with open_target(request.param, request, tmp_path) as found:
+        yield found
+
+
+def find_app(sample: Sample) -> str:
+    (app,) = (path for path in sample.paths if path.endswith("-app-1.0"))
+    return app
+
+
+def test_only_layers_that_the_engine_lacks_cross(target: Target, small: Sample) -> None:
+    first = target.load("1", contents=[find_app(small)])
+    second = target.load("2", contents=[small.root])
+    again = target.load("2", contents=[small.root])
+    names = [target.full_name(f"test/load:{tag}") for tag in ("1", "2")]
+    try:
+        assert {first.way, second.way, again.way} == {"pull"}
+        assert {*names} <= {*target.list_names()}
+        # Some engines know a layer only on top of the same layers.
+        common = 0
+        while first.layers[common].diff_id == second.layers[common].diff_id:
+            common += 1
+        assert common >= 3
+        assert second.blobs_sent <= len(second.layers) - common
+        assert second.bytes_sent <= sum(layer.size for layer in second.layers[common:]) + DOCUMENTS_SIZE
+        assert again.blobs_sent == 0
+        assert again.bytes_sent <= DOCUMENTS_SIZE
+    finally:
+        for name in names:
+            target.remove(name)
+
+
+def test_nothing_of_the_loopback_address_stays(target: Target, small: Sample) -> None:
+    before = {*target.list_names()}
+    loaded = target.load("names", contents=[small.root])
+    name = target.full_name("test/load:names")
+    try:
+        assert {*target.list_names()} - before == {name}
+        assert loaded.repo_tag == "test/load:names"
+    finally:
+        target.remove(name)
+
+
+def test_the_image_of_an_archive_is_the_same(engine: Engine, small: Sample, tmp_path: Path) -> None:
+    """An engine has the same image whether it pulled it or got an archive."""
+    target = (target_podman if engine.kind == "podman" else target_docker)(engine, tmp_path)
+    loaded = target.load("same", contents=[small.root], config={"Cmd": ["/bin/hello"]})
+    name = target.full_name("test/load:same")
+    try:
+        inspected = engine.inspect(name)
+        assert inspected["RootFS"]["Layers"] == [str(layer.diff_id) for layer in loaded.layers]
+        if engine.driver != "overlayfs":  # containerd's image store shows the digest of the manifest
+            assert inspected["Id"].removeprefix("sha256:") == loaded.digest.hex
+        assert engine.run(name).stdout.startswith("good morning")
+    finally:
+        engine.remove(name)
+
+
+def test_run_starts_the_image_and_has_its_exit_code(podman: Engine, small: Sample, tmp_path: Path) -> None:
+    target = target_podman(podman, tmp_path)
+    words = ("run", small.root, "-t", "test/load:run", "--into", "podman", "--progress", "lines", "--", "/bin/hello")
+    try:
+        done = target.run(*words, "a", "--b")
+        assert done.returncode == 0, done.stderr
+        assert "args: a --b" in done.stdout
+        assert "test/load:run" in done.stderr
+        assert target.run(*words[:-1], "/bin/none").returncode in (126, 127)
+    finally:
+        podman.remove("localhost/test/load:run")
+
+
+def test_a_secret_is_no_argument_of_a_program(podman: Engine, small: Sample, tmp_path: Path) -> None:
+    log = tmp_path / "arguments"
+    command = shlex.join(podman.command)
+    settings = " ".join(f"{key}={shlex.quote(value)}" for key, value in podman.environment.items())
+    (tmp_path / "podman").write_text(
+        f"""#!/bin/sh
+echo "$@" >> {log}
+case "$1" in pull) cat "$4" >> {tmp_path}/login ;; esac
+exec env {settings} {command} "$@"
+"""
+    )
+    (tmp_path / "podman").chmod(0o755)
+    target = Target("podman", tmp_path, podman.images, podman.remove, "localhost/{}".format)
+    target.load("secret", contents=[small.root])
+    podman.remove("localhost/test/load:secret")
+    ((_, login),) = json.loads((tmp_path / "login").read_text())["auths"].items()
+    password = base64.b64decode(login["auth"]).decode().partition(":")[2]
+    assert len(password) >= 32
+    assert password not in log.read_text()
+    assert login["auth"] not in log.read_text()
