@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ def serve_buckets(*names: str) -> Iterator[str]:
     for name in names:
         client.create_bucket(Bucket=name)
     yield f"{host}:{port}"
+    # All servers of a process have the same buckets.
+    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     server.stop()
 
 

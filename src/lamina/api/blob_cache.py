@@ -13,10 +13,12 @@ from lamina.core.names import parse_size
 from lamina.errors import InvalidArgument, OutputError, Unavailable
 from lamina.images.blob_cache import MAX_SIZE, BlobCache
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_cache_path, parse_days
+from lamina.inputs.parsers import parse_days, parse_shared_cache
 from lamina.layer_cache.files import DeletedFile
+from lamina.transports.urls import redact_url
 
 _DAY = 24 * 60 * 60
+_SHARED_HINT = "old objects in a bucket are deleted by a lifecycle rule of the bucket"
 
 
 def parse_oldest_use(name: str, days: int | None) -> int:
@@ -109,9 +111,17 @@ def prune_blob_cache(
     return BlobPruneResult(files, len(left), sum(blob.size for blob in left))
 
 
+def parse_local_cache(name: str, value: StrPath | None) -> str | None:
+    """Return the file or folder of a cache on this machine, or None; raise `InvalidArgument` for a URL."""
+    place = parse_shared_cache(name, value)
+    if place and "://" in place:
+        raise InvalidArgument(name, redact_url(place), "a file or folder of this machine", hint=_SHARED_HINT)
+    return place
+
+
 def open_blob_cache(value: StrPath) -> BlobCache:
     """Return the cache in the folder that the argument names; raise `InvalidArgument` for anything else."""
-    folder = parse_cache_path("blob_cache", value)
+    folder = parse_local_cache("blob_cache", value)
     if folder is None:
         raise InvalidArgument("blob_cache", "None", "the name of a folder")
     return BlobCache(Path(folder))

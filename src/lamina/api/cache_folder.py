@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lamina.api.blob_cache import parse_oldest_use, prune_blob_cache
-from lamina.api.opened_layer_cache import is_shared
+from lamina.api.blob_cache import parse_local_cache, parse_oldest_use, prune_blob_cache
 from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_layer_cache, parse_path
+from lamina.inputs.parsers import parse_path
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
 from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
@@ -33,11 +32,6 @@ from lamina.layer_cache.files import (
 )
 from lamina.messages.sizes import format_size
 from lamina.stores.local.channel import list_cached_lists
-from lamina.transports.urls import redact_url
-
-_SHARED_HINT = (
-    "this works on the file of this machine; old objects of a shared layer cache are deleted by rules of the bucket"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +208,9 @@ def clean_cache(
 
 def parse_cache_file(value: StrPath | None, name: str = "layer_cache") -> Path:
     """Return the file that the argument ``name`` names, without symlinks; raise `InvalidArgument` for anything else."""
-    file = parse_layer_cache(name, value)
+    file = parse_local_cache(name, value)
     if file is None:
         raise InvalidArgument(name, "None", "the name of a file")
-    if is_shared(file):
-        raise InvalidArgument(name, redact_url(file), "the name of a file", hint=_SHARED_HINT)
     return Path(os.path.realpath(file))
 
 

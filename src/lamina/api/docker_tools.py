@@ -141,7 +141,7 @@ def stream_conf(
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
     folders = tuple(map(Path, spec.store)) or (MACHINE,)
     draft, warnings = draft_from_conf(read_conf(Path(conf)), reference, folders, datetime.now(UTC))
-    return Stream(draft, warnings, "", spec, draft.close)
+    return Stream(draft, [*warnings], "", spec, draft.close)
 
 
 def export_first_image(image: StrPath, *, output: StrPath, name: str | None = None) -> SourceImage:

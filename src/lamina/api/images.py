@@ -26,7 +26,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_boolean, parse_layer_cache, parse_size
+from lamina.inputs.parsers import parse_boolean, parse_shared_cache, parse_size
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
@@ -71,20 +71,20 @@ def stream_layered_image(*, progress: Progress | None = None, **arguments: Unpac
     began = time.monotonic()
     check_progress(progress)
     warnings: list[str] = []
+    stream_warnings: list[str] = []  # the blob cache adds to it while the image is written
     spec = pin_base_image(Spec.parse(arguments), warnings)
     with ExitStack() as resources, open_spec_layer_cache(spec, warnings) as layer_cache:
         if not layer_cache.is_available:
             # When the image is written, another attempt to open it would wait for the same lock again.
             spec = without_local_file(spec)
         store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
-        prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC), progress)
+        prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC), progress, stream_warnings.append)
         draft = replace(prepared.draft, store=store)
         resources.callback(draft.close)
         kept = resources.pop_all()
+    stream_warnings[:0] = (*warnings, *prepared.warnings)
     seconds = time.monotonic() - began
-    return Stream(
-        draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close, seconds, prepared.sandbox
-    )
+    return Stream(draft, stream_warnings, prepared.script_output, spec, kept.close, seconds, prepared.sandbox)
 
 
 def build_layered_image(
@@ -164,7 +164,7 @@ def verify_layer_cache(
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
     from lamina.layer_cache.files import identify_file
 
-    place = parse_layer_cache("layer_cache", layer_cache)
+    place = parse_shared_cache("layer_cache", layer_cache)
     if place and is_shared(place):
         file = parse_cache_file(local_layer_cache, "local_layer_cache")
     else:

@@ -12,9 +12,7 @@ from lamina.layer_cache.cache import LayerCache, NullLayerCache
 
 if TYPE_CHECKING:  # most layer caches are files
     from lamina.inputs.spec import Spec
-    from lamina.layer_cache.objects import Objects
     from lamina.layer_cache.shared_cache import SharedLayerCache
-    from lamina.transports.retry import RetryPolicy
 
 
 @contextlib.contextmanager
@@ -68,26 +66,8 @@ def is_shared(place: str) -> bool:
 def _open_shared(url: str, local: str | None, warn: Callable[[str], object]) -> SharedLayerCache:
     from lamina.layer_cache.shared_cache import SharedLayerCache
     from lamina.layer_cache.shared_entries import SharedEntries
+    from lamina.transports.open import open_optional
     from lamina.transports.urls import redact_url
 
     file = Path(local) if local else None
-    return SharedLayerCache(file, SharedEntries(lambda: _open_objects(url), redact_url(url), warn), url, warn)
-
-
-def _open_objects(url: str) -> Objects:
-    from lamina.transports.open import open_writable
-    from lamina.transports.retry import current_policy, use_policy
-
-    with use_policy(_shorten_waits(current_policy())):
-        return open_writable(url)
-
-
-def _shorten_waits(policy: RetryPolicy) -> RetryPolicy:
-    """Return the policy for a place that a run can do without."""
-    return replace(
-        policy,
-        connect_timeout=min(policy.connect_timeout, 5.0),
-        read_timeout=min(policy.read_timeout, 5.0),
-        attempts=min(policy.attempts, 2),
-        max_delay=min(policy.max_delay, 1.0),
-    )
+    return SharedLayerCache(file, SharedEntries(lambda: open_optional(url), redact_url(url), warn), url, warn)

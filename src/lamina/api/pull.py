@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from lamina.core.progress import Progress, check_progress
 from lamina.errors import InvalidArgument, PlanError
 from lamina.formats.platform import Platform
 from lamina.images.blob_cache import BlobCache
+from lamina.images.shared_blob_cache import make_blob_cache
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_size
+from lamina.inputs.parsers import parse_boolean, parse_cache_path, parse_shared_cache, parse_size
 from lamina.inputs.registry_names import parse_reference
 from lamina.messages.redaction import short_repr
 from lamina.registry.open import open_repository
@@ -38,6 +40,7 @@ def pull_image(
     max_unpacked_size: int | str | None = None,
     insecure: bool = False,
     blob_cache: StrPath | None = None,
+    local_blob_cache: StrPath | None = None,
     progress: Progress | None = None,
 ) -> PullResult:
     """Fetch an image from a registry, and write it to a file or into an OCI layout.
@@ -53,7 +56,8 @@ def pull_image(
         compressor: ``none``, ``gz`` or ``zstd``, for a file. By default the one that fits its extension.
         max_unpacked_size: the most bytes that the layers may unpack to, for a file; as in `inspect`.
         insecure: whether a registry on another machine may be used over plain HTTP.
-        blob_cache: a folder in which layers are looked for first. By default there is none.
+        blob_cache: a folder or bucket in which layers are looked for first. By default there is none.
+        local_blob_cache: the folder in front of a bucket.
         progress: receives the progress of fetching, and then, for a file, of writing.
 
     Returns:
@@ -74,21 +78,26 @@ def pull_image(
     began = time.monotonic()
     check_progress(progress)
     source = parse_reference("reference", reference)
-    limit, folder = parse_size("max_unpacked_size", max_unpacked_size), parse_cache_path("blob_cache", blob_cache)
-    cache = BlobCache(Path(folder)) if folder else None
+    warnings: list[str] = []
+    limit = parse_size("max_unpacked_size", max_unpacked_size)
+    cache = _parse_blob_cache(blob_cache, local_blob_cache, warnings)
     check_extension(output, compressor)
     file = os.fsdecode(output) if isinstance(output, (str, os.PathLike)) else None
     layout = Path(file) if file is not None and is_layout(file) else None
     if layout and compressor not in (None, "none"):
         raise InvalidArgument("compressor", compressor, "none for an OCI layout, whose blobs stay as they are")
-    with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
+    with (
+        closing(cache) if cache else nullcontext(),
+        open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection,
+    ):
         image = _choose_image(connection, source, Platform.parse(platform) if platform else None)
         if layout:
             pulled = pull_into_layout(connection, image, layout, cache, progress)
         else:
             with open_output(output, compressor=compressor) as out:
                 pulled = pull_into_archive(connection, image, out, cache, limit, progress)
-    return replace(pulled, file=file, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return replace(pulled, file=file, seconds=seconds, warnings=(*pulled.warnings, *warnings))
 
 
 def pull_index(
@@ -97,6 +106,7 @@ def pull_index(
     output: StrPath,
     insecure: bool = False,
     blob_cache: StrPath | None = None,
+    local_blob_cache: StrPath | None = None,
     progress: Progress | None = None,
 ) -> IndexPullResult:
     """Fetch an image from a registry for all its platforms, and write it into an OCI layout.
@@ -108,7 +118,8 @@ def pull_index(
         reference: the image, such as ``ghcr.io/me/app:1`` or ``debian@sha256:…``.
         output: a folder, or a name that ends in ``/``.
         insecure: whether a registry on another machine may be used over plain HTTP.
-        blob_cache: a folder in which layers are looked for first. By default there is none.
+        blob_cache: a folder or bucket in which layers are looked for first. By default there is none.
+        local_blob_cache: the folder in front of a bucket.
         progress: receives the progress of each image.
 
     Returns:
@@ -129,15 +140,25 @@ def pull_index(
     began = time.monotonic()
     check_progress(progress)
     source = parse_reference("reference", reference)
-    folder = parse_cache_path("blob_cache", blob_cache)
+    warnings: list[str] = []
+    cache = _parse_blob_cache(blob_cache, local_blob_cache, warnings)
     if not is_layout(output):
         hint = "name a folder, such as images/, or choose a platform for a file"
         raise InvalidArgument("output", f"{short_repr(str(output))} for all platforms", "a folder", hint=hint)
-    with open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection:
+    with (
+        closing(cache) if cache else nullcontext(),
+        open_repository(source, insecure=parse_boolean("insecure", insecure)) as connection,
+    ):
         images = read_registry_images(connection, source)
-        cache = BlobCache(Path(folder)) if folder else None
         pulled = pull_index_into_layout(connection, images, Path(output), cache, progress)
-    return replace(pulled, file=os.fsdecode(output), seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return replace(pulled, file=os.fsdecode(output), seconds=seconds, warnings=(*pulled.warnings, *warnings))
+
+
+def _parse_blob_cache(place: StrPath | None, local: StrPath | None, warnings: list[str]) -> BlobCache | None:
+    """Return the blob cache that the arguments name; warnings about it are added to ``warnings``."""
+    checked = parse_shared_cache("blob_cache", place)
+    return make_blob_cache(checked, parse_cache_path("local_blob_cache", local), warnings.append)
 
 
 def _choose_image(

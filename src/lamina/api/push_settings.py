@@ -16,9 +16,9 @@ from lamina.inputs.parsers import (
     parse_boolean,
     parse_cache_path,
     parse_jobs,
-    parse_layer_cache,
     parse_layer_compression,
     parse_media_types,
+    parse_shared_cache,
     parse_size,
 )
 from lamina.inputs.registry_names import References, parse_targets
@@ -87,7 +87,7 @@ class PushSettings:
             parse_targets("to", to),
             chosen,
             types,
-            parse_layer_cache("layer_cache", options.get("layer_cache")),
+            parse_shared_cache("layer_cache", options.get("layer_cache")),
             parse_cache_path("local_layer_cache", options.get("local_layer_cache")),
             parse_jobs("jobs", options.get("jobs")) or cpu_count(),
             parse_size("max_unpacked_size", options.get("max_unpacked_size")),

@@ -57,7 +57,7 @@ class Stream:
     def __init__(
         self,
         draft: Draft,
-        warnings: tuple[str, ...],
+        warnings: list[str],
         script_output: str,
         spec: Spec,
         close: Callable[[], object],
@@ -67,7 +67,7 @@ class Stream:
         self.close: weakref.finalize[[], object] = close_with(self, close)
         self._seconds = seconds
         self.draft = draft
-        self._warnings = list(warnings)
+        self._warnings = warnings
         self.script_output = script_output
         self._spec = spec
         self._sandbox = sandbox

@@ -31,6 +31,7 @@ from lamina.rootfs.tree import Meta
 from lamina.system.transfer import transfer
 
 if TYPE_CHECKING:  # the readers are imported only if there is a base image
+    from lamina.images.blob_cache import BlobCache
     from lamina.images.readers.flatten import Rootfs
     from lamina.images.readers.source_image import InspectedImage, SourceLayer
 
@@ -44,12 +45,12 @@ class RegistryAccess:
 
     Attributes:
         insecure: whether plain HTTP is allowed if a registry does not speak TLS.
-        blob_cache: the folder that keeps their layers; None to keep none.
+        blob_cache: what keeps their layers; None to keep none.
         max_unpacked: the maximum number of bytes that an image may unpack to; None for the default.
     """
 
     insecure: bool = False
-    blob_cache: str | None = None
+    blob_cache: BlobCache | None = None
     max_unpacked: int | None = None
 
 

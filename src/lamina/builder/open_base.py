@@ -8,14 +8,18 @@ from lamina.builder.base_image import BaseImage, RegistryAccess
 from lamina.builder.offline import refuse_reference
 from lamina.core.callbacks import ignore
 from lamina.errors import InvalidArgument
+from lamina.images.shared_blob_cache import make_blob_cache
 from lamina.inputs.spec import Spec
 
 
-def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
+def open_base(
+    spec: Spec, default_architecture: Callable[[], str | None] = ignore, warn: Callable[[str], object] = ignore
+) -> BaseImage:
     """Open the base image of ``spec``, or return a placeholder if it has none.
 
     ``default_architecture`` is passed to `BaseImage.open`, whose errors are raised. `InvalidArgument` is raised if keys
-    are to be inherited and there is no base image.
+    are to be inherited and there is no base image. ``warn`` is called with warnings about the blob cache, as long as
+    the base image is used.
     """
     if spec.inherit and not spec.from_image:
         got = f"{', '.join(spec.inherit)} and no base image"
@@ -24,9 +28,10 @@ def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignor
         return BaseImage()
     if spec.offline:
         refuse_reference("from_image", spec.from_image, "base.tar")
+    blob_cache = make_blob_cache(spec.blob_cache, spec.local_blob_cache, warn, offline=spec.offline)
     return BaseImage.open(
         spec.from_image,
         spec.architecture,
         default_architecture=default_architecture,
-        access=RegistryAccess(spec.insecure, spec.blob_cache, spec.max_unpacked_size),
+        access=RegistryAccess(spec.insecure, blob_cache, spec.max_unpacked_size),
     )

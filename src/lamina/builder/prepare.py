@@ -7,7 +7,7 @@ written.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ from lamina.builder.image_closure import (
 from lamina.builder.layer_plans import check_layer_count, plan_layers
 from lamina.builder.open_base import open_base
 from lamina.builder.root import CustomisedRoot, customise
+from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
 from lamina.core.progress import Progress
@@ -97,10 +98,17 @@ class PlanResult:
         )
 
 
-def prepare(spec: Spec, store: Store, now: datetime, progress: Progress | None = None) -> PreparedDraft:
+def prepare(
+    spec: Spec,
+    store: Store,
+    now: datetime,
+    progress: Progress | None = None,
+    warn: Callable[[str], object] = ignore,
+) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
-    ``progress`` receives the progress of fetching a base image from a registry.
+    ``progress`` receives the progress of fetching a base image from a registry. ``warn`` is called with warnings about
+    the blob cache, which may also come while the draft is written.
 
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
@@ -108,7 +116,7 @@ def prepare(spec: Spec, store: Store, now: datetime, progress: Progress | None =
     contents = resolve_contents(spec, store)
     name = _choose_name(spec, contents)
     with ExitStack() as resources:
-        base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
+        base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store), warn)
         resources.callback(base.close)
         if _needs_base(spec):
             base.fetch(progress)

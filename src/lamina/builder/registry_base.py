@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import RLock
 
 from lamina.builder.base_image import ARCHITECTURE_HINT, MISMATCH_HINT, RegistryAccess
@@ -141,7 +140,7 @@ class BaseLayers:
             self._workspace.close()
 
     def _fetch(self, progress: Progress | None) -> None:
-        cache = BlobCache(Path(self._access.blob_cache)) if self._access.blob_cache else None
+        cache = self._access.blob_cache
         workspace = _create_workspace(cache)
         folder, image = workspace.path / "layout", self._image
         with open_layout(folder, verify=False) as blobs:
@@ -150,6 +149,7 @@ class BaseLayers:
         if cache:
             for layer in image.layers:
                 cache.add(BlobInfo(layer.digest, layer.size), folder / blob_path(layer.digest))
+            cache.close()
             with contextlib.suppress(OSError):
                 cache.evict(MAX_SIZE)
         (opened,) = open_images(folder, self._access.max_unpacked, subject=image.reference)

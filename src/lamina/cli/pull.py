@@ -80,7 +80,7 @@ def command(
     if all_platforms:
         _pull_all(reference, output, compressor, platform, given, report)
         return
-    arguments = {"blob_cache": get_default_blob_cache(), **given}
+    arguments = {"blob_cache": get_default_blob_cache(), "local_blob_cache": get_default_blob_cache(), **given}
     with open_progress(report) as progress, open_output(output) as target:
         pulled = lamina.pull_image(
             reference, output=target, platform=platform, compressor=compressor, progress=progress, **arguments
@@ -108,7 +108,7 @@ def _pull_all(
             raise InvalidArgument(flag, "it and --all-platforms", "one of them")
     if "max_unpacked_size" in given:
         raise InvalidArgument("--max-unpacked-size", "an OCI layout", "a file, for which layers are unpacked")
-    arguments = {"blob_cache": get_default_blob_cache(), **given}
+    arguments = {"blob_cache": get_default_blob_cache(), "local_blob_cache": get_default_blob_cache(), **given}
     with open_progress(report) as progress:
         pulled = lamina.pull_index(reference, output=output, progress=progress, **arguments)
     warn(pulled.warnings, report)

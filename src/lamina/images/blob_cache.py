@@ -86,6 +86,9 @@ class BlobCache:
             with contextlib.suppress(FileExistsError):
                 os.link(file, target)
 
+    def close(self) -> None:
+        """Close all connections; a folder has none."""
+
     def list_blobs(self) -> list[CachedBlob]:
         """Return the blobs, least recently used first. Raises `OSError` if the folder cannot be read."""
         return sorted(_list_blobs(self.folder / _BLOBS), key=lambda blob: blob.used)

@@ -84,8 +84,8 @@ def parse_cache_path(name: str, value: StrPath | None) -> str | None:
     return path
 
 
-def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
-    """Parse the file or the URL of a layer cache, or None."""
+def parse_shared_cache(name: str, value: StrPath | None) -> str | None:
+    """Parse the file, the folder or the URL of a cache, or None."""
     if not isinstance(value, str) or "://" not in value:
         return parse_cache_path(name, value)
     from lamina.transports.open import check_writable_url

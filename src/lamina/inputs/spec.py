@@ -105,6 +105,7 @@ class Spec(StoreSpec):
     layer_cache: str | None
     local_layer_cache: str | None
     blob_cache: str | None
+    local_blob_cache: str | None
     verify: bool
     insecure: bool
     search_path: str

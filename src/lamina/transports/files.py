@@ -29,14 +29,8 @@ class FileTransport:
     """Files below ``file:///FOLDER``, which need not exist yet. Raises `InvalidArgument` for any other URL."""
 
     def __init__(self, url: str) -> None:
-        parts = split_url(url)
-        path = os.fsdecode(unquote_to_bytes(parts.path))
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
-            raise InvalidArgument(f"cache {redact_url(url)}", "no folder", "file:///FOLDER")
-        if "\0" in path:
-            raise InvalidArgument(f"cache {redact_url(url)}", "a NUL character", "file:///FOLDER")
-        self._folder = "/" + path.strip("/")
-        self.label: str = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
+        self._folder = parse_folder_url(url)
+        self.label: str = redact_url(url).rstrip("/") if self._folder != "/" else "file:///"
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read the whole file, or return None if it is absent.
@@ -121,6 +115,17 @@ class FileTransport:
                 part.commit(Path(path))
         except OSError as error:
             raise output_error(self._folder, error) from error
+
+
+def parse_folder_url(url: str) -> str:
+    """Return the folder of ``file:///FOLDER``. Raises `InvalidArgument` for any other URL."""
+    parts = split_url(url)
+    path = os.fsdecode(unquote_to_bytes(parts.path))
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
+        raise InvalidArgument(f"cache {redact_url(url)}", "no folder", "file:///FOLDER")
+    if "\0" in path:
+        raise InvalidArgument(f"cache {redact_url(url)}", "a NUL character", "file:///FOLDER")
+    return "/" + path.strip("/")
 
 
 def read_pieces(file: Path, size: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
-from lamina.transports.retry import current_policy
+from lamina.transports.retry import current_policy, shorten_waits, use_policy
 from lamina.transports.urls import redact_url
 
 if TYPE_CHECKING:  # each is imported when a URL needs it
@@ -33,9 +33,9 @@ def check_writable_url(url: str) -> str:
     """Return ``url`` if lamina can read and write caches at it, without opening it. Raises `InvalidArgument`."""
     scheme = _parse_scheme(url, _WRITABLE)
     if scheme == "file":
-        from lamina.transports.files import FileTransport
+        from lamina.transports.files import parse_folder_url
 
-        FileTransport(url)
+        parse_folder_url(url)
     elif scheme == "s3":
         from lamina.transports.s3_urls import BucketUrl
 
@@ -69,6 +69,12 @@ def open_writable(url: str) -> FileTransport | S3Transport:
 
         return S3Transport(url, current_policy())
     raise _read_only_error(url, scheme)
+
+
+def open_optional(url: str) -> FileTransport | S3Transport:
+    """Return what `open_writable` returns, for a place that a run can do without; it gives up soon."""
+    with use_policy(shorten_waits(current_policy())):
+        return open_writable(url)
 
 
 def is_nix_store(url: str) -> bool:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.buckets import list_keys, serve_buckets
 from tests.support.fake_nix_store import FakeStore, example, run
 from tests.support.image_files import LayoutBuilder, platform, sha256, tar
 from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, serve_registry
+from tests.support.s3_server import ID, SECRET, without_settings
 
 import lamina
 from lamina.errors import IntegrityError, InvalidArgument, PlanError, RegistryError
-from lamina.transports.retry import use_policy
+from lamina.transports.retry import RetryPolicy, use_policy
 
 LOWER = tar({"usr/": None, "usr/bin/": None, "usr/bin/sh": b"sh", "bin": "usr/bin"})
 UPPER = tar({"etc/": None, "etc/os-release": b"ID=base\n"})
@@ -90,6 +92,38 @@ def test_each_layer_is_fetched_once_into_the_blob_cache(
     assert list_fetched(registry) == sorted(BLOBS)
     assert sorted(file.name for file in (tmp_path / "cache/sha256").iterdir()) == sorted(name[7:] for name in BLOBS)
     assert [file.name for file in (tmp_path / "cache").iterdir()] == ["sha256"]
+
+
+def test_machines_share_a_bucket_of_blobs(
+    registry: MemoryRegistry, store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_settings(monkeypatch, tmp_path)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    with serve_buckets("cache") as address:
+        bucket = f"s3://cache?endpoint={address}&scheme=http&region=us-east-1"
+        for name in ("first", "second"):
+            arguments = {"blob_cache": bucket, "local_blob_cache": tmp_path / name}
+            with make_stream(store, f"{registry.host}/base/image:1", **arguments) as stream:
+                assert not stream.build(tmp_path / f"{name}.tar").warnings
+        assert sorted(list_keys(address, "cache")) == sorted(f"blobs/sha256/{name[7:]}" for name in BLOBS)
+    assert list_fetched(registry) == sorted(BLOBS), "each layer came from the registry once"
+    assert (tmp_path / "first.tar").read_bytes() == (tmp_path / "second.tar").read_bytes()
+
+
+def test_a_bucket_of_blobs_that_does_not_answer_is_one_warning(
+    registry: MemoryRegistry, store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_settings(monkeypatch, tmp_path)
+    arguments = {"blob_cache": "s3://cache?endpoint=127.0.0.1:9&scheme=http", "local_blob_cache": tmp_path / "local"}
+    with (
+        use_policy(RetryPolicy(initial_delay=0.001)),
+        make_stream(store, f"{registry.host}/base/image:1", **arguments) as stream,
+    ):
+        (warning,) = stream.build(tmp_path / "x.tar").warnings
+    assert warning.startswith("s3://cache/blobs/sha256/")
+    assert warning.endswith(": continuing without the shared blob cache")
+    assert list_fetched(registry) == sorted(BLOBS)
 
 
 def test_a_damaged_layer_in_the_blob_cache_is_fetched_again(

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.buckets import make_client, serve_buckets
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
 from tests.support.image_files import LayoutBuilder, layer, platform, sha256
 from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, cut_connection, serve_registry
+from tests.support.s3_server import ID, SECRET, without_settings
 
 import lamina
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, PlanError, RegistryError
@@ -169,6 +171,23 @@ def test_layers_of_the_blob_cache_are_not_fetched(registry: MemoryRegistry, tmp_
     (cache / "sha256" / sha256(pack(LAYERS[0]))[7:]).write_bytes(b"damaged")
     pulled = pull(registry, f"{tmp_path}/images/", blob_cache=cache)
     assert (pulled.blobs_fetched, count_layers(registry)) == (1, 1)
+
+
+def test_layers_of_a_bucket_are_not_fetched(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_settings(monkeypatch, tmp_path)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    with serve_buckets("cache") as address:
+        for data in map(pack, LAYERS):
+            key = f"x/blobs/sha256/{sha256(data)[7:]}"
+            make_client(address).put_object(Bucket="cache", Key=key, Body=data if data != pack(LAYERS[0]) else b"no")
+        bucket = f"s3://cache/x?endpoint={address}&scheme=http&region=us-east-1"
+        pulled = pull(registry, f"{tmp_path}/images/", blob_cache=bucket, local_blob_cache=tmp_path / "local")
+    assert (pulled.blobs_fetched, count_layers(registry)) == (1, 1)
+    (warning,) = pulled.warnings
+    assert warning.endswith(": got other bytes, expected the blob of this digest")
 
 
 def test_the_progress_has_all_layers_from_the_start(registry: MemoryRegistry, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
-from lamina.inputs.parsers import parse_layer_cache
+from lamina.inputs.parsers import parse_shared_cache
 from lamina.messages.sizes import format_size
 from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
@@ -119,7 +119,7 @@ def command(
 
 def _choose_layer_cache(cache: ImageArguments, local: str, *, is_offline: bool) -> str:
     """Return the layer cache that was given, or the file ``local``, which also stands for a URL without a network."""
-    given = parse_layer_cache("layer_cache", cache.get("layer_cache"))
+    given = parse_shared_cache("layer_cache", cache.get("layer_cache"))
     return local if given is None or (is_offline and is_shared(given)) else given
 
 

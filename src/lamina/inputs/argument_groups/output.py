@@ -91,7 +91,7 @@ class OutputArguments(TypedDict, total=False):
     layer_cache: Annotated[
         StrPath | None,
         Argument(
-            parsers.parse_layer_cache,
+            parsers.parse_shared_cache,
             None,
             "The file that keeps what is learnt about layers, so that later images need not read them again; or the "
             "URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default "
@@ -125,19 +125,32 @@ class OutputArguments(TypedDict, total=False):
     blob_cache: Annotated[
         StrPath | None,
         Argument(
-            parsers.parse_cache_path,
+            parsers.parse_shared_cache,
             None,
-            "The folder that keeps the layers of base images in registries, so that each is fetched once. By default "
-            "a temporary one.",
+            "The folder that keeps the layers of base images in registries, so that each is fetched once; or the URL "
+            "of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By "
+            "default a temporary folder.",
             rebase=relative_paths.rebase_path,
             section="registry",
             phase="plan",
         ),
         Flag(
-            "Keep the layers of images from registries in this folder, and look for them there first."
+            "Keep the layers of images from registries in this folder, and look for them there first. "
+            "s3://BUCKET/PREFIX is shared by several machines, with the default folder in front."
             "  [default: a folder in your cache folder]",
-            "DIR",
+            "DIR|URL",
             completion="folder",
+        ),
+    ]
+    local_blob_cache: Annotated[
+        StrPath | None,
+        Argument(
+            parsers.parse_cache_path,
+            None,
+            "The folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.",
+            rebase=relative_paths.rebase_path,
+            section="registry",
+            phase="plan",
         ),
     ]
     verify: Annotated[

@@ -113,11 +113,14 @@ def test_what_is_shared_is_counted_apart(file: Path, tmp_path: Path) -> None:
     assert "  shared               2" in lines
 
 
-@pytest.mark.parametrize("verb", ["info", "prune", "clean"])
-def test_a_shared_layer_cache_is_refused(file: Path, verb: str) -> None:
-    ran = run("cache", verb, "--layer-cache", "s3://bucket/prefix?secret-key=hunter2")
+@pytest.mark.parametrize("flag", ["--layer-cache", "--blob-cache"])
+@pytest.mark.parametrize("verb", ["info", "prune"])
+def test_a_bucket_is_refused(file: Path, verb: str, flag: str) -> None:
+    ran = run("cache", verb, flag, "s3://bucket/prefix?secret-key=hunter2")
     assert ran.code == 2
-    first, hint = ran.stderr.splitlines()
-    assert first == "lamina: layer_cache: got s3://bucket/prefix, expected the name of a file"
-    assert hint.startswith("hint: this works on the file of this machine; ")
+    argument = flag.strip("-").replace("-", "_")
+    assert ran.stderr.splitlines() == [
+        f"lamina: {argument}: got s3://bucket/prefix, expected a file or folder of this machine",
+        "hint: old objects in a bucket are deleted by a lifecycle rule of the bucket",
+    ]
     assert file.exists()
