@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from lamina.core.names import Digest
-from lamina.errors import AuthError, Error, IntegrityError, RegistryError
+from lamina.errors import AuthError, IntegrityError, RegistryError
 from lamina.registry.blobs import find_blob
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.requests import EMPTY_BODY, RegistryRequest, RegistryResponse, RequestBody
@@ -119,13 +119,6 @@ def mount_blob(connection: RegistryConnection, digest: Digest, source: str) -> U
         return connection.perform(request, read)
     except AuthError:  # the source may be forbidden, and then some token servers refuse the whole token
         return start_session(connection, digest)
-
-
-def cancel_session(connection: RegistryConnection, session: UploadSession) -> None:
-    """Tell the registry that a session is not needed any more. A failure is ignored: sessions end by themselves."""
-    request = RegistryRequest("DELETE", session.location, connection.name, connection.scopes)
-    with contextlib.suppress(Error, TransientError), connection.open(request):
-        pass
 
 
 def upload_blob(connection: RegistryConnection, blob: BlobContent, session: UploadSession | None = None) -> None:

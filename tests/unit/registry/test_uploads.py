@@ -18,7 +18,7 @@ from tests.support.registry import (
 )
 
 from lamina.errors import AuthError, IntegrityError, OutputError, RegistryError
-from lamina.registry.uploads import BlobContent, cancel_session, mount_blob, start_session, upload_blob
+from lamina.registry.uploads import BlobContent, mount_blob, start_session, upload_blob
 
 DATA = bytes(range(256)) * 40_000  # 10 MB: three chunks
 CHUNK = 4 << 20
@@ -310,14 +310,6 @@ def test_a_forbidden_upload_is_an_error(registry: MemoryRegistry) -> None:
     registry.fail("POST", UPLOADS, answer_with(403), times=2)
     with connect(registry) as connection, pytest.raises(AuthError, match="HTTP 403"):
         mount_blob(connection, digest_of(DATA), "private/app")
-
-
-def test_a_session_that_is_not_needed_is_cancelled(registry: MemoryRegistry) -> None:
-    with connect(registry) as connection:
-        session = start_session(connection, digest_of(DATA))
-        cancel_session(connection, session)
-        assert registry.uploads == {}
-        cancel_session(connection, session)  # a failure does not matter
 
 
 def test_the_location_of_a_session_may_be_secret(registry: MemoryRegistry) -> None:
