@@ -36,6 +36,8 @@ def regroup(items: Items, groups: Iterable[Sequence[int]], budget: int) -> list[
     """
     pairs_left = _MAX_PAIRS * _SHORT_MASK // max(_SHORT_MASK, len(items.probabilities))
     current = {group.members: group for group in (Group.of(items, members) for members in groups)}
+    # Neither the same groups again, nor groups that cost as little as their items apart, can be improved.
+    dissolved_in_vain: set[frozenset[tuple[int, ...]]] = set()
     while True:
         has_improved = False
         for members in sorted(current, key=lambda key: (-current[key].cost, key)):
@@ -43,7 +45,10 @@ def regroup(items: Items, groups: Iterable[Sequence[int]], budget: int) -> list[
                 continue
             dissolved = _neighbourhood(items, current[members], current.values())
             count = sum(len(group.members) for group in dissolved)
-            if count * count > pairs_left:
+            key = frozenset(group.members for group in dissolved)
+            if count * count > pairs_left or key in dissolved_in_vain:
+                continue
+            if _total_cost(dissolved) == _cost_apart(items, dissolved):
                 continue
             pairs_left -= count * count
             found = _distribute(items, dissolved)
@@ -52,6 +57,8 @@ def regroup(items: Items, groups: Iterable[Sequence[int]], budget: int) -> list[
                     del current[group.members]
                 current.update((group.members, group) for group in found)
                 has_improved = True
+            else:
+                dissolved_in_vain.add(key)
         if not has_improved:
             return list(current)
         current = {group.members: group for group in (Group.of(items, m) for m in improve(items, current, budget))}
@@ -87,6 +94,11 @@ def _slice(items: Items, count: int) -> Sequence[Sequence[int]]:
     order = sorted(range(len(items)), key=lambda number: (items.probability(number), number))
     length = -(-len(order) // count)
     return [order[start : start + length] for start in range(0, len(order), length)]
+
+
+def _cost_apart(items: Items, groups: Iterable[Group]) -> int:
+    """Return what the items of ``groups`` cost with a group for each: no other groups of them cost less."""
+    return sum(items.sizes[number] * items.probability(number) for group in groups for number in group.members)
 
 
 def _total_cost(groups: Iterable[Group]) -> int:
