@@ -86,6 +86,18 @@ _WRONG_TARGETS = [
     "x@sha256:00",
 ]
 _OUTPUTS = ["-o none/x.tar", "-o x.tar.bz2", "-o /proc/x"]
+_SERVER_MISTAKES = (
+    "--allow a/b",
+    "--max-size many",
+    "--max-builds 0",
+    "--auth-file none",
+    "--tls-cert none",
+    "--tls-cert none --tls-key none",
+    "--store none",
+    "--store file:///x --channel none",
+    "--spec none.toml",
+    "--spec key.toml",
+)
 MISTAKES = {
     "stream": [*_IMAGES, "--conf none.json", "hello --conf none.json"],
     "build": [*(f"{words} -o x.tar" for words in _IMAGES), *(f"hello --store {{root}} {words}" for words in _OUTPUTS)],
@@ -101,6 +113,11 @@ MISTAKES = {
         f"hello --store {{root}} --to {NOWHERE} --platform linux/arm64",
         f"hello --store {{root}} --to {NOWHERE} --cache-from oci:x/y",
         f"{{image}} --to {NOWHERE} --env A=B",
+    ],
+    "serve": [
+        "--listen 0.0.0.0:0",
+        "--listen none",
+        *(f"--listen 127.0.0.1:0 {words}" for words in _SERVER_MISTAKES),
     ],
     "inspect": _IMAGE_FILES,
     "diff": [words.replace(" ", " {image} ", 1) if " " in words else f"{words} {{image}}" for words in _IMAGE_FILES],

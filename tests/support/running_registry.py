@@ -16,7 +16,7 @@ from lamina.server.asgi import RegistryApplication
 from lamina.server.guards import Guard
 from lamina.server.metrics import AnsweredRequest, Metrics
 from lamina.server.repositories import Repositories
-from lamina.server.running import listen, run_in_thread
+from lamina.server.running import RegistryServer, listen
 
 
 @dataclass
@@ -49,6 +49,6 @@ def run_registry(repositories: Repositories, guard: Guard | None = None) -> Iter
     application = RegistryApplication(repositories, guard, Metrics(), answered.put)
     listening = listen("127.0.0.1", 0)
     running = RunningRegistry(listening.getsockname()[1], application, answered)
-    with run_in_thread(application, listening):
+    with RegistryServer(application).run_in_thread(listening):
         yield running
     application.close()

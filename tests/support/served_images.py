@@ -15,7 +15,7 @@ from lamina.server.blob_files import BlobFiles
 from lamina.server.http_messages import Headers, ServerRequest, ServerResponse
 from lamina.server.images_on_demand import ImagesOnDemand
 from lamina.server.respond import respond
-from lamina.server.served_image import ServedImage, make_image
+from lamina.server.served_image import MakingSettings, ServedImage, make_image
 
 MAX_BLOBS = 1 << 30
 
@@ -43,7 +43,7 @@ class StoreCatalog:
             tag=tag,
             architecture="amd64",
         )
-        return make_image([stream.draft], self.compression, self.context, self.files, stream)
+        return make_image([stream.draft], self.context, MakingSettings(self.compression, self.files), stream)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from lamina.images.image import Image
 from lamina.inputs.arguments import ImageArguments
 from lamina.server.blob_files import BlobFiles
 from lamina.server.loopback import REPOSITORY, TAG, USER, Traffic, serve_on_loopback
-from lamina.server.served_image import make_image
+from lamina.server.served_image import MakingSettings, make_image
 
 if TYPE_CHECKING:
     from lamina.api.stream import Stream
@@ -123,7 +123,8 @@ def _pull(stream: Stream, engine: Engine, context: BuildContext, progress: Progr
     reported.begin()
     compression = stream.spec.layer_compression or NO_LAYER_COMPRESSION
     with contextlib.closing(BlobFiles(MAX_KEPT, context.jobs)) as files:
-        served = make_image([draft], compression, context, files, draft, reported.making, reported.items)
+        settings = MakingSettings(compression, files, context.jobs, context.layer_cache.remove_layer)
+        served = make_image([draft], context, settings, draft, reported.making, reported.items)
         (made,) = served.images
         reported.expect(made)
         with serve_on_loopback(served, count) as address:

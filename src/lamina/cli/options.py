@@ -286,4 +286,6 @@ report_options = _make_report_options()
 progress_options = _make_report_options("verbose")
 decision_options = _make_report_options("progress")
 result_options = _make_report_options("progress", "verbose")
+# A server has no result.
+server_options = _make_report_options("progress", "verbose", "as_json")
 reader_options = group_options("reader", ReaderOptions, *list_options(ReaderOptions, "image"))

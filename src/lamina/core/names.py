@@ -31,7 +31,8 @@ _STORE_HASH = re.compile(f"[{NIX32}]{{{HASH_LENGTH}}}")
 # The grammar of distribution/reference: domain, path components, tag.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[0-9]+)?"
-_REPOSITORY = re.compile(rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*")
+_PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_REPOSITORY, _REPOSITORY_PATH = re.compile(rf"(?:{_DOMAIN}/)?{_PATH}"), re.compile(_PATH)
 _SIZE = re.compile("([0-9]{1,18}(?:\\.[0-9]{1,6})?) ?([kmgt]?)(i?b|)", re.IGNORECASE)
 _MAX_BYTES = 1 << 60
 _TIMESTAMP = re.compile("@(-?[0-9]{1,12})")
@@ -212,6 +213,11 @@ class StorePath:
         return f"{STORE_DIR}/{self.base}"
 
 
+def is_store_hash(text: str) -> bool:
+    """Return whether ``text`` has the form of the 32 digits before the name of a store path."""
+    return bool(_STORE_HASH.fullmatch(text))
+
+
 def split_version(name: str) -> tuple[str, str]:
     """Split ``name`` into the package and the version, which is empty if there is none.
 
@@ -276,6 +282,14 @@ def parse_repository(text: str) -> str:
             "[HOST[:PORT]/]PATH of letters, digits and single . _ - between them",
         )
     return lowered
+
+
+def is_repository_path(text: str) -> bool:
+    """Return whether ``text`` is the name of a repository in a registry, without the registry's host.
+
+    The grammar is that of the OCI distribution-spec 1.1, "Pulling manifests".
+    """
+    return len(text) <= _MAX_REPOSITORY_LENGTH and bool(_REPOSITORY_PATH.fullmatch(text))
 
 
 def parse_tag(text: str) -> str:

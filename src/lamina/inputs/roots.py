@@ -1,4 +1,4 @@
-"""Resolution of a ROOT: a store path, a file or folder inside one, a link to one, or a package name.
+"""Resolution of a ROOT: a store path, its hash, a file or folder inside one, a link to one, or a package name.
 
 Invariant: a ROOT resolves to exactly one path, or an error lists the candidates.
 """
@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from lamina.core.names import DERIVATION, STORE_DIR, StorePath, StoreSubpath, strip_version
+from lamina.core.names import DERIVATION, STORE_DIR, StorePath, StoreSubpath, is_store_hash, strip_version
 from lamina.errors import InvalidArgument, NotFound
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
@@ -94,6 +94,8 @@ def _format_paths(paths: Sequence[StorePath]) -> str:
 
 def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths, several_hint: str) -> StorePath:
     found = store.find(name) if name else ()
+    if not found and is_store_hash(name):
+        found = store.with_hashes((name,))
     if len(found) > 1:
         found = tuple(choose(found)) or found
     if len(found) == 1:

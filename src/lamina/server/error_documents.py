@@ -17,21 +17,18 @@ class RequestRefused(Exception):
         status: the status code of HTTP.
         code: the code in the document; one of the specification where it has one that fits.
         message: what was wrong, for people.
-        detail: what may help; empty if there is nothing to add.
         headers: more headers of the answer.
     """
 
-    def __init__(self, status: int, code: str, message: str, detail: str = "", headers: Headers = ()) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
-        self.detail = detail
         self.headers = headers
 
     def make_response(self) -> ServerResponse:
         """Return the answer, with the error as a JSON document."""
-        error = {"code": self.code, "message": str(self), **({"detail": self.detail} if self.detail else {})}
-        document = json.dumps({"errors": [error]}).encode()
+        document = json.dumps({"errors": [{"code": self.code, "message": str(self)}]}).encode()
         headers = (("Content-Type", JSON_TYPE), ("Content-Length", str(len(document))), *self.headers)
         return ServerResponse(self.status, headers, (document,), str(self))
 
@@ -40,6 +37,7 @@ def explain_failure(error: Error) -> RequestRefused:
     """Return the refusal of a request for an image that could not be made.
 
     A wrong name or argument means that there is no such image (404). All else is a failure of the server (500).
+    The hint is left out: it is for those who run the server, and may say which files they have.
     """
     status, code = (404, "MANIFEST_UNKNOWN") if isinstance(error, NotFound | InvalidArgument) else (500, "UNKNOWN")
-    return RequestRefused(status, code, str(error), error.hint)
+    return RequestRefused(status, code, str(error))

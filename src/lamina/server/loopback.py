@@ -18,7 +18,7 @@ from lamina.server.guards import AccountGuard
 from lamina.server.http_messages import Content
 from lamina.server.metrics import AnsweredRequest, OnAnswer
 from lamina.server.repositories import Manifest
-from lamina.server.running import listen, run_in_thread
+from lamina.server.running import RegistryServer, listen
 from lamina.server.served_image import ServedImage
 
 REPOSITORY, TAG, USER = "lamina/image", "latest", "lamina"
@@ -107,5 +107,5 @@ def serve_on_loopback(image: ServedImage, on_answer: OnAnswer) -> Iterator[Loopb
     application = RegistryApplication(_SingleImage(image), AccountGuard(USER, password), on_answer=on_answer)
     with contextlib.closing(application), listen(_HOST, 0) as listening:
         _, port = listening.getsockname()
-        with run_in_thread(application, listening):
+        with RegistryServer(application).run_in_thread(listening):
             yield LoopbackAddress(f"{_HOST}:{port}", password)

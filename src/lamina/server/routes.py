@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from lamina.core.names import Digest, parse_repository, parse_tag
+from lamina.core.names import Digest, is_repository_path, parse_tag
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
 from lamina.server.error_documents import RequestRefused
@@ -94,11 +94,8 @@ def _is_utf8(path: str) -> bool:
 
 def _parse_name(text: str) -> str:
     """Return the name of a repository, which has no host and no capitals. Raises `RequestRefused`."""
-    try:
-        if ":" not in text and "[" not in text and parse_repository(text) == text:
-            return text
-    except InvalidArgument:
-        pass
+    if is_repository_path(text):
+        return text
     raise RequestRefused(404, "NAME_INVALID", f"{short_repr(text)} is not the name of a repository")
 
 

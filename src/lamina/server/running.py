@@ -47,56 +47,57 @@ def listen(host: str, port: int) -> socket.socket:
     return opened
 
 
-def run_until_signal(application: RegistryApplication, listening: socket.socket, tls: TlsFiles | None = None) -> None:
-    """Answer requests until SIGINT or SIGTERM, and then until the answers that are being sent are complete.
-
-    It takes at most `STOP_TIMEOUT` seconds after the signal, and a second signal breaks all answers off. Call it in the
-    main thread.
+class RegistryServer:
+    """A server of one application, which runs once.
 
     Args:
         application: answers the requests; it is told when the server stops.
-        listening: a socket that listens. It is closed.
         tls: the certificate; None for plain HTTP.
 
     Raises:
         InputError: the certificate or its key cannot be read, or they do not fit together.
 
     """
-    server = _make_server(application, tls)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = application.is_stopping = True
+    def __init__(self, application: RegistryApplication, tls: TlsFiles | None = None) -> None:
+        self._application = application
+        self._server = _make_server(application, tls)
 
-    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        # In a thread, uvicorn leaves the signals alone.
-        thread = _start(server, listening)
-        while thread.is_alive():
-            thread.join(0.2)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    def run_until_signal(self, listening: socket.socket) -> None:
+        """Answer requests until SIGINT or SIGTERM, and then until the answers that are being sent are complete.
 
+        It takes at most `STOP_TIMEOUT` seconds after the signal, and a second signal breaks all answers off. Call it in
+        the main thread. The socket is closed.
+        """
+        previous = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        try:
+            # In a thread, uvicorn leaves the signals alone.
+            thread = self._start(listening)
+            while thread.is_alive():
+                thread.join(0.2)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-@contextlib.contextmanager
-def run_in_thread(
-    application: RegistryApplication, listening: socket.socket, tls: TlsFiles | None = None
-) -> Iterator[None]:
-    """Answer requests for the block, in a thread. The arguments and errors are those of `run_until_signal`."""
-    server = _make_server(application, tls)
-    thread = _start(server, listening)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
+    @contextlib.contextmanager
+    def run_in_thread(self, listening: socket.socket) -> Iterator[None]:
+        """Answer requests for the block, in a thread. The socket is closed."""
+        thread = self._start(listening)
+        try:
+            yield
+        finally:
+            self._server.should_exit = True
+            thread.join()
 
+    def _start(self, listening: socket.socket) -> threading.Thread:
+        arguments = {"sockets": [listening]}
+        thread = threading.Thread(target=self._server.run, kwargs=arguments, name="lamina-server", daemon=True)
+        thread.start()
+        return thread
 
-def _start(server: uvicorn.Server, listening: socket.socket) -> threading.Thread:
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="lamina-server", daemon=True)
-    thread.start()
-    return thread
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._server.force_exit = self._server.should_exit
+        self._server.should_exit = self._application.is_stopping = True
 
 
 def _make_server(application: RegistryApplication, tls: TlsFiles | None) -> uvicorn.Server:

@@ -7,17 +7,19 @@ knows is not made for that. All other layers are made, and kept for the clients 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.compression.compressors import LayerCompression
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.progress import REUSED, Progress, ProgressItem
 from lamina.formats.oci import Descriptor
 from lamina.images.image import Draft, Image
 from lamina.images.image_documents import ImageDocuments, make_documents
 from lamina.images.written_index import make_index
+from lamina.layer_cache.key import LayerInputs
 from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.layers.worker_tasks import write_blob_file
@@ -28,21 +30,34 @@ from lamina.system.transfer import BlobInfo, OnBytes
 
 
 @dataclass(frozen=True, slots=True)
+class MakingSettings:
+    """How layers are made.
+
+    Attributes:
+        compression: how they are compressed.
+        files: the blobs that were made lately.
+        jobs: the number of processors for one layer.
+        forget: is called with the key of a layer about which the layer cache is wrong.
+    """
+
+    compression: LayerCompression
+    files: BlobFiles
+    jobs: int = 1
+    forget: Callable[[LayerInputs], object] = ignore
+
+
+@dataclass(frozen=True, slots=True)
 class LayerContent:
     """The blob of a layer, which is made from its store paths when it is read and is not here.
 
     Attributes:
         written: the layer, its blob and its source.
-        compression: how the layer is compressed.
-        context: the layer cache and the number of processors.
-        files: the blobs that were made lately.
+        settings: how it is made.
         keep: what must stay open as long as the layer may be made.
     """
 
     written: WrittenBlob
-    compression: LayerCompression
-    context: BuildContext
-    files: BlobFiles
+    settings: MakingSettings
     keep: object
 
     @property
@@ -52,16 +67,16 @@ class LayerContent:
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes from ``start`` up to ``end``. Raises what `BlobFiles.read` raises."""
-        return self.files.read(self.written.blob, self._make, start, end)
+        return self.settings.files.read(self.written.blob, self._make, start, end)
 
     def _make(self, part: Path, on_bytes: OnBytes) -> BlobInfo:
         source = self.written.source
         located = source.locate_paths()
         listed = located.list_files() if located else None
         packed = (listed or source).pack()
-        _, blob = write_blob_file(packed, os.fsencode(part), self.compression, self.context.jobs, on_bytes)
+        _, blob = write_blob_file(packed, os.fsencode(part), self.settings.compression, self.settings.jobs, on_bytes)
         if blob != self.written.blob and source.key:
-            self.context.layer_cache.remove_layer(source.key)
+            self.settings.forget(source.key)
         return blob
 
 
@@ -120,9 +135,8 @@ class _KnownBlobs:
 
 def make_image(
     drafts: Sequence[Draft],
-    compression: LayerCompression,
     context: BuildContext,
-    files: BlobFiles,
+    settings: MakingSettings,
     keep: object,
     progress: Progress | None = None,
     items: Sequence[ProgressItem] = (),
@@ -131,9 +145,8 @@ def make_image(
 
     Args:
         drafts: the image; or those for several platforms, in the order of their index.
-        compression: how layers are compressed.
         context: the layer cache and the number of processors.
-        files: where layers are kept.
+        settings: how layers are compressed, and where they are kept.
         keep: what the drafts read from, which must not be closed before.
         progress: is told about ``items`` as layers are made.
         items: an item for each layer of the only image.
@@ -145,15 +158,16 @@ def make_image(
     Errors of the store are passed on.
 
     """
+    compression = settings.compression
     manifests: list[Descriptor] = []
     images: list[MadeImage] = []
     found: dict[Digest, Manifest] = {}
     blobs: dict[Digest, Content] = {}
     for draft in drafts:
-        with BlobWriter(draft.layers, context, compression, _KnownBlobs(files), progress, items) as writer:
+        with BlobWriter(draft.layers, context, compression, _KnownBlobs(settings.files), progress, items) as writer:
             written = list(writer)
         documents = make_documents(draft.settings, written, compression)
-        blobs |= {item.blob.digest: LayerContent(item, compression, context, files, keep) for item in written}
+        blobs |= {item.blob.digest: LayerContent(item, settings, keep) for item in written}
         blobs[documents.config_digest] = BytesContent(documents.config)
         found[documents.descriptor.digest] = _get_manifest(documents)
         manifests.append(documents.descriptor)

@@ -1,5 +1,6 @@
 """Resolution of a ROOT: the candidates that a message lists."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,16 @@ def test_of_several_paths_the_chosen_one_is_meant_and_a_choice_of_none_or_severa
         roots.resolve_root(many, "a", choose=lambda paths: paths[:2])
     with pytest.raises(NotFound, match="got 32 paths of that name"):
         roots.resolve_root(many, "a", choose=lambda paths: ())
+
+
+class ByHash(Many):
+    """A store that finds paths by their hashes."""
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        return tuple(StorePath(f"{digest}-x-1") for digest in hashes if digest == "0" * 32)
+
+
+def test_the_hash_of_a_store_path_names_it() -> None:
+    assert str(roots.resolve_root(ByHash(), "0" * 32)) == f"/nix/store/{'0' * 32}-x-1"
+    with pytest.raises(NotFound):
+        roots.resolve_root(ByHash(), "1" * 32)

@@ -133,7 +133,8 @@ def test_a_failure_reaches_the_client_and_the_log() -> None:
         answer = registry.get("/v2/x/manifests/latest")
         (error,) = json.loads(answer.body)["errors"]
         assert (answer.status, error["code"]) == (500, "UNKNOWN")
-        assert (error["message"], error["detail"]) == ("the store: got no answer, expected one", "ask again")
+        assert error["message"] == "the store: got no answer, expected one"
+        assert b"ask again" not in answer.body  # the hint is for those who run the server
         assert "no answer" in registry.answered.get(timeout=60).problem
 
 

@@ -1,0 +1,121 @@
+"""Serve images on demand, as a registry that clients pull from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lamina.api.served_catalog import ImageCatalog, check_image, name_images
+from lamina.core.callbacks import ignore
+from lamina.errors import InvalidArgument
+from lamina.images.blob_cache import MAX_SIZE
+from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.listen_address import ListenAddress
+from lamina.server.asgi import RegistryApplication
+from lamina.server.blob_files import BlobFiles
+from lamina.server.guards import Guard, OpenGuard, read_password_file
+from lamina.server.images_on_demand import ImagesOnDemand
+from lamina.server.metrics import Metrics, OnAnswer
+from lamina.server.running import RegistryServer, TlsFiles, listen
+from lamina.system.cpus import cpu_count
+
+DEFAULT_ADDRESS = "127.0.0.1:5000"
+DEFAULT_BUILDS = 2
+_ALL = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How a server behaves.
+
+    Attributes:
+        address: where it listens.
+        allowed: patterns of the packages that a name may list; None for all if no image has a name of its own, else
+            for none.
+        max_size: how many bytes the store paths of an image may have; None for any number.
+        max_builds: how many images are made at the same time.
+        auth_file: the file of users and passwords; None for everybody.
+        tls: the certificate; None for plain HTTP.
+        is_public: whether everybody who reaches the address may pull.
+    """
+
+    address: ListenAddress = field(default_factory=lambda: ListenAddress.parse("listen", DEFAULT_ADDRESS))
+    allowed: Sequence[str] | None = None
+    max_size: int | None = None
+    max_builds: int = DEFAULT_BUILDS
+    auth_file: str | None = None
+    tls: TlsFiles | None = None
+    is_public: bool = False
+
+
+def serve_images(
+    tables: Mapping[str, ImageArguments],
+    by_name: ImageArguments,
+    settings: ServeSettings,
+    *,
+    on_listening: Callable[[str], object] = ignore,
+    on_answer: OnAnswer = ignore,
+    warn: Callable[[str], object] = ignore,
+) -> None:
+    """Serve images until SIGINT or SIGTERM. Call it in the main thread.
+
+    Args:
+        tables: the arguments of images that have a name of their own, by the names of their tables.
+        by_name: the arguments that all images of packages have in common.
+        settings: how the server behaves.
+        on_listening: is called with the URL of the server once it listens.
+        on_answer: is called with each answer after it was sent.
+        warn: is called with the text of each warning.
+
+    Raises:
+        InvalidArgument: an argument is wrong, a library is missing, or everybody on the network could pull.
+        InputError: a file is missing, or cannot be read.
+        FormatError: the file of passwords is invalid.
+        OutputError: the address is in use, or there is no room for temporary files.
+
+    """
+    _check_exposure(settings)
+    warnings: list[str] = []
+    images = name_images(tables, warnings)
+    allowed = settings.allowed if settings.allowed is not None else () if images else _ALL
+    if allowed:
+        check_image(by_name, warnings)
+    guard = _open_guard(settings)
+    metrics = Metrics()
+    for text in dict.fromkeys(warnings):
+        warn(text)
+    if settings.auth_file and not settings.tls and not settings.address.is_loopback:
+        warn(f"{settings.address}: passwords are not encrypted without --tls-cert and --tls-key")
+    with _open_files() as files:
+        catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size)
+        application = RegistryApplication(ImagesOnDemand(catalog, settings.max_builds), guard, metrics, on_answer)
+        server = RegistryServer(application, settings.tls)
+        with contextlib.closing(listen(settings.address.host, settings.address.port)) as listening:
+            address = ListenAddress(settings.address.host, listening.getsockname()[1])
+            on_listening(f"{'https' if settings.tls else 'http'}://{address}")
+            server.run_until_signal(listening)
+        application.close()
+
+
+def _check_exposure(settings: ServeSettings) -> None:
+    if settings.address.is_loopback or settings.auth_file or settings.is_public:
+        return
+    hint = "--auth-file FILE lets users with a password pull, --public everybody"
+    raise InvalidArgument(
+        "--listen", f"{settings.address}, which other machines reach", "an address of this machine", hint=hint
+    )
+
+
+def _open_guard(settings: ServeSettings) -> Guard:
+    return read_password_file("--auth-file", Path(settings.auth_file)) if settings.auth_file else OpenGuard()
+
+
+@contextlib.contextmanager
+def _open_files() -> Iterator[BlobFiles]:
+    files = BlobFiles(MAX_SIZE, max(2, cpu_count()))
+    try:
+        yield files
+    finally:
+        files.close()

@@ -1,0 +1,129 @@
+"""Engines and clients pull images from `lamina serve`, which makes them on demand, and run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.integration.closures import Sample
+from tests.integration.conftest import HTPASSWD
+from tests.integration.engines import Containerd, Engine, RegistryClient, Skopeo
+from tests.support.fake_nix_store import example
+from tests.support.served_images import layers_of
+from tests.support.serving import Serving, serve
+
+import lamina
+from lamina.core.names import StorePath
+
+_SPEC = """\
+[app]
+tag = "1"
+contents = ["{root}"]
+config.Cmd = ["/bin/hello"]
+layerCompression = "{compression}"
+"""
+_MAX_MEMORY = 300 << 10  # in KiB
+
+
+@pytest.fixture(scope="module", params=["gzip", "none"])
+def serving(
+    request: pytest.FixtureRequest, small: Sample, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Serving]:
+    """A server of the image app:1, and of packages by name, for each compression in turn."""
+    folder = tmp_path_factory.mktemp("serve")
+    spec = folder / "lamina.toml"
+    spec.write_text(_SPEC.format(root=small.root, compression=request.param))
+    with serve(folder, "--store", "/", "--spec", spec, "--allow", "*") as server:
+        yield server
+
+
+def test_an_engine_pulls_and_runs_an_image(engine: Engine, serving: Serving) -> None:
+    reference = f"{serving.address}/app:1"
+    engine.pull(reference)
+    assert engine.run(reference).stdout.startswith("good morning")
+    digest = serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
+    assert f"{serving.address}/app@{digest}" in engine.inspect(reference)["RepoDigests"]
+    engine.remove(reference)
+
+
+def test_an_engine_pulls_a_store_path_by_its_hash(engine: Engine, serving: Serving, small: Sample) -> None:
+    reference = f"{serving.address}/{StorePath.parse(small.root).hash}:latest"
+    engine.pull(reference)
+    assert engine.run(reference, "/bin/hello").stdout.startswith("good morning")
+    engine.remove(reference)
+
+
+def test_an_engine_says_why_an_image_cannot_be_made(engine: Engine, serving: Serving) -> None:
+    done = engine.pull(f"{serving.address}/there-is-no-such-package:latest", check=False)
+    assert done.returncode != 0
+    # Docker with the store of containerd shows no message of a registry for what does not exist.
+    expected = "not found" if engine.driver == "overlayfs" else "no valid path of that name"
+    assert expected in done.stderr
+
+
+def test_containerd_pulls_and_runs_an_image(containerd: Containerd, serving: Serving) -> None:
+    reference = f"{serving.address}/app:1"
+    containerd.pull(reference)
+    assert containerd.run(reference).stdout.startswith("good morning")
+    containerd.remove(reference)
+
+
+def test_skopeo_copies_an_image_unchanged(skopeo: Skopeo, serving: Serving, tmp_path: Path) -> None:
+    source = f"docker://{serving.address}/app:1"
+    assert skopeo.inspect(source, "--tls-verify=false")["RepoTags"] == ["1"]
+    skopeo.copy(source, f"oci:{tmp_path}/layout:1", "--src-tls-verify=false", "--preserve-digests")
+    (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
+    assert entry["digest"] == serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
+    assert len(lamina.inspect(tmp_path / "layout")) == 1
+
+
+def test_crane_finds_the_tags_and_the_digest(crane: RegistryClient, serving: Serving) -> None:
+    assert crane.call("ls", "--insecure", f"{serving.address}/app").split() == ["1"]
+    digest = serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
+    assert crane.call("digest", "--insecure", f"{serving.address}/app:1").strip() == digest
+
+
+def test_oras_copies_an_image_unchanged(oras: RegistryClient, serving: Serving, tmp_path: Path) -> None:
+    oras.call("copy", "--from-plain-http", "--to-oci-layout", f"{serving.address}/app:1", f"{tmp_path}/layout:1")
+    (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
+    assert entry["digest"] == serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
+
+
+def test_skopeo_logs_in(skopeo: Skopeo, small: Sample, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(HTPASSWD)
+    name = StorePath.parse(small.root).hash
+    with serve(tmp_path, "--store", "/", "--auth-file", users) as server:
+        source = f"docker://{server.address}/{name}"
+        refused = skopeo.call("inspect", "--tls-verify=false", source, check=False)
+        assert "authentication required" in refused.stderr or "unauthorized" in refused.stderr
+        inspected = skopeo.inspect(source, "--tls-verify=false", "--creds", "user:secret")
+        assert inspected["Name"] == f"{server.address}/{name}"
+
+
+def test_sixty_four_pulls_of_a_cold_image_make_every_layer_once_in_little_memory(tmp_path: Path) -> None:
+    store, _ = example(tmp_path / "root")
+    for number in range(4):
+        store.add(f"large{number}-1", {f"data{number}": os.urandom(24 << 20)})
+    names = "large0/large1/large2/large3"
+    with serve(tmp_path, "--store", store.root) as server:
+
+        def pull(_: int) -> str:
+            manifest = server.get(f"/v2/{names}/manifests/latest").body
+            for digest in layers_of(json.loads(manifest)):
+                target = f"{server.url}/v2/{names}/blobs/{digest}"
+                hashing = f"curl -sf {target} | sha256sum"
+                done = subprocess.run(hashing, shell=True, check=True, capture_output=True, text=True)
+                assert digest.removeprefix("sha256:") == done.stdout.split()[0]
+            return manifest.decode()
+
+        with ThreadPoolExecutor(64) as pool:
+            assert len(set(pool.map(pull, range(64)))) == 1
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert peak < _MAX_MEMORY

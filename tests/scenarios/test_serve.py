@@ -1,0 +1,256 @@
+"""``lamina serve`` serves packages by name and the images of a spec file, to those who may have them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import bcrypt
+import pytest
+from tests.support.fake_nix_store import FakeStore, Program, example, run, store_path
+from tests.support.processes import wait_until
+from tests.support.served_images import layers_of
+from tests.support.serving import Serving, serve
+from tests.support.tls import create_certificates
+
+import lamina
+
+SPEC = """\
+[web]
+contents = ["hello"]
+config.Cmd = ["/bin/hello"]
+architecture = "amd64"
+
+[old]
+name = "web"
+tag = "1.0"
+contents = ["tool"]
+architecture = "amd64"
+
+[both]
+name = "team/both"
+platforms = ["linux/amd64", "linux/arm64"]
+contents = ["data"]
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    store, _ = example(tmp_path / "root")
+    store.add("tool-1", {"bin": {"tool": Program(b"#!/bin/sh\n")}})
+    store.add("data-1", {"share": {"data": b"x" * 1000}})
+    return store
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    file = tmp_path / "lamina.toml"
+    file.write_text(SPEC)
+    return file
+
+
+def pull_names(server: Serving, repository: str, tag: str = "latest") -> set[str]:
+    """Pull an image, check its digests, and return the names of the store paths in the comments on its layers."""
+    manifest = server.get_json(f"/v2/{repository}/manifests/{tag}")
+    config = server.get(f"/v2/{repository}/blobs/{manifest['config']['digest']}").body
+    for digest in layers_of(manifest):
+        blob = server.get(f"/v2/{repository}/blobs/{digest}").body
+        assert digest == "sha256:" + hashlib.sha256(blob).hexdigest()
+    comments = " ".join(item.get("comment", "") for item in json.loads(config)["history"])
+    return {name for name in ("hello", "tool", "data") if f"-{name}-" in comments}
+
+
+def error_of(server: Serving, path: str) -> tuple[int, str, str]:
+    answer = server.get(path)
+    (error,) = json.loads(answer.body)["errors"]
+    return answer.status, error["code"], error["message"]
+
+
+def test_packages_are_served_by_their_names(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        assert pull_names(server, "tool") == {"tool"}
+        assert pull_names(server, "tool/data") == {"tool", "data"}
+        assert pull_names(server, "amd64/tool/hello") == {"tool", "hello"}
+        assert pull_names(server, store_path("tool-1").hash) == {"tool"}
+        assert server.get_json("/v2/tool/tags/list") == {"name": "tool", "tags": ["latest"]}
+        assert error_of(server, "/v2/tool/manifests/other")[:2] == (404, "MANIFEST_UNKNOWN")
+        status, code, message = error_of(server, "/v2/nothing/manifests/latest")
+        assert (status, code) == (404, "MANIFEST_UNKNOWN")
+        assert "no valid path of that name" in message
+
+
+def test_the_architecture_is_a_part_of_the_name(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        manifest = server.get_json("/v2/arm64/tool/manifests/latest")
+        config = server.get_json(f"/v2/arm64/tool/blobs/{manifest['config']['digest']}")
+        assert config["architecture"] == "arm64"
+
+
+def test_the_digests_are_those_of_a_push(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        served = server.get("/v2/tool/manifests/latest")
+    with lamina.stream_layered_image(store=str(store.root), contents=["tool"], layer_compression="gzip") as stream:
+        stream.build(f"{tmp_path}/layout/")
+    (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
+    assert served.headers["docker-content-digest"] == entry["digest"]
+
+
+def test_the_images_of_a_spec_file_are_served_and_no_others(store: FakeStore, spec: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root, "--spec", spec) as server:
+        assert pull_names(server, "web") == {"hello"}
+        assert pull_names(server, "web", "1.0") == {"tool"}
+        assert server.get_json("/v2/web/tags/list")["tags"] == ["1.0", "latest"]
+        index = server.get_json("/v2/team/both/manifests/latest")
+        assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
+        for entry in index["manifests"]:
+            assert pull_names(server, "team/both", entry["digest"]) == {"data"}
+        assert error_of(server, "/v2/tool/manifests/latest")[:2] == (404, "MANIFEST_UNKNOWN")
+    with serve(tmp_path, "--store", store.root, "--spec", spec, "--allow", "t*") as server:
+        assert pull_names(server, "web") == {"hello"}
+        assert pull_names(server, "tool") == {"tool"}
+
+
+def test_only_allowed_packages_are_served(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root, "--allow", "to*", "--allow", "data") as server:
+        assert pull_names(server, "tool/data") == {"tool", "data"}
+        for name in ("hello", "tool/hello", store_path("tool-1").hash, store_path("hello-2.12.1").hash):
+            assert error_of(server, f"/v2/{name}/manifests/latest")[:2] == (403, "DENIED")
+
+
+def test_an_image_that_is_too_large_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    store.add("large-1", {"data": b"x" * 200_000})
+    with serve(tmp_path, "--store", store.root, "--max-size", "100K") as server:
+        assert server.get("/v2/tool/manifests/latest").status == 200
+        status, code, message = error_of(server, "/v2/large/manifests/latest")
+        assert (status, code) == (403, "DENIED")
+        assert "at most 100 KiB" in message
+
+
+def test_names_that_would_lead_elsewhere_find_nothing(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    with serve(tmp_path, "--store", store.root) as server:
+        for name in ("..", "%2e%2e", "tool/..%2f..", "nix/store", "tool%2fdata", "%00", ".", "secret", "root", "Tool"):
+            answer = server.get(f"/v2/{name}/manifests/latest")
+            assert answer.status in (403, 404)
+            assert b"is a file here" not in answer.body
+        assert pull_names(server, "tool") == {"tool"}
+
+
+def test_users_of_the_file_pull_and_nobody_else(store: FakeStore, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"me:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    with serve(tmp_path, "--store", store.root, "--auth-file", users) as server:
+        for path in ("/v2/", "/v2/tool/manifests/latest", "/metrics"):
+            refused = server.get(path)
+            assert refused.status == 401
+            assert refused.headers["www-authenticate"].startswith("Basic ")
+        login = {"Authorization": "Basic " + base64.b64encode(b"me:secret").decode()}
+        assert server.get("/v2/tool/manifests/latest", headers=login).status == 200
+        wait_until(lambda: len(server.read_log()) == 4)
+        assert [line.get("user") for line in server.read_log()] == [None, None, None, "me"]
+        assert "secret" not in server.log.read_text()
+
+
+def test_https(store: FakeStore, tmp_path: Path) -> None:
+    certificates = create_certificates(tmp_path)
+    files = ("--tls-cert", tmp_path / "server.pem", "--tls-key", tmp_path / "key.pem")
+    with serve(tmp_path, "--store", store.root, *files) as server:
+        assert server.url.startswith("https://")
+        context = ssl.create_default_context(cafile=str(certificates.bundle))
+        assert server.get("/v2/tool/manifests/latest", context).status == 200
+
+
+def test_the_log_has_a_document_for_each_answer(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        size = len(server.get("/v2/tool/manifests/latest").body)
+        server.get("/v2/no%0ane/tags/list")
+        wait_until(lambda: len(server.read_log()) == 2)
+        first, second = server.read_log()
+    assert first.keys() == {"time", "client", "method", "path", "status", "bytes", "seconds"}
+    assert (first["path"], first["status"], first["bytes"]) == ("/v2/tool/manifests/latest", 200, size)
+    assert (second["path"], second["status"]) == ("/v2/no%0ane/tags/list", 404)
+    assert "not the name of a repository" in second["problem"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_after_the_answers_that_are_being_sent(
+    store: FakeStore, tmp_path: Path, number: signal.Signals
+) -> None:
+    store.add("large-1", {"data": os.urandom(24 << 20)})
+    with serve(tmp_path, "--store", store.root, "--layer-compression", "none") as server:
+        layers = server.get_json("/v2/large/manifests/latest")["layers"]
+        largest = max(layers, key=lambda layer: int(layer["size"]))
+        host, _, port = server.address.partition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"GET /v2/large/blobs/{largest['digest']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            received = connection.recv(1000)
+            server.process.send_signal(number)
+            while data := connection.recv(1 << 20):
+                received += data
+        assert received.endswith(bytes(1024))  # the end of the tar
+        assert len(received.partition(b"\r\n\r\n")[2]) == largest["size"]
+        assert server.process.wait(60) == 0
+
+
+def test_another_process_serves_the_same_bytes(store: FakeStore, tmp_path: Path) -> None:
+    served = []
+    for _ in range(2):
+        with serve(tmp_path, "--store", store.root) as server:
+            served.append(server.get("/v2/tool/data/manifests/latest").body)
+            assert pull_names(server, "tool/data") == {"tool", "data"}
+            assert server.stop() == 0
+    assert served[0] == served[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--listen", "0.0.0.0:0"), "which other machines reach"),
+        (("--listen", "[::]:0"), "which other machines reach"),
+        (("--listen", "example.org"), "expected HOST:PORT"),
+        (("--listen", "127.0.0.1:99999"), "expected HOST:PORT"),
+        (("--max-builds", "0"), "expected at least 1"),
+        (("--max-size", "many"), "--max-size"),
+        (("--allow", "a/b"), "--allow"),
+        (("--tls-cert", "x"), "--tls-key: got none"),
+        (("--tls-cert", "none.pem", "--tls-key", "none.pem"), "expected a certificate in PEM"),
+        (("--auth-file", "none"), "none"),
+        (("--spec", "none.toml"), "none.toml"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_served(
+    store: FakeStore, tmp_path: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    address = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
+    ran = run("serve", "--store", store.root, *address, *arguments)
+    assert ran.code != 0
+    assert message in ran.stderr
+    assert not ran.stdout
+
+
+def test_an_address_that_is_in_use_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = run("serve", "--store", store.root, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert ran.code == 10
+    assert "expected an address to listen on" in ran.stderr
+
+
+def test_public_and_users_open_the_server_to_other_machines(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root, "--public", listen="0.0.0.0:0") as server:
+        local = Serving(server.url.replace("0.0.0.0", "127.0.0.1"), server.process, server.log)
+        assert local.get("/healthz").status == 200
+
+
+def test_two_tables_of_one_name_are_refused(store: FakeStore, tmp_path: Path) -> None:
+    spec = tmp_path / "lamina.toml"
+    spec.write_text('[web]\ncontents = ["hello"]\n[other]\nname = "web"\ncontents = ["tool"]\n')
+    ran = run("serve", "--store", store.root, "--spec", spec, "--listen", "127.0.0.1:0")
+    assert ran.code == 2
+    assert "web:latest, as another image" in ran.stderr
