@@ -10,7 +10,7 @@ from functools import partial
 from lamina.api.image_index import IndexStream, stream_image_index
 from lamina.api.image_writers import open_build_context
 from lamina.api.images import stream_layered_image
-from lamina.api.opened_layer_cache import open_layer_cache
+from lamina.api.opened_layer_cache import open_spec_layer_cache
 from lamina.api.stream import Stream
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.names import is_repository_path, parse_tag
@@ -75,7 +75,7 @@ class ImageCatalog:
                 spec.layer_compression or REGISTRY_LAYER_COMPRESSION,
                 self.files,
                 spec.jobs or cpu_count(),
-                partial(_forget_layer, spec.layer_cache),
+                partial(_forget_layer, spec),
             )
             with open_build_context(spec, []) as context:
                 image = make_image([one.draft for one in streams], context, settings, stream)
@@ -154,7 +154,7 @@ def _open_stream(arguments: ImageArguments) -> Stream | IndexStream:
     return stream_layered_image(**arguments)
 
 
-def _forget_layer(layer_cache: str | None, key: LayerInputs) -> None:
+def _forget_layer(spec: Spec, key: LayerInputs) -> None:
     """Remove the entry of a layer that turned out to be wrong."""
-    with open_layer_cache(layer_cache, []) as opened:
+    with open_spec_layer_cache(spec, []) as opened:
         opened.remove_layer(key)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from lamina.core.callbacks import ignore
+from lamina.server.blob_files import CLOSE_TIMEOUT
 from lamina.server.error_documents import RequestRefused
 from lamina.server.guards import Guard, OpenGuard
 from lamina.server.http_messages import ServerRequest, ServerResponse
@@ -66,9 +67,9 @@ class RegistryApplication:
         """Whether ``/readyz`` says that another process should get the requests."""
 
     def close(self) -> None:
-        """End the threads, after their tasks."""
+        """End the threads. An image that is still being made is needed by nobody, so it is hardly waited for."""
         for pool in (self._answers, self._blobs, self._bodies):
-            pool.close()
+            pool.close(CLOSE_TIMEOUT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

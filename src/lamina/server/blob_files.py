@@ -23,6 +23,8 @@ from lamina.system.transfer import BlobInfo, OnBytes
 
 MakeBlob = Callable[[Path, OnBytes], BlobInfo]
 """Writes a blob to an empty file, and returns its digest and size. The callback is called after each portion."""
+CLOSE_TIMEOUT = 1.0
+"""How many seconds the end of a server waits for threads whose results nobody needs any more."""
 _PIECE_SIZE = 1 << 18
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 
@@ -47,8 +49,8 @@ class BlobFiles:
         self._growing: dict[BlobInfo, _Growth] = {}
 
     def close(self) -> None:
-        """Delete the folder, after the blobs that are being made."""
-        self._pool.close()
+        """Delete the folder. A blob that is still being made is hardly waited for."""
+        self._pool.close(CLOSE_TIMEOUT)
         self._folder.close()
 
     def create(self) -> Path:

@@ -122,7 +122,6 @@ def test_files_above_the_limit_are_deleted_and_made_again() -> None:
         for number in (0, 1, 2, 0, 3, 0, 1):
             assert fetch(number) == blobs[number]
             assert sum(file.stat().st_size for file in files._folder.path.iterdir()) <= 4000
-        files.close()
     assert made == [0, 1, 2, 3, 1]
 
 
