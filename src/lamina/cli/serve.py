@@ -32,7 +32,7 @@ _SPEED = ("jobs", "layer_cache", "blob_cache")
     "serve",
     "lamina serve",
     "lamina serve --spec lamina.toml --listen 127.0.0.1:8080",
-    "lamina serve --listen 0.0.0.0:443 --auth-file users --tls-cert cert.pem --tls-key key.pem",
+    "lamina serve --listen 0.0.0.0:5000 --auth-file users",
 )
 @option(
     "--spec",
@@ -168,4 +168,5 @@ def _log(answered: AnsweredRequest) -> None:
         **({"problem": answered.problem} if answered.problem else {}),
         **({} if answered.is_complete else {"complete": False}),
     }
-    print(json.dumps(document), file=sys.stderr, flush=True)
+    sys.stderr.write(f"{json.dumps(document)}\n")
+    sys.stderr.flush()
