@@ -17,7 +17,7 @@ from lamina.server.asgi import RegistryApplication
 from lamina.server.blob_files import BlobFiles
 from lamina.server.guards import Guard, OpenGuard, read_password_file
 from lamina.server.images_on_demand import ImagesOnDemand
-from lamina.server.metrics import Metrics, OnAnswer
+from lamina.server.metrics import OnAnswer, open_metrics
 from lamina.server.running import RegistryServer, TlsFiles, listen
 from lamina.system.cpus import cpu_count
 
@@ -83,7 +83,7 @@ def serve_images(
     if allowed:
         check_image(by_name, warnings)
     guard = _open_guard(settings)
-    metrics = Metrics()
+    metrics = open_metrics()
     for text in dict.fromkeys(warnings):
         warn(text)
     if settings.auth_file and not settings.tls and not settings.address.is_loopback:

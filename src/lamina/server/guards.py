@@ -113,7 +113,8 @@ def read_password_file(name: str, file: Path) -> PasswordFileGuard:
     try:
         import bcrypt  # noqa: F401 - it is needed when the first user logs in
     except ImportError as error:
-        raise make_missing_error(name, "bcrypt") from error
+        hint = "pip install 'lamina[serve]'"
+        raise InvalidArgument(name, "no bcrypt", "it to be installed", hint=hint) from error
     data = read_document(file, str(file), "a file of htpasswd -B", limit=_MAX_FILE_SIZE)
     hashes: dict[str, bytes] = {}
     for number, line in enumerate(data.decode("utf-8", "surrogateescape").splitlines(), 1):
@@ -127,11 +128,6 @@ def read_password_file(name: str, file: Path) -> PasswordFileGuard:
     if not hashes:
         raise FormatError(file, "no user", "at least one line of htpasswd -B")
     return PasswordFileGuard(hashes)
-
-
-def make_missing_error(name: str, library: str) -> InvalidArgument:
-    """Return the error for a library of the extra ``serve`` that is not installed."""
-    return InvalidArgument(name, f"no {library}", "it to be installed", hint="pip install 'lamina[serve]'")
 
 
 def _parse_basic(authorization: str) -> bytes:

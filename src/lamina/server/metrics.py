@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lamina.server.error_documents import RequestRefused
-from lamina.server.guards import make_missing_error
 from lamina.server.routes import VersionRoute, parse_route
 
 
@@ -44,15 +43,13 @@ OnAnswer = Callable[[AnsweredRequest], object]
 
 
 class Metrics:
-    """The numbers of one server. Raises `InvalidArgument` if the library is not installed."""
+    """The numbers of one server. Raises `ImportError` if the library for them is not installed."""
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
-        try:
-            from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-        except ImportError as error:
-            raise make_missing_error("lamina serve", "prometheus-client") from error
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
         self._registry = CollectorRegistry()
         names = ("kind", "status")
         self._requests = Counter("lamina_requests", "Requests that were answered.", names, registry=self._registry)
@@ -77,6 +74,14 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return generate_latest(self._registry)
+
+
+def open_metrics() -> Metrics | None:
+    """Return new numbers, or None if the library for them is not installed."""
+    try:
+        return Metrics()
+    except ImportError:
+        return None
 
 
 def _classify(path: str) -> str:
