@@ -101,4 +101,4 @@ def _partition_all(items: Items, budget: int) -> Sequence[Sequence[int]]:
 
 
 def _explain(count: int) -> str:
-    return "costs least alone" if count == 1 else f"cost least together, {count} paths"
+    return "costs least alone" if count == 1 else "cost least together"
