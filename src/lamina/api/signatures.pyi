@@ -758,6 +758,7 @@ def load_layered_image(
     layer_cache: StrPath | None = None,
     local_layer_cache: StrPath | None = None,
     blob_cache: StrPath | None = None,
+    local_blob_cache: StrPath | None = None,
     verify: bool = False,
     insecure: bool = False,
     search_path: str = "/bin:/usr/bin",
@@ -852,8 +853,10 @@ def load_layered_image(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once. By
-            default a temporary one.
+        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
+            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
+            default a temporary folder.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.command import option
-from lamina.cli.image_options import ImageOptions, has_several_platforms, prepare_stream
+from lamina.cli.image_options import has_several_platforms, prepare_stream
 from lamina.cli.options import Choice, ReportOptions
 from lamina.cli.reporting import (
     describe_blobs,
@@ -22,6 +22,7 @@ from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.api.load import LoadResult
+    from lamina.inputs.arguments import ImageArguments
 
 # As in lamina.engines.find, which takes longer to import.
 _ENGINES = ("docker", "podman", "containerd")
@@ -39,9 +40,8 @@ def into_option() -> Callable[..., Any]:
     )
 
 
-def load_image(into: str | None, image: ImageOptions, report: ReportOptions) -> LoadResult:
-    """Load the image that the options describe, and report on stderr."""
-    arguments = image.make_arguments()
+def load_image(into: str | None, arguments: ImageArguments, report: ReportOptions) -> LoadResult:
+    """Load the image of ``arguments``, and report on stderr."""
     if has_several_platforms(arguments):
         hint = "a local engine runs one of them; lamina push is for all"
         raise InvalidArgument("--platform", "several platforms", "one to load", hint=hint)

@@ -50,7 +50,7 @@ def command(into: str | None, words: tuple[str, ...], image: ImageOptions, repor
 
     if report.as_json:
         raise InvalidArgument("--json", "it with run", "lamina load --json, because stdout is the container's")
-    loaded = load_image(into, image, report)
+    loaded = load_image(into, image.make_arguments(), report)
     engine = find_engine(loaded.engine)
     has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     flush()
