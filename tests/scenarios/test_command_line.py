@@ -35,7 +35,7 @@ from tests.support.fake_nix_store import (
 from tests.support.image_files import LayoutBuilder, docker_archive, layer, platform
 
 import lamina
-from lamina.layering import STRATEGIES
+from lamina.layering import STRATEGY_NAMES
 
 HELLO = store_path("hello-2.12.1")
 
@@ -363,7 +363,7 @@ def test_a_pipeline_is_not_limited_by_max_layers(store: FakeStore) -> None:
 def test_the_error_for_an_unknown_layering_lists_the_known_ones(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--layering", "best")
     assert (ran.code, ran.stdout) == (2, b"")
-    known = ", ".join(STRATEGIES)
+    known = ", ".join(STRATEGY_NAMES)
     assert f"got 'best', expected one of {known}, a pipeline, or a JSON file that holds one" in ran.error
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from lamina.api.opened_layer_cache import is_shared
 from lamina.images.image import Draft
 from lamina.inputs.spec import Spec
-from lamina.layering import LayerPlan
+from lamina.layering import LayerPlan, PinnedStrategy
+from lamina.layering.pinned import KEPT
 from lamina.layering.pipeline import Pipeline
 from lamina.stores.store import Store
 from lamina.system.cpus import cpu_count
@@ -18,7 +19,10 @@ from lamina.transports.urls import redact_url
 def describe_plan(spec: Spec, store: Store, plans: Sequence[LayerPlan]) -> tuple[str, ...]:
     """Return which stores were asked, and how the store paths were grouped into layers."""
     paths = sum(len(plan.paths) for plan in plans)
-    if isinstance(spec.layering, str):
+    if isinstance(spec.layering, PinnedStrategy):
+        kept = sum(plan.reason == KEPT for plan in plans)
+        rule = f"{kept} kept from {spec.layering.image}, with at most {spec.layer_limit} in the image"
+    elif isinstance(spec.layering, str):
         rule = f"by {spec.layering}, with at most {spec.layer_limit} in the image"
     else:
         rule = "by a pipeline" if isinstance(spec.layering, Pipeline) else "by a function of the caller"

@@ -119,17 +119,18 @@ def stream_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -292,17 +293,18 @@ def build_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -451,17 +453,18 @@ def plan_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -630,17 +633,18 @@ def push_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -796,17 +800,18 @@ def load_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -1105,17 +1110,18 @@ def stream_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -1270,17 +1276,18 @@ def build_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
@@ -1443,17 +1450,18 @@ def push_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of
-            operations, the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
+            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
+            Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI
-            layouts with all their images, folders of image files, references, and repositories without a tag with all
-            their tags. Only their documents are read.
-        rates: how often packages change, for the layering ``cost``: a number for each pattern on package names, such as
-            ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first pattern
-            that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
+            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
+            without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
+            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
+            packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.

@@ -6,12 +6,13 @@ from collections.abc import Collection
 
 from lamina import layering
 from lamina.builder.base_image import BaseImage
+from lamina.builder.earlier_layers import read_earlier_layers
 from lamina.builder.update_history import read_known_updates
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.formats.docker import MAX_LAYERS, MAX_PODMAN_LAYERS
 from lamina.inputs.spec import Spec
-from lamina.layering import NOTHING_KNOWN, LayerPlan
+from lamina.layering import NOTHING_KNOWN, LayerPlan, PinnedStrategy, Strategy
 
 
 def plan_layers(
@@ -19,21 +20,28 @@ def plan_layers(
 ) -> tuple[LayerPlan, ...]:
     """Return the store layers of ``spec`` over ``base``; messages are added to ``warnings``.
 
-    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan` and
-     `read_known_updates` raise.
+    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan`,
+    `read_known_updates` and `read_earlier_layers` raise.
     """
     packed = closure if spec.include_store_paths else Closure.of(())
     known = read_known_updates(spec, warnings) if len(packed) else NOTHING_KNOWN
     return layering.plan(
         packed,
         max_layers=spec.layer_limit,
-        strategy=spec.layering,
+        strategy=_find_strategy(spec, packed, base, warnings),
         base_layers=len(base.layers),
         lists=spec.layers if spec.include_store_paths else (),
         known=known,
         warn=warnings.append,
         ignored=ignored,
     )
+
+
+def _find_strategy(spec: Spec, packed: Closure, base: BaseImage, warnings: list[str]) -> Strategy:
+    """Return the strategy of ``spec``, with the layers of the earlier image if it is pinned to one."""
+    if not isinstance(spec.layering, PinnedStrategy):
+        return spec.layering
+    return read_earlier_layers(spec, spec.layering, packed, base, warnings) if len(packed) else "cost"
 
 
 def check_layer_count(spec: Spec, base: BaseImage, plans: Collection[LayerPlan]) -> tuple[str, ...]:

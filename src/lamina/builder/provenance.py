@@ -24,6 +24,7 @@ from lamina.images.attachments import PushedImage
 from lamina.images.image import Draft
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import make_trust
+from lamina.layering.pinned import PinnedStrategy
 from lamina.layering.pipeline import Pipeline
 from lamina.stores.nars import find_narinfo
 from lamina.stores.store import Store
@@ -112,6 +113,11 @@ def _format_date(moment: datetime) -> str:
 def _describe_layering(spec: Spec) -> Any:
     if isinstance(spec.layering, Pipeline):
         return spec.layering.with_paths(_hide_folder).dump()
+    if isinstance(spec.layering, PinnedStrategy):
+        from lamina.images.readers.references import find_reference
+
+        image = find_reference(spec.layering.image) or _hide_folder(spec.layering.image)
+        return str(PinnedStrategy(str(image)))
     return spec.layering if isinstance(spec.layering, str) else "a function in Python"
 
 

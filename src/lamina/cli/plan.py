@@ -22,7 +22,7 @@ from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.builder.prepare import PlanResult
-    from lamina.layering import LayerPlan, Pipeline
+    from lamina.layering import Layering, LayerPlan
 
 
 @verb(
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @option(
     "--compare",
     section="output",
-    metavar="NAME|FILE",
+    metavar=ARGUMENTS["layering"].flags[0].metavar,
     completion=ARGUMENTS["layering"].flags[0].completion,
     parse=parse_layering,
     help="Show the layers of this strategy beside them on the page, in the form of --layering.",
@@ -81,13 +81,12 @@ def _name_platform(platform: str, texts: Sequence[str]) -> list[str]:
     return [f"{platform}: {text}" if platform else text for text in texts]
 
 
-def _write_page(
-    file: str, planned: PlanResult, arguments: Mapping[str, Any], layering: str | Pipeline | None
-) -> list[str]:
+def _write_page(file: str, planned: PlanResult, arguments: Mapping[str, Any], layering: Layering | None) -> list[str]:
     """Write the page of a plan, beside that of ``layering`` if it is given; return the warnings that only this has."""
+    from lamina.layering import uses_rates
     from lamina.reports.plan_page import DrawnPlan, make_plan_page
 
-    ignored = () if layering == "cost" else ("history", "rates")
+    ignored = () if layering and uses_rates(layering) else ("history", "rates")
     given = {name: value for name, value in arguments.items() if name not in ignored}
     others = [lamina.plan_layered_image(**{**given, "layering": layering})] if layering else []
     plans = [DrawnPlan(plan.strategy, plan.layers) for plan in (planned, *others)]

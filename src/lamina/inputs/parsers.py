@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lamina.formats.keys import PublicKey
     from lamina.formats.media_types import MediaTypes
     from lamina.inputs.arguments import StrPath
-    from lamina.layering import LayeringFunction, Pipeline
+    from lamina.layering import Layering, LayeringFunction, Pipeline
     from lamina.layering.known_updates import GivenRates
     from lamina.rootfs.entries import DeclaredEntry
     from lamina.rootfs.users import User
@@ -315,15 +315,16 @@ def _parse_words(name: str, value: str | Sequence[str], known: Iterable[str]) ->
     return words
 
 
-def parse_layering(
-    name: str, value: StrPath | Sequence[Any] | Pipeline | LayeringFunction
-) -> str | Pipeline | LayeringFunction:
-    """Parse the name of a strategy, a pipeline or a function; a file that holds a pipeline is read."""
+def parse_layering(name: str, value: StrPath | Sequence[Any] | Pipeline | LayeringFunction) -> Layering:
+    """Parse the name of a strategy, a pipeline or a function; a file that holds a pipeline is read, but no image."""
     from lamina.inputs import pipelinefile
-    from lamina.layering import STRATEGIES, Pipeline
+    from lamina.layering import STRATEGIES, STRATEGY_NAMES, PinnedStrategy, Pipeline
+    from lamina.layering.pinned import PINNED
 
-    if isinstance(value, Pipeline) or callable(value):
+    if isinstance(value, Pipeline | PinnedStrategy) or callable(value):  # the command line has parsed it already
         return value
+    if isinstance(value, str) and f"{value}:".startswith(PINNED):
+        return PinnedStrategy(_parse_pinned(name, value))
     if isinstance(value, list | tuple):
         return pipelinefile.resolve_links(Pipeline.parse(value, name))
     if isinstance(value, os.PathLike):
@@ -331,9 +332,17 @@ def parse_layering(
     if isinstance(value, str) and value not in STRATEGIES and pipelinefile.looks_like_file(parse_text(name, value)):
         return pipelinefile.load(value)
     if value not in tuple(STRATEGIES):
-        expected = f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one"
+        expected = f"one of {', '.join(STRATEGY_NAMES)}, a pipeline, or a JSON file that holds one"
         raise InvalidArgument(name, short_repr(value), expected, hint=format_suggestion(str(value), STRATEGIES))
     return str(value)
+
+
+def _parse_pinned(name: str, value: str) -> str:
+    image = parse_text(name, value).partition(":")[2]
+    if not image:
+        hint = "pinned:app.tar keeps the layers of an image file, and pinned:registry.example/app:1 of another image"
+        raise InvalidArgument(name, f"{short_repr(value)} without an image", "pinned:IMAGE", hint=hint)
+    return image
 
 
 def parse_compressor(name: str, value: str | None) -> str | None:

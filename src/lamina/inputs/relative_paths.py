@@ -92,11 +92,14 @@ def _rebase_root(root: Any, folder: Path) -> Any:
 
 
 def rebase_layering(value: Any, folder: Path) -> Any:
-    """Rebase the file of a pipeline, or the links in a pipeline, such as ``./result``."""
+    """Rebase the file of a pipeline or of an earlier image, or the links in a pipeline, such as ``./result``."""
     from lamina.inputs.pipelinefile import looks_like_file
     from lamina.layering import STRATEGIES
+    from lamina.layering.pinned import PINNED
 
     match value:
+        case str() if value.startswith(PINNED) and value != PINNED:
+            return f"{PINNED}{rebase_image(value.removeprefix(PINNED), folder)}"
         case str() if value not in STRATEGIES and looks_like_file(value, folder):
             return rebase_path(value, folder)
         case list():

@@ -22,7 +22,7 @@ from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.inputs.platforms import PlatformRoots, select_platform
-from lamina.layering import LayeringFunction, Pipeline, check_uses_rates
+from lamina.layering import Layering, check_uses_rates
 from lamina.layering.known_updates import GivenRates
 from lamina.messages.redaction import short_repr
 from lamina.messages.suggestions import format_suggestion
@@ -69,7 +69,7 @@ class Spec(StoreSpec):
     locked: bool
     max_unpacked_size: int | None
     max_layers: int
-    layering: str | Pipeline | LayeringFunction
+    layering: Layering
     layers: tuple[tuple[str, ...], ...]
     history: tuple[str, ...]
     rates: GivenRates

@@ -23,19 +23,20 @@ from lamina.layering.history import PastImage, arrange
 from lamina.layering.known_updates import NOTHING_KNOWN, KnownUpdates, find_unmatched
 from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find_listed, warn_of_unmatched
 from lamina.layering.own import LayeringFunction, plan_with
+from lamina.layering.pinned import PinnedLayers, PinnedStrategy, plan_pinned
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
 from lamina.messages.redaction import short_repr
 
-Strategy = Callable[[Closure, int, Collection[StorePath], Collection[StorePath], KnownUpdates], tuple[LayerPlan, ...]]
+_Planner = Callable[[Closure, int, Collection[StorePath], Collection[StorePath], KnownUpdates], tuple[LayerPlan, ...]]
 """Plans the layers of a closure from a budget, ignored paths, paths that are in layers that the user lists, and what is
 known of updates."""
 
 
 def _without_listed(
     strategy: Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]],
-) -> Strategy:
+) -> _Planner:
     """Return ``strategy``, which uses no knowledge of updates, for the closure without the listed paths."""
 
     def plan_rest(
@@ -46,11 +47,17 @@ def _without_listed(
     return plan_rest
 
 
-STRATEGIES: Mapping[str, Strategy] = {
+STRATEGIES: Mapping[str, _Planner] = {
     "auto": _without_listed(auto),
     "cost": cost,
     "popularity": _without_listed(popularity),
 }
+STRATEGY_NAMES = (*STRATEGIES, "pinned:IMAGE")
+"""The names of the strategies in messages."""
+Strategy = str | Pipeline | LayeringFunction | PinnedLayers
+"""A strategy that can plan: a name, a pipeline, a function, or the layers of an earlier image."""
+Layering = str | Pipeline | LayeringFunction | PinnedStrategy
+"""A strategy as the user chooses it: as `Strategy`, but the earlier image has not been read."""
 DEFAULT_STRATEGY = "cost"
 DEFAULT_MAX_LAYERS = 100
 
@@ -59,7 +66,7 @@ def plan(
     closure: Closure,
     *,
     max_layers: int = DEFAULT_MAX_LAYERS,
-    strategy: str | Pipeline | LayeringFunction = DEFAULT_STRATEGY,
+    strategy: Strategy = DEFAULT_STRATEGY,
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
     lists: LayerLists = (),
@@ -72,12 +79,14 @@ def plan(
         closure: the paths of the image.
         max_layers: the largest number of layers in the image, including those of the base image and the customisation
             layer. A pipeline ignores it and decides how many layers there are, as in dockerTools.
-        strategy: the name of a strategy, a pipeline, or a function that plans the layers.
+        strategy: the name of a strategy, a pipeline, the layers of an earlier image that are kept, or a function that
+            plans the layers.
         base_layers: the number of layers of the base image.
         ignored: paths that go into no layer.
         lists: patterns on the names of store paths; each list becomes a layer, and the strategy plans the other paths.
-        known: what is known of the image's updates; only ``cost`` uses it.
-        warn: called with a message about paths that a pipeline, a list or a rate names, and that are not found.
+        known: what is known of the image's updates; only ``cost`` and earlier layers use it.
+        warn: called with a message about paths that a pipeline, a list or a rate names, and that are not found, and
+            about earlier layers that are not kept.
 
     Returns:
         The store layers, from the lowest up: those of the strategy, then those of the lists in their order. Every path
@@ -99,7 +108,9 @@ def plan(
     used = 1 + base_layers + len(listed.plans)
     if used + bool(len(closure) > len(listed.paths) or not lists) > max_layers:
         raise _make_layer_error(max_layers, base_layers, len(listed.plans))
-    if isinstance(strategy, str):
+    if isinstance(strategy, PinnedLayers):
+        planned = plan_pinned(strategy, closure, max_layers - used, frozenset(ignored), listed.paths, known, warn)
+    elif isinstance(strategy, str):
         planned = STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored), listed.paths, known)
     else:
         rest = contract(closure, listed.paths) if listed.paths else closure
@@ -107,17 +118,24 @@ def plan(
     return (*planned, *listed.plans)
 
 
-def check_uses_rates(strategy: str | Pipeline | LayeringFunction, argument: str = "rates") -> None:
+def uses_rates(strategy: Strategy | PinnedStrategy) -> bool:
+    """Return whether ``strategy`` uses the rates and the history."""
+    return name_strategy(strategy) in ("cost", "pinned")
+
+
+def check_uses_rates(strategy: Strategy | PinnedStrategy, argument: str = "rates") -> None:
     """Raise `InvalidArgument` for ``argument``, the rates or the history, if ``strategy`` does not use it."""
-    if strategy != "cost":
+    if not uses_rates(strategy):
         got = f"the layering {name_strategy(strategy)}"
-        raise InvalidArgument(argument, got, "cost, the only one that uses it", hint="--layering cost")
+        raise InvalidArgument(argument, got, "cost or pinned:IMAGE, which use it", hint="--layering cost")
 
 
-def name_strategy(strategy: str | Pipeline | LayeringFunction) -> str:
+def name_strategy(strategy: Strategy | PinnedStrategy) -> str:
     """Return the name of a strategy: its own, ``pipeline``, or ``function`` for one of the caller."""
     if isinstance(strategy, str):
         return strategy
+    if isinstance(strategy, PinnedStrategy | PinnedLayers):
+        return "pinned"
     return "pipeline" if isinstance(strategy, Pipeline) else "function"
 
 
@@ -134,13 +152,19 @@ __all__ = [
     "DEFAULT_STRATEGY",
     "NOTHING_KNOWN",
     "STRATEGIES",
+    "STRATEGY_NAMES",
     "KnownUpdates",
     "LayerPlan",
+    "Layering",
     "LayeringFunction",
     "PastImage",
+    "PinnedLayers",
+    "PinnedStrategy",
     "Pipeline",
+    "Strategy",
     "arrange",
     "check_uses_rates",
     "name_strategy",
     "plan",
+    "uses_rates",
 ]

@@ -15,16 +15,16 @@ version of which only the hashes differ is divided in the same way.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.layering.known_updates import NOTHING_KNOWN, KnownUpdates
 from lamina.layering.merging import coarsen, merge_greedily
+from lamina.layering.path_items import PathItems
 from lamina.layering.plans import LayerPlan
 from lamina.layering.regrouping import regroup
 from lamina.layering.search import Group, improve, move_single_items
-from lamina.layering.updates import Items, as_share
+from lamina.layering.updates import Items
 
 # The number of items above which the time would exceed a second or two.
 _MAX_ITEMS = 600
@@ -52,25 +52,9 @@ def cost(
     Returns:
         The layers, those that updates change least first.
     """
-    counted = Closure.of(
-        replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
-    )
-    if not len(counted):
-        return ()
-    infos = sorted(counted, key=lambda info: (info.path.name, info.path.hash))
-    every = Items.of(counted, [counted.numbers[info.path] for info in infos], *known.estimate(counted))
-    numbers = [number for number, info in enumerate(infos) if info.path not in listed]
-    items = every.select(numbers)
-    groups = [Group.of(items, members) for members in partition(items, budget)]
-    groups.sort(key=lambda group: (group.probability(items), group.members))
-    return tuple(
-        LayerPlan.of(
-            (infos[numbers[member]] for member in group.members),
-            _explain(len(group.members)),
-            as_share(group.probability(items)),
-        )
-        for group in groups
-    )
+    paths = PathItems.of(closure, ignored, listed, known)
+    groups = [Group.of(paths.items, members) for members in partition(paths.items, budget)]
+    return tuple(map(paths.plan, paths.sort(groups)))
 
 
 def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Sequence[Sequence[int]]:
@@ -98,7 +82,3 @@ def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Sequenc
 
 def _partition_all(items: Items, budget: int) -> Sequence[Sequence[int]]:
     return regroup(items, improve(items, merge_greedily(items, budget), budget), budget)
-
-
-def _explain(count: int) -> str:
-    return "costs least alone" if count == 1 else "cost least together"

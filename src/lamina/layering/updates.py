@@ -45,8 +45,8 @@ class UpdateStatistics:
 
 DEFAULT_STATISTICS = UpdateStatistics()
 
-# The probability of 1. A power of two keeps products short, and the root's share of it exact enough.
-_CERTAIN = 1 << 20
+CERTAIN = 1 << 20
+"""The probability of 1. A power of two keeps products short, and the root's share of it exact enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +85,10 @@ class Items:
         rates = [rate // divisor for rate in rates]
         masks = _closure_masks(closure, order, rates)
         roots = [not closure.referrers[number] for number in order]
-        extra = int(_CERTAIN * statistics.root_share) // max(1, sum(roots))
+        extra = int(CERTAIN * statistics.root_share) // max(1, sum(roots))
         count, parts = statistics.paths_per_update.as_integer_ratio()
         total = parts * sum(rates)
-        share = int(_CERTAIN * (1 - statistics.root_share)) * count
+        share = int(CERTAIN * (1 - statistics.root_share)) * count
         return cls(
             [masks[number] for number in order],
             [closure.infos[number].nar_size for number in order],
@@ -125,7 +125,7 @@ class Items:
 
 def as_share(probability: int) -> float:
     """Return ``probability`` as a number from 0 to 1."""
-    return probability / _CERTAIN
+    return probability / CERTAIN
 
 
 def _closure_masks(closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Sequence[int]:

@@ -32,7 +32,7 @@ def complete(line: str) -> list[tuple[str, str]]:
         ("plan --extra", []),
         ("build --with ", ["nss", "certs", "sh", "env", "tmp"]),
         ("build --with nss,c", ["nss,certs"]),
-        ("build --layering p", ["popularity"]),
+        ("build --layering p", ["popularity", "pinned:"]),
         ("build --layer-compression=g", ["--layer-compression=gzip"]),
     ],
 )

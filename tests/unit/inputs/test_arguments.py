@@ -17,6 +17,7 @@ from lamina.inputs.argument_groups import contents, layers, sources
 from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.layering.known_updates import GivenRates
+from lamina.layering.pinned import PINNED
 from lamina.rootfs.entries import DeclaredEntry
 from lamina.rootfs.extras import EXTRAS
 from lamina.rootfs.users import User
@@ -30,6 +31,7 @@ NAMES = {
     "Annotations": Annotations,
     "DeclaredEntry": DeclaredEntry,
     "LayerCompression": LayerCompression,
+    "Layering": layering.Layering,
     "LayeringFunction": layering.LayeringFunction,
     "MediaTypes": MediaTypes,
     "Pipeline": layering.Pipeline,
@@ -65,8 +67,9 @@ def test_the_help_repeats_the_values_that_exist() -> None:
     flags = {name: declared.flags[0] for name, declared in ARGUMENTS.items() if declared.flags}
     assert flags["compressor"].value_type == tuple(COMPRESSORS)
     assert flags["format"].value_type == FORMATS
-    assert flags["layering"].completion == tuple(layering.STRATEGIES)
+    assert flags["layering"].completion == (*layering.STRATEGIES, PINNED)
     assert all(f"{name} (" in flags["layering"].help for name in layering.STRATEGIES)
+    assert layering.STRATEGY_NAMES[-1] in flags["layering"].help
     assert flags["layering"].help.endswith(f"[default: {layering.DEFAULT_STRATEGY}]")
     assert flags["max_layers"].help.endswith(f"[default: {layering.DEFAULT_MAX_LAYERS}]")
     assert flags["extras"].completion == tuple(EXTRAS)
@@ -95,6 +98,6 @@ def test_every_argument_is_described_in_sentences() -> None:
 def test_the_descriptions_repeat_the_values_that_exist() -> None:
     described = {name: declared.description for name, declared in ARGUMENTS.items()}
     assert all(f"``{name}``" in described["extras"] for name in EXTRAS)
-    assert all(f"``{name}``" in described["layering"] for name in layering.STRATEGIES)
+    assert all(f"``{name}``" in described["layering"] for name in layering.STRATEGY_NAMES)
     assert all(f"``{name}``" in described["compressor"] for name in COMPRESSORS)
     assert all(f"``{name}``" in described["format"] for name in FORMATS)

@@ -70,6 +70,22 @@ def test_a_pipeline_and_the_links_in_it_are_rebased(tmp_path: Path) -> None:
     assert rebase_layering({"a": "./b"}, FOLDER) == {"a": "./b"}
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("pinned:app.tar", "pinned:/specs/app.tar"),
+        ("pinned:out/app.tar#app:1", "pinned:/specs/out/app.tar#app:1"),
+        ("pinned:oci:out:app:1", "pinned:oci:/specs/out:app:1"),
+        ("pinned:/app.tar", "pinned:/app.tar"),
+        ("pinned:localhost:5000/app:1", "pinned:localhost:5000/app:1"),
+        ("pinned:", "pinned:"),
+        ("pinned", "pinned"),
+    ],
+)
+def test_the_earlier_image_of_a_layering_is_rebased_if_it_is_a_file(value: str, expected: str) -> None:
+    assert rebase_layering(value, FOLDER) == expected
+
+
 def test_sources_of_declared_files_are_rebased() -> None:
     entries = [{"file": "/etc/x=x", "mode": 1}, {"file": "/etc/y"}, {"dir": "/tmp"}, 5]
     assert rebase_sources(entries, FOLDER) == [{"file": "/etc/x=/specs/x", "mode": 1}, *entries[1:]]

@@ -16,7 +16,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.formats.tar import Owner
 from lamina.inputs.spec import Spec
-from lamina.layering import Pipeline
+from lamina.layering import PinnedStrategy, Pipeline
 from lamina.rootfs.entries import Dir, File, Perm, Symlink
 from lamina.stores.store import adapt_store
 
@@ -230,8 +230,23 @@ def test_a_pipeline_may_be_a_list_a_value_or_a_file(tmp_path: Path, monkeypatch:
 def test_a_name_that_is_neither_a_strategy_nor_a_file_says_both() -> None:
     with pytest.raises(InvalidArgument) as caught:
         Spec.parse({"layering": "popularty"})
-    expected = "expected one of auto, cost, popularity, a pipeline, or a JSON file that holds one"
+    expected = "expected one of auto, cost, popularity, pinned:IMAGE, a pipeline, or a JSON file that holds one"
     assert str(caught.value) == f"layering: got 'popularty', {expected}"
+
+
+def test_a_layering_may_be_pinned_to_an_image() -> None:
+    for image in ("app.tar", "out/app.json", "localhost:5000/app:1", "oci:out:app:1"):
+        assert Spec.parse({"layering": f"pinned:{image}"}).layering == PinnedStrategy(image)
+
+
+@pytest.mark.parametrize("value", ["pinned", "pinned:"])
+def test_a_pinned_layering_needs_an_image(value: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Spec.parse({"layering": value})
+    assert str(caught.value) == f"layering: got '{value}' without an image, expected pinned:IMAGE"
+    assert caught.value.hint == (
+        "pinned:app.tar keeps the layers of an image file, and pinned:registry.example/app:1 of another image"
+    )
 
 
 @pytest.mark.parametrize("file", ["none.json", "no/such", ".", "/"])

@@ -64,6 +64,20 @@ class EarlierVersionReader:
             return self._read_folder(source.path)
         return self._read_file(source)
 
+    def read_one(self, image: str) -> tuple[InspectedImage, ...]:
+        """Return the image that ``image`` names, once for each of its platforms; none if a registry lacks it.
+
+        A reference without a tag means the tag ``latest``. The errors are those of `read`, and `NotFound` if a file has
+        several images with different names.
+        """
+        source = select.parse_source(image)
+        if isinstance(source, RegistryReference):
+            return self._read_registry(source, reads_all_tags=False)
+        images = self._read_file(source)
+        if len({(*each.repo_tags, *each.tags) for each in images}) > 1:
+            select.select_single(images, source.path, source.name_hint)
+        return images
+
     def _read_registry(self, reference: RegistryReference, *, reads_all_tags: bool) -> tuple[InspectedImage, ...]:
         # Imported where they are used, because most images have no history.
         from lamina.images.readers.registry_image import read_registry_images

@@ -34,8 +34,9 @@ class LayerArguments(TypedDict, total=False):
         Argument(
             parsers.parse_layering,
             "cost",
-            "How store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, a pipeline of operations, "
-            "the name of a JSON file that holds one, or in Python a function (`LayeringFunction`).",
+            "How store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to keep "
+            "the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in "
+            "Python a function (`LayeringFunction`).",
             key="layeringPipeline",
             rebase=relative_paths.rebase_layering,
             section="layers",
@@ -43,10 +44,10 @@ class LayerArguments(TypedDict, total=False):
         ),
         Flag(
             "How store paths are grouped into layers: cost (so that an update sends few bytes), auto (as nixpkgs does "
-            "now), popularity (as nixpkgs did until 2025), or a JSON file with a layering pipeline.  "
-            "[default: cost]",
-            "NAME|FILE",
-            completion=("auto", "cost", "popularity"),
+            "now), popularity (as nixpkgs did until 2025), pinned:IMAGE (keep the layers of an earlier image: a file, "
+            "an OCI layout or a reference), or a JSON file with a layering pipeline.  [default: cost]",
+            "NAME|pinned:IMAGE|FILE",
+            completion=("auto", "cost", "popularity", "pinned:"),
         ),
     ]
     layers: Annotated[
@@ -73,17 +74,17 @@ class LayerArguments(TypedDict, total=False):
         Argument(
             parsers.parse_texts,
             (),
-            "Earlier images, from which the layering ``cost`` learns how often each package changes: files, OCI "
-            "layouts with all their images, folders of image files, references, and repositories without a tag with "
-            "all their tags. Only their documents are read.",
+            "Earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package "
+            "changes: files, OCI layouts with all their images, folders of image files, references, and repositories "
+            "without a tag with all their tags. Only their documents are read.",
             rebase=relative_paths.rebase_images,
             section="layers",
             phase="plan",
         ),
         repeatable(
             "IMAGE|DIR|REF",
-            "Learn from earlier images how often each package changes, for --layering cost: an image file, an OCI "
-            "layout, a folder of image files, or a reference; without a tag, all tags of the repository.",
+            "Learn from earlier images how often each package changes, for --layering cost and pinned:IMAGE: an image "
+            "file, an OCI layout, a folder of image files, or a reference; without a tag, all tags of the repository.",
             completion="file",
         ),
     ]
@@ -92,16 +93,16 @@ class LayerArguments(TypedDict, total=False):
         Argument(
             parsers.parse_rates,
             {},
-            "How often packages change, for the layering ``cost``: a number for each pattern on package names, such as "
-            "``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most packages. The first "
-            "pattern that takes a path counts, and more than ``history``.",
+            "How often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on "
+            "package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most "
+            "packages. The first pattern that takes a path counts, and more than ``history``.",
             rebase=relative_paths.rebase_path,
             section="layers",
             phase="plan",
         ),
         Flag(
-            'Read from this file how often packages change, for --layering cost: a line "PATTERN" = RATE for each, '
-            "where 1 is the rate of most packages.",
+            "Read from this file how often packages change, for --layering cost and pinned:IMAGE: a line "
+            '"PATTERN" = RATE for each, where 1 is the rate of most packages.',
             "FILE",
             completion="file",
         ),
