@@ -15,6 +15,7 @@ from statistics import mean
 
 from bench.reuse.closures import FOLDER, NamedClosure, read_closures
 from bench.reuse.greedy import plan_greedily, plan_with_search
+from bench.reuse.rows_of_updates import make_table
 from bench.reuse.updates import Replay, draw_updates, read_histories
 
 import lamina
@@ -45,6 +46,11 @@ def main() -> None:
     try:
         closures = read_closures(arguments.graphs or [FOLDER])
         layers = [int(text) for text in arguments.layers.split(",")]
+        if arguments.row:
+            seeds = range(arguments.seed, arguments.seed + arguments.repeat)
+            for cells in make_table(closures, layers, arguments.row, seeds):
+                print(_line(*cells), flush=True)
+            return
         names = [name for name in PLANNERS if arguments.only is None or name in arguments.only.split(",")]
         table = Table(layers, names, is_timed=arguments.time)
         for line in table.lines(_make_replays(closures, arguments.updates, arguments.seed)):
@@ -123,6 +129,14 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="STRATEGY,...", help=f"some of: {'; '.join(PLANNERS)} [all]")
     parser.add_argument("--updates", type=int, default=10_000, metavar="N", help="updates to draw [%(default)s]")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the updates [%(default)s]")
+    parser.add_argument(
+        "--row",
+        type=int,
+        metavar="N",
+        help="instead apply N updates in a row, and compare versions with pinned layers with one plan by cost that "
+        "knows the updates",
+    )
+    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="rows of updates with --row [%(default)s]")
     parser.add_argument("--time", action="store_true", help="also print the seconds of a plan, for orientation")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the ratios to FILE")
     return parser

@@ -88,10 +88,14 @@ class Replay:
 
     def ratio(self, plans: Iterable[LayerPlan]) -> float:
         """Return the bytes that are sent again with the layers of ``plans`` ÷ the bytes that change."""
+        return self.count(plans) / self.least
+
+    def count(self, plans: Iterable[LayerPlan]) -> int:
+        """Return the number of bytes that are sent again with the layers of ``plans``."""
         sent = 0
         for plan in plans:
             bits = 0
             for path in plan.paths:
                 bits |= self.changed[self.closure.numbers[path]]
             sent += plan.nar_size * bits.bit_count()
-        return sent / self.least
+        return sent

@@ -11,6 +11,7 @@ import pytest
 from bench.reuse.closures import FOLDER, HISTORIES, NamedClosure, Row, dump, make_infos, parse, read_closures
 from bench.reuse.command import PLANNERS
 from bench.reuse.greedy import plan_greedily, plan_with_search
+from bench.reuse.rows_of_updates import make_versions, measure
 from bench.reuse.updates import ROOT_SHARE, Replay, draw_updates, read_histories
 from tests.support.examples import mark_rest
 from tests.support.factories import closure, layers
@@ -162,3 +163,41 @@ def test_a_file_that_is_no_graph_is_an_error(tmp_path: Path, text: str, message:
     assert found.returncode == 1
     assert found.stderr.startswith("bench/layering: ")
     assert message in found.stderr
+
+
+# --- updates in a row
+
+
+def test_a_version_has_other_store_paths_where_something_changed() -> None:
+    numbers = {info.path.name: number for number, info in enumerate(GRAPH)}
+    (first, second) = make_versions(GRAPH, [frozenset([numbers["C"]]), frozenset([numbers["D"]])])
+    before = {info.path.name: info for info in GRAPH}
+    for found, names in ((first, "AC"), (second, "ABD")):
+        after = {info.path.name: info for info in found}
+        assert {name for name in after if after[name].path != before[name].path} == set(names)
+        assert {name: info.nar_size for name, info in after.items()} == {
+            name: info.nar_size for name, info in before.items()
+        }
+        before = after
+
+
+@pytest.mark.parametrize("name", ["database", "web-server", *mark_rest(["statistics", "build-tools"], 0)])
+@pytest.mark.parametrize("budget", [30, 60])
+def test_pinned_layers_do_not_become_worse_in_twenty_updates(name: str, budget: int) -> None:
+    """At most 10 % more than a plan that knows the updates, and hardly more than one plan that does not."""
+    (named,) = [named for named in CLOSURES if named.name == name]
+    found = measure(named.closure, [draw_updates(named.closure, 20, seed) for seed in (1, 2)], budget)
+    assert found.pinned <= 1.1 * found.counted
+    assert found.pinned <= 1.1 * found.learnt
+    assert found.pinned <= 1.02 * found.cost
+
+
+def test_the_command_prints_the_ratios_of_updates_in_a_row() -> None:
+    ran = run_command(
+        str(FOLDER / "java-application.json"), "--row", "5", "--repeat", "1", "--layers", "20,30", "--seed", "3"
+    )
+    head, rule, *lines = [line.strip("| ").split(" | ") for line in ran.stdout.splitlines()]
+    assert head == ["closure", "paths", "compared", "20", "30"]
+    assert rule == ["---", "--:", "---", "--:", "--:"]
+    assert [line[2] for line in lines[:3]] == ["pinned ÷ counted", "cost ÷ counted", "pinned ÷ learnt"]
+    assert all(0.9 < float(cell) < 1.2 for line in lines[:3] for cell in line[3:])
