@@ -217,6 +217,19 @@ def test_the_provenance_has_the_store_paths_of_a_pipeline_and_not_its_links(
     assert str(tmp_path).encode() not in document
 
 
+def test_the_provenance_names_the_image_whose_layers_are_kept_without_its_folder(
+    server: MemoryRegistry, store: FakeStore, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "app.tar"
+    lamina.build_layered_image(output=earlier, **describe(store))
+    reference = f"{server.host}/me/app:1"
+    for image, expected in ((earlier, "pinned:app.tar"), (reference, f"pinned:{reference}")):
+        pushed = push(server, **describe(store), provenance=True, layering=f"pinned:{image}")
+        document = read_document(server, pushed)
+        assert get_parameters(read_statement(document))["layeringPipeline"] == expected
+        assert str(tmp_path).encode() not in document
+
+
 @pytest.mark.parametrize("kind", ["file", "layout", "registry"])
 def test_the_base_image_is_a_material_and_its_store_paths_are_listed(
     server: MemoryRegistry, store: FakeStore, tmp_path: Path, kind: str
