@@ -71,8 +71,22 @@ def _read_closure(file: Path) -> NamedClosure:
 
 
 def make_infos(rows: Sequence[Row]) -> list[PathInfo]:
-    """Return the path info of each row."""
-    digests = [hashlib.sha256(f"{number} {row.name}".encode()).digest() for number, row in enumerate(rows)]
+    """Return the path info of each row; no two closures have a path in common."""
+    return _make_infos(rows, [f"{number} {row.name}" for number, row in enumerate(rows)])
+
+
+def make_equal_infos(rows: Sequence[Row]) -> list[PathInfo]:
+    """Return the path info of each row; rows that are equal, with all that they refer to, are the same path."""
+    texts: list[str] = []
+    for row in rows:
+        references = sorted(hashlib.sha256(texts[target].encode()).hexdigest() for target in row.references)
+        texts.append(f"{row.name} {row.size} {' '.join(references)}")
+    return _make_infos(rows, texts)
+
+
+def _make_infos(rows: Sequence[Row], texts: Sequence[str]) -> list[PathInfo]:
+    """Return the path info of each row, with a hash that is made of its text."""
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
     paths = [
         StorePath.parse_base(f"{dump_nix32(digest[:20])}-{row.name}") for row, digest in zip(rows, digests, strict=True)
     ]

@@ -16,6 +16,7 @@ from statistics import mean
 from bench.reuse.closures import FOLDER, NamedClosure, read_closures
 from bench.reuse.greedy import plan_greedily, plan_with_search
 from bench.reuse.rows_of_updates import make_table
+from bench.reuse.together import FLEETS, print_lines
 from bench.reuse.updates import Replay, draw_updates, read_histories
 
 import lamina
@@ -44,6 +45,12 @@ def main() -> None:
     """Print the table that the arguments select."""
     arguments = _make_parser().parse_args()
     try:
+        if arguments.together:
+            for line in print_lines(
+                [int(text) for text in arguments.layers.split(",")], arguments.updates, arguments.seed
+            ):
+                print(line, flush=True)
+            return
         closures = read_closures(arguments.graphs or [FOLDER])
         layers = [int(text) for text in arguments.layers.split(",")]
         if arguments.row:
@@ -137,6 +144,12 @@ def _make_parser() -> argparse.ArgumentParser:
         "knows the updates",
     )
     parser.add_argument("--repeat", type=int, default=2, metavar="N", help="rows of updates with --row [%(default)s]")
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="compare what a registry stores for several images: planned alone, and together by shared; the fleets are "
+        f"{', '.join(FLEETS)}",
+    )
     parser.add_argument("--time", action="store_true", help="also print the seconds of a plan, for orientation")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the ratios to FILE")
     return parser

@@ -18,7 +18,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     [
         (["--with", "cert"], "--with: got 'cert', expected some of nss, certs, sh, env, tmp"),
         (["--ledger", ""], "--ledger: got '', expected the name of a file or folder"),
-        (["--layering", "best"], "--layering: got 'best', expected one of auto, cost, popularity, "),
+        (["--layering", "best"], "--layering: got 'best', expected one of auto, cost, popularity, shared, "),
         (["--inherit", "Cmd,Usr"], "--inherit: got 'Usr', expected some of "),
         (["--mtime", "x"], "--mtime: got 'x', expected ISO-8601 "),
         (["--jobs", "0"], "--jobs: got 0, expected a number from 1 to 256"),

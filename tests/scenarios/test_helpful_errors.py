@@ -193,7 +193,7 @@ FILES = {
 @pytest.mark.parametrize("mistake", FILES.values(), ids=FILES)
 def test_a_mistake_in_a_spec_file_is_explained(mistake: Mistake) -> None:
     Path("lamina.toml").write_text(mistake.words)
-    ran = run("plan", "--spec", "lamina.toml")
+    ran = run("script", "--spec", "lamina.toml", "-o", "stream-it")
     assert (ran.code, ran.stdout) == (mistake.code, b"")
     message, _, hint = ran.stderr.partition("\nhint: ")
     assert message.startswith(f"lamina: {mistake.message}")

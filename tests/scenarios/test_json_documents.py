@@ -133,8 +133,8 @@ def test_an_error_follows_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("more", [{"surprise": 1}, {"layers": [{"paths": []}]}, {"closure_size": -1}])
 def test_the_check_finds_unknown_keys_missing_keys_and_wrong_values(more: dict[str, Any]) -> None:
-    planned = {"layers": [], "layer_count": 0, "path_count": 0, "closure_size": 0, "platform": ""}
-    document = {"version": 1, **planned, "images": [planned], "warnings": []}
+    planned = {"layers": [], "layer_count": 0, "path_count": 0, "closure_size": 0, "platform": "", "table": None}
+    document = {"version": 1, **planned, "images": [planned], "registry": None, "warnings": []}
     check_document("plan", document)
     with pytest.raises(jsonschema.ValidationError):
         check_document("plan", document | more)

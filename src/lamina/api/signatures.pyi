@@ -53,6 +53,7 @@ def stream_layered_image(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -119,20 +120,22 @@ def stream_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -227,6 +230,7 @@ def build_layered_image(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -293,20 +297,22 @@ def build_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -390,6 +396,7 @@ def plan_layered_image(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -453,20 +460,22 @@ def plan_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -555,6 +564,7 @@ def push_layered_image(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -633,20 +643,22 @@ def push_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -731,6 +743,7 @@ def load_layered_image(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -800,20 +813,22 @@ def load_layered_image(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -1043,6 +1058,7 @@ def stream_image_index(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -1110,20 +1126,22 @@ def stream_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -1210,6 +1228,7 @@ def build_image_index(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -1276,20 +1295,22 @@ def build_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.
@@ -1378,6 +1399,7 @@ def push_image_index(
     history: StrPath | Iterable[StrPath] = (),
     rates: StrPath | Mapping[str, float] = {},
     reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
     include_store_paths: bool = True,
     config: Mapping[str, Any] | None = {},
     name: str | None = None,
@@ -1450,20 +1472,22 @@ def push_image_index(
         max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
             GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
         max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
-        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to
-            keep the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in
-            Python a function (`LayeringFunction`).
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
         layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
             ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
             well. ``layering`` plans the other paths.
-        history: earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package
-            changes: files, OCI layouts with all their images, folders of image files, references, and repositories
-            without a tag with all their tags. Only their documents are read.
-        rates: how often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on
-            package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most
-            packages. The first pattern that takes a path counts, and more than ``history``.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
         reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
             few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
         include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
         config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
             ``Env``.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from lamina import layering
 from lamina.builder.base_image import BaseImage
 from lamina.builder.earlier_layers import read_earlier_layers
+from lamina.builder.shared_layers import has_siblings, share_layers
 from lamina.builder.update_history import read_known_updates
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
@@ -16,19 +17,35 @@ from lamina.layering import NOTHING_KNOWN, LayerPlan, PinnedStrategy, Strategy
 
 
 def plan_layers(
-    spec: Spec, closure: Closure, base: BaseImage, warnings: list[str], ignored: Collection[StorePath] = ()
+    spec: Spec,
+    closure: Closure,
+    base: BaseImage,
+    warnings: list[str],
+    ignored: Collection[StorePath] = (),
+    declare: Callable[[], Closure] | None = None,
 ) -> tuple[LayerPlan, ...]:
-    """Return the store layers of ``spec`` over ``base``; messages are added to ``warnings``.
+    """Return the store layers of ``spec`` over ``base``.
 
-    ``closure`` contains the paths of the image; those in ``ignored`` go into no layer. Raises what `layering.plan`,
-    `read_known_updates` and `read_earlier_layers` raise.
+    Args:
+        spec: the image.
+        closure: the paths of the image.
+        base: its base image.
+        warnings: the list to which messages are added.
+        ignored: paths that go into no layer.
+        declare: returns the paths that the arguments of the image declare, if it can have siblings.
+
+    Raises what `layering.plan`, `read_known_updates`, `read_earlier_layers` and `share_layers` raise.
     """
     packed = closure if spec.include_store_paths else Closure.of(())
     known = read_known_updates(spec, warnings) if len(packed) else NOTHING_KNOWN
+    if declare and len(packed) and has_siblings(spec):
+        strategy: Strategy = share_layers(spec, declare(), len(base.layers), known)
+    else:
+        strategy = _find_strategy(spec, packed, base, warnings)
     return layering.plan(
         packed,
         max_layers=spec.layer_limit,
-        strategy=_find_strategy(spec, packed, base, warnings),
+        strategy=strategy,
         base_layers=len(base.layers),
         lists=spec.layers if spec.include_store_paths else (),
         known=known,

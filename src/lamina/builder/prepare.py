@@ -130,7 +130,13 @@ def _prepare_over(
 ) -> PreparedDraft:
     root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
-    plans = plan_layers(spec, root.closure, base, plan_warnings)
+    plans = plan_layers(
+        spec,
+        root.closure,
+        base,
+        plan_warnings,
+        declare=lambda: resolve_declared_closure(spec, contents, store)[0],
+    )
     plan_warnings += check_layer_count(spec, base, plans)
     store.prefetch(path for plan in plans for path in plan.paths)
     architecture = spec.architecture or choose_architecture(
@@ -198,7 +204,7 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     plan_warnings: list[str] = []
     # A plan reads no program, which could say for which of several platforms the image is.
     with closing(open_base(spec, lambda: choose_architecture((), store))) as base:
-        layers = plan_layers(spec, closure, base, plan_warnings)
+        layers = plan_layers(spec, closure, base, plan_warnings, declare=lambda: closure)
         plan_warnings += check_layer_count(spec, base, layers)
     return PlanResult(
         layers,

@@ -11,6 +11,7 @@ import click
 
 from lamina.cli.command import option
 from lamina.cli.options import Decorator, collect_given, group_options, list_flags, list_options, make_option
+from lamina.cli.sibling_images import add_siblings
 from lamina.errors import InvalidArgument, error_context
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.declarations import Flag, Phase, repeatable
@@ -117,7 +118,12 @@ class ImageOptions(NamedTuple):
         """
         from lamina.inputs import specfile
 
-        return self._merge(specfile.load(self.spec_file) if self.spec_file else None)
+        if not self.spec_file:
+            return self.merge(None)
+        table = specfile.load(self.spec_file)
+        arguments = self.merge(table)
+        add_siblings({table.name: arguments}, self)
+        return arguments
 
     def make_all_arguments(self) -> "dict[str, ImageArguments]":
         """Return the arguments of every image that the options describe, by the name of its table in the spec file.
@@ -136,7 +142,9 @@ class ImageOptions(NamedTuple):
         images = specfile.load_all(self.spec_file)
         if len(images) > 1:
             self._check_for_several(len(images))
-        return {name: self._merge(table) for name, table in images.items()}
+        merged = {name: self.merge(table) for name, table in images.items()}
+        add_siblings(merged, self)
+        return merged
 
     def _check_for_several(self, count: int) -> None:
         """Raise `InvalidArgument` for an option that only one of ``count`` images in the spec file can have."""
@@ -149,8 +157,8 @@ class ImageOptions(NamedTuple):
                     hint=f"say which: {self.spec_file}#NAME",
                 )
 
-    def _merge(self, table: "SpecTable | None") -> "ImageArguments":
-        """Return the arguments of an image; ``table`` is that of the spec file."""
+    def merge(self, table: "SpecTable | None") -> "ImageArguments":
+        """Return the arguments of an image without siblings; ``table`` is that of the spec file."""
         from lamina.cli.container_config import build_container_config
         from lamina.cli.default_paths import (
             get_default_blob_cache,

@@ -22,6 +22,7 @@ from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.inputs.platforms import PlatformRoots, select_platform
+from lamina.inputs.siblings import Siblings
 from lamina.layering import Layering, check_uses_rates
 from lamina.layering.known_updates import GivenRates
 from lamina.messages.redaction import short_repr
@@ -74,6 +75,7 @@ class Spec(StoreSpec):
     history: tuple[str, ...]
     rates: GivenRates
     reserve: int
+    siblings: Siblings
     include_store_paths: bool
     config: Mapping[str, Any]
     name: str | None

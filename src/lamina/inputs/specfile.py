@@ -60,6 +60,11 @@ class SpecTable(NamedTuple):
     arguments: dict[str, Any]
     keys: Mapping[str, str]
 
+    @property
+    def name(self) -> str:
+        """The name of the table; empty for a file without tables."""
+        return self.subject.partition("#")[2]
+
     def parse(self, left_out: Collection[str] = ()) -> dict[str, Any]:
         """Return the checked arguments; those in ``left_out`` are neither checked nor returned.
 

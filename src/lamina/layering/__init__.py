@@ -11,7 +11,7 @@ result depends only on the graph, not on the order in which it is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
@@ -27,6 +27,7 @@ from lamina.layering.pinned import PinnedLayers, PinnedStrategy, plan_pinned
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
+from lamina.layering.sharing import SharedLayering, SharingImage
 from lamina.messages.redaction import short_repr
 
 _Planner = Callable[[Closure, int, Collection[StorePath], Collection[StorePath], KnownUpdates], tuple[LayerPlan, ...]]
@@ -51,6 +52,7 @@ STRATEGIES: Mapping[str, _Planner] = {
     "auto": _without_listed(auto),
     "cost": cost,
     "popularity": _without_listed(popularity),
+    "shared": cost,  # of one image; `SharedLayering` plans several
 }
 STRATEGY_NAMES = (*STRATEGIES, "pinned:IMAGE")
 """The names of the strategies in messages."""
@@ -84,7 +86,7 @@ def plan(
         base_layers: the number of layers of the base image.
         ignored: paths that go into no layer.
         lists: patterns on the names of store paths; each list becomes a layer, and the strategy plans the other paths.
-        known: what is known of the image's updates; only ``cost`` and earlier layers use it.
+        known: what is known of the image's updates; only ``cost``, ``shared`` and earlier layers use it.
         warn: called with a message about paths that a pipeline, a list or a rate names, and that are not found, and
             about earlier layers that are not kept.
 
@@ -105,29 +107,62 @@ def plan(
         return (*strategy(closure, max_layers, {*ignored, *listed.paths}, warn), *listed.plans)
     if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
-    used = 1 + base_layers + len(listed.plans)
-    if used + bool(len(closure) > len(listed.paths) or not lists) > max_layers:
-        raise _make_layer_error(max_layers, base_layers, len(listed.plans))
+    budget = _find_budget(closure, max_layers, base_layers, listed, has_lists=bool(lists))
     if isinstance(strategy, PinnedLayers):
-        planned = plan_pinned(strategy, closure, max_layers - used, frozenset(ignored), listed.paths, known, warn)
+        planned = plan_pinned(strategy, closure, budget, frozenset(ignored), listed.paths, known, warn)
     elif isinstance(strategy, str):
-        planned = STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored), listed.paths, known)
+        planned = STRATEGIES[strategy](closure, budget, frozenset(ignored), listed.paths, known)
     else:
         rest = contract(closure, listed.paths) if listed.paths else closure
-        planned = plan_with(strategy, rest, max_layers - used, frozenset(ignored))
+        planned = plan_with(strategy, rest, budget, frozenset(ignored))
     return (*planned, *listed.plans)
+
+
+def describe_sharing(
+    closure: Closure,
+    *,
+    max_layers: int,
+    base_layers: int = 0,
+    lists: LayerLists = (),
+    known: KnownUpdates = NOTHING_KNOWN,
+    packing: Hashable = None,
+) -> SharingImage:
+    """Describe an image for `SharedLayering`, which plans it together with others.
+
+    Args:
+        closure: as in `plan`, and so are the others.
+        max_layers: the largest number of layers in the image.
+        base_layers: the number of layers of the base image.
+        lists: patterns on the names of store paths.
+        known: what is known of the image's updates.
+        packing: whatever decides how paths become bytes; only images with equal values can share layers.
+
+    Raises:
+        PlanError: ``max_layers`` leaves no layer for store paths.
+    """
+    listed = find_listed(closure, lists, (), ignore) if lists else ListedLayers()
+    budget = _find_budget(closure, max_layers, base_layers, listed, has_lists=bool(lists))
+    return SharingImage(closure, budget, listed.paths, known, packing)
+
+
+def _find_budget(closure: Closure, max_layers: int, base_layers: int, listed: ListedLayers, *, has_lists: bool) -> int:
+    """Return how many layers there may be for the paths that no list takes. Raises `PlanError` if there are too few."""
+    used = 1 + base_layers + len(listed.plans)
+    if used + bool(len(closure) > len(listed.paths) or not has_lists) > max_layers:
+        raise _make_layer_error(max_layers, base_layers, len(listed.plans))
+    return max_layers - used
 
 
 def uses_rates(strategy: Strategy | PinnedStrategy) -> bool:
     """Return whether ``strategy`` uses the rates and the history."""
-    return name_strategy(strategy) in ("cost", "pinned")
+    return name_strategy(strategy) in ("cost", "pinned", "shared")
 
 
 def check_uses_rates(strategy: Strategy | PinnedStrategy, argument: str = "rates") -> None:
     """Raise `InvalidArgument` for ``argument``, the rates or the history, if ``strategy`` does not use it."""
     if not uses_rates(strategy):
         got = f"the layering {name_strategy(strategy)}"
-        raise InvalidArgument(argument, got, "cost or pinned:IMAGE, which use it", hint="--layering cost")
+        raise InvalidArgument(argument, got, "cost, shared or pinned:IMAGE, which use it", hint="--layering cost")
 
 
 def name_strategy(strategy: Strategy | PinnedStrategy) -> str:
@@ -136,6 +171,8 @@ def name_strategy(strategy: Strategy | PinnedStrategy) -> str:
         return strategy
     if isinstance(strategy, PinnedStrategy | PinnedLayers):
         return "pinned"
+    if isinstance(strategy, SharedLayering):
+        return "shared"
     return "pipeline" if isinstance(strategy, Pipeline) else "function"
 
 
@@ -161,9 +198,12 @@ __all__ = [
     "PinnedLayers",
     "PinnedStrategy",
     "Pipeline",
+    "SharedLayering",
+    "SharingImage",
     "Strategy",
     "arrange",
     "check_uses_rates",
+    "describe_sharing",
     "name_strategy",
     "plan",
     "uses_rates",

@@ -25,7 +25,7 @@ _Row = tuple[int, int, int, int]
 
 def merge_greedily(items: Items, budget: int) -> list[list[int]]:
     """Merge ``items`` into at most ``budget`` groups of item numbers."""
-    merger = _Merger(items, range(len(items)))
+    merger = GreedyMerger(items, range(len(items)))
     while len(merger) > budget:
         merger.merge()
     return merger.groups
@@ -39,7 +39,7 @@ def coarsen(items: Items, limit: int) -> list[list[int]]:
     """
     order = sorted(range(len(items)), key=lambda number: (items.masks[number].bit_count(), number))
     starts = range(0, len(order), _SECTION)
-    sections = [_Merger(items, sorted(order[start : start + _SECTION])) for start in starts]
+    sections = [GreedyMerger(items, sorted(order[start : start + _SECTION])) for start in starts]
     count = len(items)
     heap = [(section.next_cost(), index) for index, section in enumerate(sections) if len(section) > 1]
     heapq.heapify(heap)
@@ -53,7 +53,7 @@ def coarsen(items: Items, limit: int) -> list[list[int]]:
     return [group for section in sections for group in section.groups]
 
 
-class _Merger:
+class GreedyMerger:
     """The groups that are left, by their numbers, which ascend: a merged group gets the next number."""
 
     def __init__(self, items: Items, numbers: Sequence[int]) -> None:

@@ -42,11 +42,15 @@ class UpdateStatistics:
     root_share: Fraction = Fraction(ROOT_UPDATES, 100)
     paths_per_update: Fraction = Fraction(PATHS_PER_UPDATE)
 
+    def root_probability(self, count: int) -> int:
+        """Return the probability that an update changes only one certain root, of ``count`` that share it."""
+        return int(CERTAIN * self.root_share) // max(1, count)
 
-DEFAULT_STATISTICS = UpdateStatistics()
 
 CERTAIN = 1 << 20
 """The probability of 1. A power of two keeps products short, and the root's share of it exact enough."""
+
+DEFAULT_STATISTICS = UpdateStatistics()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Items:
         rates = [rate // divisor for rate in rates]
         masks = _closure_masks(closure, order, rates)
         roots = [not closure.referrers[number] for number in order]
-        extra = int(CERTAIN * statistics.root_share) // max(1, sum(roots))
+        extra = statistics.root_probability(sum(roots))
         count, parts = statistics.paths_per_update.as_integer_ratio()
         total = parts * sum(rates)
         share = int(CERTAIN * (1 - statistics.root_share)) * count

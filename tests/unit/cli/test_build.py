@@ -85,8 +85,8 @@ def test_every_image_of_a_spec_file_is_checked_before_one_is_written(
 
 def test_other_verbs_take_one_image_of_a_spec_file(store: FakeStore) -> None:
     Path("two.toml").write_text(TWO_IMAGES)
-    for verb in ("stream", "plan"):
-        ran = run(verb, "--spec", "two.toml", "--store", store.root)
+    for verb, options in (("stream", ()), ("push", ("--to", "localhost/x"))):
+        ran = run(verb, "--spec", "two.toml", "--store", store.root, *options)
         assert (ran.code, ran.error) == (2, "two.toml: got 2 images, expected one of them")
         assert "hint: say which: two.toml#first, two.toml#second" in ran.stderr
 

@@ -230,7 +230,7 @@ def test_a_pipeline_may_be_a_list_a_value_or_a_file(tmp_path: Path, monkeypatch:
 def test_a_name_that_is_neither_a_strategy_nor_a_file_says_both() -> None:
     with pytest.raises(InvalidArgument) as caught:
         Spec.parse({"layering": "popularty"})
-    expected = "expected one of auto, cost, popularity, pinned:IMAGE, a pipeline, or a JSON file that holds one"
+    expected = "expected one of auto, cost, popularity, shared, pinned:IMAGE, a pipeline, or a JSON file that holds one"
     assert str(caught.value) == f"layering: got 'popularty', {expected}"
 
 

@@ -168,7 +168,9 @@ def test_the_default_is_cost_in_a_hundred_layers() -> None:
 
 
 def test_an_unknown_strategy_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="layering: got 'cost-free', expected one of auto, cost, popularity"):
+    with pytest.raises(
+        InvalidArgument, match="layering: got 'cost-free', expected one of auto, cost, popularity, shared"
+    ):
         plan(CONTEST, strategy="cost-free")
 
 

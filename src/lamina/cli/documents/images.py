@@ -1,15 +1,14 @@
-"""The documents of the verbs that plan, write and read images."""
+"""The documents of the verbs that write and read images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from lamina.cli.documents import DEPRECATED, Document
 
 if TYPE_CHECKING:
     from lamina.api.merge import MergeResult
-    from lamina.builder.prepare import PlanResult
     from lamina.core.names import Digest, StorePath
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import BlobTotal, UpdateTotals
@@ -19,41 +18,10 @@ if TYPE_CHECKING:
     from lamina.images.readers.registry_image import RegistryImage
     from lamina.images.readers.source_image import InspectedImage, SourceImage
     from lamina.images.written_index import IndexBuildResult
-    from lamina.layering import LayerPlan
     from lamina.system.transfer import BlobInfo
 
 _File = Annotated[str | None, "The file or folder that was written; null if it went to stdout."]
 _Table = Annotated[str | None, "The table of the spec file that describes the image; null without --spec."]
-_Paths = Annotated[list[str], "The store paths in the layer, in packing order."]
-
-
-class PlannedLayerDocument(TypedDict):
-    """A layer of store paths that would be made."""
-
-    paths: _Paths
-    nar_sizes: Annotated[list[int], "The NAR size in bytes of each of the paths, in the same order."]
-    nar_size: Annotated[int, "The sum of the NAR sizes in bytes, which is close to the size of the layer."]
-    reason: Annotated[str, "Why the path is alone in its layer, or why the paths share one; for people."]
-    rate: Annotated[
-        float | None,
-        "The share of updates that change the layer, from 0 to 1; null if the strategy does not estimate it.",
-    ]
-
-
-class PlannedImageDocument(TypedDict):
-    """The layers of store paths that an image would have."""
-
-    layers: Annotated[list[PlannedLayerDocument], "The layers, the lowest first; without the customisation layer."]
-    layer_count: Annotated[int, "How many layers there are."]
-    path_count: Annotated[int, "How many store paths there are in all layers."]
-    closure_size: Annotated[int, "The sum in bytes of the NAR sizes of all store paths in the layers."]
-    platform: Annotated[str, "The platform, such as linux/amd64; empty if no option names it."]
-
-
-class PlanDocument(PlannedImageDocument, Document):
-    """The images that would be made; the keys of the first one stand at the top level too."""
-
-    images: Annotated[list[PlannedImageDocument], "All images, one for each platform, the first one included."]
 
 
 class LayerDocument(TypedDict):
@@ -183,32 +151,6 @@ class ScriptDocument(Document):
     layer_count: Annotated[int, "How many layers the image has."]
     script: Annotated[str, DEPRECATED + "file."]
     layers: Annotated[int, DEPRECATED + "layer_count."]
-
-
-def dump_plan(plans: Mapping[str, PlanResult], warnings: Iterable[str]) -> PlanDocument:
-    """Return the document of ``lamina plan``, given the plan of the image for each platform."""
-    images = [_dump_planned_image(platform, result) for platform, result in plans.items()]
-    return {**images[0], "images": images, "warnings": list(warnings)}
-
-
-def _dump_planned_image(platform: str, result: PlanResult) -> PlannedImageDocument:
-    return {
-        "layers": list(map(_dump_planned_layer, result.layers)),
-        "layer_count": len(result.layers),
-        "path_count": sum(len(layer.paths) for layer in result.layers),
-        "closure_size": sum(layer.nar_size for layer in result.layers),
-        "platform": platform,
-    }
-
-
-def _dump_planned_layer(layer: LayerPlan) -> PlannedLayerDocument:
-    return {
-        "paths": list(map(str, layer.paths)),
-        "nar_sizes": [size for _, size in layer.nars],
-        "nar_size": layer.nar_size,
-        "reason": layer.reason,
-        "rate": layer.rate,
-    }
 
 
 def dump_build(documents: Sequence[BuildDocument]) -> BuildDocument:

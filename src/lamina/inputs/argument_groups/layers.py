@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from lamina.inputs import parsers, relative_paths
 from lamina.inputs.argument_groups.paths import StrPath
 from lamina.inputs.declarations import Argument, Flag, repeatable, switch
+from lamina.inputs.siblings import parse_siblings
 
 if TYPE_CHECKING:
     from lamina.layering import LayeringFunction, Pipeline
@@ -34,9 +35,9 @@ class LayerArguments(TypedDict, total=False):
         Argument(
             parsers.parse_layering,
             "cost",
-            "How store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``pinned:IMAGE`` to keep "
-            "the layers of an earlier image, a pipeline of operations, the name of a JSON file that holds one, or in "
-            "Python a function (`LayeringFunction`).",
+            "How store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``, "
+            "``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON "
+            "file that holds one, or in Python a function (`LayeringFunction`).",
             key="layeringPipeline",
             rebase=relative_paths.rebase_layering,
             section="layers",
@@ -44,10 +45,11 @@ class LayerArguments(TypedDict, total=False):
         ),
         Flag(
             "How store paths are grouped into layers: cost (so that an update sends few bytes), auto (as nixpkgs does "
-            "now), popularity (as nixpkgs did until 2025), pinned:IMAGE (keep the layers of an earlier image: a file, "
-            "an OCI layout or a reference), or a JSON file with a layering pipeline.  [default: cost]",
+            "now), popularity (as nixpkgs did until 2025), shared (cost, so that the images of a spec file that have "
+            "it share layers), pinned:IMAGE (keep the layers of an earlier image: a file, an OCI layout or a "
+            "reference), or a JSON file with a layering pipeline.  [default: cost]",
             "NAME|pinned:IMAGE|FILE",
-            completion=("auto", "cost", "popularity", "pinned:"),
+            completion=("auto", "cost", "popularity", "shared", "pinned:"),
         ),
     ]
     layers: Annotated[
@@ -74,9 +76,9 @@ class LayerArguments(TypedDict, total=False):
         Argument(
             parsers.parse_texts,
             (),
-            "Earlier images, from which the layerings ``cost`` and ``pinned:IMAGE`` learn how often each package "
-            "changes: files, OCI layouts with all their images, folders of image files, references, and repositories "
-            "without a tag with all their tags. Only their documents are read.",
+            "Earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each "
+            "package changes: files, OCI layouts with all their images, folders of image files, references, and "
+            "repositories without a tag with all their tags. Only their documents are read.",
             rebase=relative_paths.rebase_images,
             section="layers",
             phase="plan",
@@ -93,9 +95,9 @@ class LayerArguments(TypedDict, total=False):
         Argument(
             parsers.parse_rates,
             {},
-            "How often packages change, for the layerings ``cost`` and ``pinned:IMAGE``: a number for each pattern on "
-            "package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of most "
-            "packages. The first pattern that takes a path counts, and more than ``history``.",
+            "How often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each "
+            "pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate "
+            "of most packages. The first pattern that takes a path counts, and more than ``history``.",
             rebase=relative_paths.rebase_path,
             section="layers",
             phase="plan",
@@ -122,6 +124,19 @@ class LayerArguments(TypedDict, total=False):
             "at most 125.  [default: 0]",
             "N",
             value_type=int,
+        ),
+    ]
+    # On the command line, they are the images of the spec file.
+    siblings: Annotated[
+        Mapping[str, Mapping[str, Any]],
+        Argument(
+            parse_siblings,
+            {},
+            "The images that the layering ``shared`` plans together with this one: for each, its arguments by a name "
+            "for it. Those with another layering are not used.",
+            in_spec_file=False,
+            section="layers",
+            phase="plan",
         ),
     ]
     include_store_paths: Annotated[

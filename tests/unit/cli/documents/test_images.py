@@ -3,15 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from tests.support.factories import closure
-
-from lamina.builder.prepare import PlanResult
-from lamina.cli.documents.images import dump_build, dump_plan, dump_written, name_file
+from lamina.cli.documents.images import dump_build, dump_written, name_file
 from lamina.core.names import Digest, ImageReference
 from lamina.images.blob_totals import BlobTotal, UpdateTotals
 from lamina.images.image import BuildResult
 from lamina.images.written_index import IndexBuildResult
-from lamina.layering.auto import auto
 from lamina.layers.layer import Layer
 from lamina.system.transfer import BlobInfo
 
@@ -99,14 +95,6 @@ def test_an_index_stands_beside_its_images_and_has_their_warnings() -> None:
     both = dump_build([dump_written(make_result("a.tar"), ["slow"], "worker"), document])
     assert both["warnings"] == ["image worker: slow", "image web: linux/arm64: careful"]
     assert (len(both["images"]), len(both["indexes"])) == (3, 1)
-
-
-def test_a_plan_has_its_sums() -> None:
-    document = dump_plan({"linux/arm64": PlanResult(auto(closure("A→B  C", A=5, B=3, C=1), 2, ()), ())}, ["odd"])
-    assert document["images"] == [{key: document[key] for key in document["images"][0]}]  # type: ignore[literal-required]
-    assert (document["platform"], document["warnings"]) == ("linux/arm64", ["odd"])
-    assert (document["layer_count"], document["path_count"], document["closure_size"]) == (2, 3, 9)
-    assert [(layer["nar_size"], layer["nar_sizes"]) for layer in document["layers"]] == [(1, [1]), (8, [5, 3])]
 
 
 def test_the_file_of_stdout_is_null() -> None:
