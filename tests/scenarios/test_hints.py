@@ -114,6 +114,8 @@ MISTAKES = {
         f"hello --store {{root}} --to {NOWHERE} --cache-from oci:x/y",
         f"{{image}} --to {NOWHERE} --env A=B",
     ],
+    "load": [*_IMAGES, "hello --into rkt", "hello --store {root} --watch", "hello --platform amd64 --platform arm64"],
+    "run": [*_IMAGES, "hello --into rkt", "hello --store {root} --json", "hello none -- --into docker"],
     "serve": [
         "--listen 0.0.0.0:0",
         "--listen none",
