@@ -9,12 +9,15 @@ import os
 import signal
 import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 
 import bcrypt
 import pytest
+from tests.support.buckets import serve_buckets
 from tests.support.fake_nix_store import FakeStore, Program, example, run, store_path
 from tests.support.processes import wait_until
+from tests.support.s3_server import ID, SECRET
 from tests.support.served_images import layers_of
 from tests.support.serving import Serving, serve
 from tests.support.tls import create_certificates
@@ -206,6 +209,37 @@ def test_another_process_serves_the_same_bytes(store: FakeStore, tmp_path: Path)
             assert pull_names(server, "tool/data") == {"tool", "data"}
             assert server.stop() == 0
     assert served[0] == served[1]
+
+
+def test_servers_with_one_bucket_and_one_layer_cache_make_no_layer_twice(store: FakeStore, tmp_path: Path) -> None:
+    served: list[bytes] = []
+    made: list[int] = []
+    path, data = store_path("tool-1"), store_path("data-1")
+    spec = tmp_path / "lamina.toml"
+    spec.write_text(f'[app]\ncontents = ["{path}", "{data}"]\narchitecture = "amd64"\n')
+    with serve_buckets("shared") as address, ExitStack() as servers:
+        more = f"?endpoint={address}&scheme=http&region=us-east-1"
+        bucket, layers = f"s3://shared/cache{more}", f"s3://shared/layers{more}"
+        environment = {"AWS_ACCESS_KEY_ID": ID, "AWS_SECRET_ACCESS_KEY": SECRET, "no_proxy": "*"}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            pushed = run("store", "push", "--store", store.root, "--to", bucket, str(path), str(data))
+        assert pushed.code == 0, pushed.stderr
+        for number in range(2):
+            folder = tmp_path / f"machine{number}"
+            own = {name: str(folder / name) for name in ("TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+            for place in own.values():
+                Path(place).mkdir(parents=True)
+            arguments = ("--store", bucket, "--no-verify-signatures", "--spec", spec)
+            server = servers.enter_context(
+                serve(folder, *arguments, layer_cache=layers, environment={**environment, **own})
+            )
+            served.append(server.get("/v2/app/manifests/latest").body)
+            made.append(len([file for file in (folder / "TMPDIR").glob("*/*") if file.name.isdigit()]))
+            assert pull_names(server, "app") == {"tool", "data"}
+    assert served[0] == served[1]
+    assert made == [len(layers_of(json.loads(served[0]))), 1]  # the customisation layer is made with every image
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,20 @@ class Serving:
 
 
 @contextmanager
-def serve(folder: Path, *arguments: str | Path, listen: str = "127.0.0.1:0") -> Iterator[Serving]:
-    """Run ``lamina serve`` for the block, with a layer cache of its own in ``folder``."""
+def serve(
+    folder: Path,
+    *arguments: str | Path,
+    listen: str = "127.0.0.1:0",
+    layer_cache: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Serving]:
+    """Run ``lamina serve`` for the block, with its log in ``folder``, and by default its layer cache too."""
     log = folder / "serve.log"
-    own = ("--listen", listen, "--layer-cache", str(folder / "layers.sqlite"))
+    own = ("--listen", listen, "--layer-cache", layer_cache or str(folder / "layers.sqlite"))
     with log.open("w") as stderr:
+        env = {**os.environ, **(environment or {})}
         command = (*MODULE, "serve", *own, *map(str, arguments))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
     try:
         assert process.stdout
         url = process.stdout.readline().strip()
