@@ -89,7 +89,7 @@ def serve_images(
     if settings.auth_file and not settings.tls and not settings.address.is_loopback:
         warn(f"{settings.address}: passwords are not encrypted without --tls-cert and --tls-key")
     with _open_files() as files:
-        catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size)
+        catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size, warn)
         application = RegistryApplication(ImagesOnDemand(catalog, settings.max_builds), guard, metrics, on_answer)
         server = RegistryServer(application, settings.tls)
         with contextlib.closing(listen(settings.address.host, settings.address.port)) as listening:

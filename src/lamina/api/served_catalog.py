@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,7 @@ from lamina.api.images import stream_layered_image
 from lamina.api.opened_layer_cache import open_spec_layer_cache
 from lamina.api.stream import Stream
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
+from lamina.core.callbacks import ignore
 from lamina.core.names import is_repository_path, parse_tag
 from lamina.errors import Error, InvalidArgument, error_context
 from lamina.formats.image_names import LATEST
@@ -45,6 +46,7 @@ class ImageCatalog:
         allowed: patterns of the packages that a name may list; none for no images of packages.
         files: the blobs that were made lately.
         max_size: how many bytes the store paths of an image may have; None for any number.
+        warn: is called with the text of each warning about an image that was made.
     """
 
     images: Mapping[ImageKey, ImageArguments]
@@ -52,6 +54,7 @@ class ImageCatalog:
     allowed: Sequence[str]
     files: BlobFiles
     max_size: int | None = None
+    warn: Callable[[str], object] = ignore
 
     def list_tags(self, repository: str) -> Sequence[str] | None:
         """Return the tags of an image; those of packages have the tag ``latest``. Raises `RequestRefused`."""
@@ -77,9 +80,12 @@ class ImageCatalog:
                 spec.jobs or cpu_count(),
                 partial(_forget_layer, spec),
             )
-            with open_build_context(spec, []) as context:
+            warnings = list(stream.warnings)
+            with open_build_context(spec, warnings) as context:
                 image = make_image([one.draft for one in streams], context, settings, stream)
             resources.pop_all()
+        for text in warnings:
+            self.warn(f"{repository}:{tag}: {text}")
         return image
 
     def _describe_packages(self, repository: str) -> ImageArguments:

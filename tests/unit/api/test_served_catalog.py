@@ -107,6 +107,18 @@ def test_a_package_that_no_store_has_is_not_found(files: BlobFiles, common: Imag
         ImageCatalog({}, common, ("*",), files).make("nothing", "latest")
 
 
+def test_warnings_about_an_image_are_for_those_who_run_the_server(
+    files: BlobFiles, common: ImageArguments, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    warnings: list[str] = []
+    by_name: ImageArguments = {**common, "layer_cache": str(tmp_path / "folder")}
+    ImageCatalog({}, by_name, ("*",), files, warn=warnings.append).make("data", "latest")
+    (warning,) = warnings
+    assert warning.startswith("data:latest: ")
+    assert "continuing without the layer cache" in warning
+
+
 def test_packages_outside_of_the_patterns_are_denied(files: BlobFiles, common: ImageArguments) -> None:
     catalog = ImageCatalog({}, common, ("hel*",), files)
     assert catalog.list_tags("hello") == ["latest"]
