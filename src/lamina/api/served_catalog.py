@@ -12,12 +12,14 @@ from lamina.api.image_writers import open_build_context
 from lamina.api.images import stream_layered_image
 from lamina.api.opened_layer_cache import open_spec_layer_cache
 from lamina.api.stream import Stream
+from lamina.builder.architecture import detect_architecture
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.callbacks import ignore
 from lamina.core.names import is_repository_path, parse_tag
-from lamina.errors import Error, InvalidArgument, error_context
+from lamina.errors import Error, InvalidArgument, NotFound, error_context
 from lamina.formats.image_names import LATEST
 from lamina.formats.media_types import OCI
+from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.platforms import expand_platforms
@@ -67,12 +69,16 @@ class ImageCatalog:
 
     def make(self, repository: str, tag: str) -> ServedImage:
         """Make an image. Raises `lamina.Error`, and `RequestRefused` if it is too large."""
-        arguments = self.images.get((repository, tag)) or self._describe_packages(repository)
+        own = self.images.get((repository, tag))
+        named = ServedName.parse(repository)
+        arguments = own or self._describe_packages(repository, named)
         with ExitStack() as resources:
             stream = _open_stream(arguments)
             resources.callback(stream.close)
             streams = stream.streams if isinstance(stream, IndexStream) else (stream,)
             self._check_size(repository, streams)
+            if not own and named.architecture:
+                _check_architecture(repository, named.architecture, streams[0].draft)
             spec = streams[0].spec
             settings = MakingSettings(
                 spec.layer_compression or REGISTRY_LAYER_COMPRESSION,
@@ -88,9 +94,8 @@ class ImageCatalog:
             self.warn(f"{repository}:{tag}: {text}")
         return image
 
-    def _describe_packages(self, repository: str) -> ImageArguments:
+    def _describe_packages(self, repository: str, named: ServedName) -> ImageArguments:
         """Return the arguments of the image of the packages that the name of a repository lists."""
-        named = ServedName.parse(repository)
         arguments: ImageArguments = {
             **self.by_name,
             "contents": named.packages,
@@ -152,6 +157,16 @@ def _check_name(name: str) -> str:
     if not is_repository_path(name):
         raise InvalidArgument("name", short_repr(name), "a name in lower case, without the address of a registry")
     return name
+
+
+def _check_architecture(repository: str, architecture: str, draft: Draft) -> None:
+    """Raise `NotFound` if the packages have programs for another architecture than the one that the name begins with.
+
+    Their image would be for the wrong machines, and no client would see a warning.
+    """
+    found = detect_architecture((content.path for content in draft.inputs.contents), draft.store)
+    if found and found != architecture.partition("/")[0]:
+        raise NotFound(repository, f"packages with programs for {found}", f"some for {architecture}")
 
 
 def _open_stream(arguments: ImageArguments) -> Stream | IndexStream:

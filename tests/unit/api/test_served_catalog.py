@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, example, layer_cache_at
+from tests.support.fake_nix_store import FakeStore, Program, example, layer_cache_at
 from tests.support.served_images import open_files
 
 from lamina.api.served_catalog import ImageCatalog, check_image, name_images
@@ -117,6 +117,17 @@ def test_warnings_about_an_image_are_for_those_who_run_the_server(
     (warning,) = warnings
     assert warning.startswith("data:latest: ")
     assert "continuing without the layer cache" in warning
+
+
+def test_packages_for_another_architecture_than_that_of_the_name_are_not_found(
+    store: FakeStore, files: BlobFiles, common: ImageArguments
+) -> None:
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (62).to_bytes(2, "little") + bytes(44)
+    store.add("program-1", {"bin": {"program": Program(header)}})
+    catalog = ImageCatalog({}, common, ("*",), files)
+    assert read_config(catalog.make("amd64/program", "latest"))["architecture"] == "amd64"
+    with pytest.raises(NotFound, match="got packages with programs for amd64, expected some for arm64"):
+        catalog.make("arm64/program", "latest")
 
 
 def test_packages_outside_of_the_patterns_are_denied(files: BlobFiles, common: ImageArguments) -> None:
