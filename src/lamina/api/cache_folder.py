@@ -46,6 +46,7 @@ class LayerCacheResult:
         listings: the number of store paths whose files are known.
         oldest: when the least recently used entry was used, to the day; None if there is no entry.
         shared: the number of entries that were seen in a shared layer cache, or written to it.
+        plans: the number of plans that are known.
 
     """
 
@@ -56,11 +57,12 @@ class LayerCacheResult:
     listings: int = 0
     oldest: datetime | None = None
     shared: int = 0
+    plans: int = 0
 
     @property
     def entries(self) -> int:
         """The number of all entries."""
-        return self.layers + self.compressed + self.listings
+        return self.layers + self.compressed + self.listings + self.plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,10 @@ def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
             check_origin(path)
             error.add_hint("the next image creates a new one")
             raise
-    counted = (b"layer", b"compressed", b"listing", b"shared")
-    layers, compressed, listings, shared = (kinds.get(kind, (0, 0))[0] for kind in counted)
+    counted = (b"layer", b"compressed", b"listing", b"shared", b"plan")
+    layers, compressed, listings, shared, plans = (kinds.get(kind, (0, 0))[0] for kind in counted)
     oldest = min((datetime.fromtimestamp(used, UTC) for _, used in kinds.values()), default=None)
-    return LayerCacheResult(True, size, layers, compressed, listings, oldest, shared)
+    return LayerCacheResult(True, size, layers, compressed, listings, oldest, shared, plans)
 
 
 def prune_layer_cache(

@@ -78,7 +78,14 @@ def stream_layered_image(*, progress: Progress | None = None, **arguments: Unpac
             # When the image is written, another attempt to open it would wait for the same lock again.
             spec = without_local_file(spec)
         store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
-        prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC), progress, stream_warnings.append)
+        prepared = prepare(
+            spec,
+            CachedStore(store, layer_cache),
+            datetime.now(UTC),
+            progress,
+            stream_warnings.append,
+            plan_cache=layer_cache,
+        )
         draft = replace(prepared.draft, store=store)
         resources.callback(draft.close)
         kept = resources.pop_all()

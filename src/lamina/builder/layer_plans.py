@@ -13,7 +13,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.formats.docker import MAX_LAYERS, MAX_PODMAN_LAYERS
 from lamina.inputs.spec import Spec
-from lamina.layering import NOTHING_KNOWN, LayerPlan, PinnedStrategy, Strategy
+from lamina.layering import NO_PLAN_CACHE, NOTHING_KNOWN, LayerPlan, PinnedStrategy, PlanCache, Strategy
 
 
 def plan_layers(
@@ -23,6 +23,7 @@ def plan_layers(
     warnings: list[str],
     ignored: Collection[StorePath] = (),
     declare: Callable[[], Closure] | None = None,
+    cache: PlanCache = NO_PLAN_CACHE,
 ) -> tuple[LayerPlan, ...]:
     """Return the store layers of ``spec`` over ``base``.
 
@@ -33,6 +34,7 @@ def plan_layers(
         warnings: the list to which messages are added.
         ignored: paths that go into no layer.
         declare: returns the paths that the arguments of the image declare, if it can have siblings.
+        cache: what earlier runs planned.
 
     Raises what `layering.plan`, `read_known_updates`, `read_earlier_layers` and `share_layers` raise.
     """
@@ -49,6 +51,7 @@ def plan_layers(
         base_layers=len(base.layers),
         lists=spec.layers if spec.include_store_paths else (),
         known=known,
+        cache=cache,
         warn=warnings.append,
         ignored=ignored,
     )

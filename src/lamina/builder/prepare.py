@@ -38,7 +38,7 @@ from lamina.images.image import Draft, ImageInputs, ImageSettings
 from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import make_missing_root_error, resolve_root
 from lamina.inputs.spec import Spec
-from lamina.layering import LayerPlan, name_strategy
+from lamina.layering import NO_PLAN_CACHE, LayerPlan, PlanCache, name_strategy
 from lamina.messages.sizes import format_size
 from lamina.rootfs.database import DATABASE_PATH
 from lamina.rootfs.layer import RootLayer
@@ -104,11 +104,12 @@ def prepare(
     now: datetime,
     progress: Progress | None = None,
     warn: Callable[[str], object] = ignore,
+    plan_cache: PlanCache = NO_PLAN_CACHE,
 ) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
     ``progress`` receives the progress of fetching a base image from a registry. ``warn`` is called with warnings about
-    the blob cache, which may also come while the draft is written.
+    the blob cache, which may also come while the draft is written. ``plan_cache`` holds what earlier runs planned.
 
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
@@ -120,13 +121,19 @@ def prepare(
         resources.callback(base.close)
         if _needs_base(spec):
             base.fetch(progress)
-        prepared = _prepare_over(spec, contents, store, now, name, base)
+        prepared = _prepare_over(spec, contents, store, now, name, base, plan_cache)
         resources.pop_all()
     return prepared
 
 
 def _prepare_over(
-    spec: Spec, contents: Sequence[StoreSubpath], store: Store, now: datetime, name: str, base: BaseImage
+    spec: Spec,
+    contents: Sequence[StoreSubpath],
+    store: Store,
+    now: datetime,
+    name: str,
+    base: BaseImage,
+    plan_cache: PlanCache,
 ) -> PreparedDraft:
     root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
@@ -136,6 +143,7 @@ def _prepare_over(
         base,
         plan_warnings,
         declare=lambda: resolve_declared_closure(spec, contents, store)[0],
+        cache=plan_cache,
     )
     plan_warnings += check_layer_count(spec, base, plans)
     store.prefetch(path for plan in plans for path in plan.paths)

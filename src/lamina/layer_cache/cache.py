@@ -1,4 +1,4 @@
-"""The layer cache: digests, sizes and listings from earlier runs, stored in a small SQLite file.
+"""The layer cache: digests, sizes, listings and plans from earlier runs, stored in a small SQLite file.
 
 An entry never becomes outdated, because its key contains the NAR hashes of the store paths that it describes. The least
 recently used entries are deleted when the file becomes too large. If the file or its folder cannot be used, a warning
@@ -21,11 +21,14 @@ from lamina.layer_cache.encoding import (
     LAYER,
     dump_blob_info,
     dump_layer,
+    dump_plan,
     make_compressed_key,
     make_layer_key,
     make_listing_key,
+    make_plan_key,
     parse_blob_info,
     parse_layer,
+    parse_plan,
 )
 from lamina.layer_cache.key import LayerInputs
 from lamina.system.transfer import BlobInfo
@@ -160,6 +163,20 @@ class LayerCache:
     def remove_listing(self, top: bytes, nar_hash: Digest) -> None:
         """Remove a listing that no longer matches the files on disk."""
         self._remove(make_listing_key(top, nar_hash))
+
+    def get_plan(self, key: Digest) -> Sequence[int] | None:
+        """Return for each item the number of its layer, or None if the plan is unknown."""
+        value = self._get_many((make_plan_key(key),)).get(make_plan_key(key))
+        return None if value is None else parse_plan(value)
+
+    def put_plan(self, key: Digest, layers: Sequence[int]) -> None:
+        """Record the number of the layer of each item.
+
+        Args:
+            key: The hash of everything that the plan depends on.
+            layers: The numbers, from 0.
+        """
+        self._put(make_plan_key(key), dump_plan(layers))
 
     def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
         """Yield all layers in no particular order, except those made with another version of the tar rules."""

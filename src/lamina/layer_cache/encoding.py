@@ -1,19 +1,20 @@
 """The keys and values of the entries of a layer cache, as bytes.
 
 A key begins with the kind of its entry. The value of a compressed layer is a digest and a size. The value of a layer is
-the same, followed by the layer's inputs.
+the same, followed by the layer's inputs. The value of a plan is a number of four bytes for each item.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 
 from lamina.core.names import Digest
 from lamina.layer_cache.key import LayerInputs
 from lamina.system.transfer import BlobInfo
 
-LAYER, COMPRESSED, LISTING = b"layer ", b"compressed ", b"listing "
+LAYER, COMPRESSED, LISTING, PLAN = b"layer ", b"compressed ", b"listing ", b"plan "
 _BLOB_INFO = struct.Struct(">32sQ")
 
 
@@ -30,6 +31,11 @@ def make_compressed_key(diff_id: Digest, codec: str) -> bytes:
 def make_listing_key(top: bytes, nar_hash: Digest) -> bytes:
     """Return the key of the listing of the store path at ``top``."""
     return LISTING + nar_hash.raw + top
+
+
+def make_plan_key(plan_key: Digest) -> bytes:
+    """Return the key of a plan."""
+    return PLAN + plan_key.raw
 
 
 def dump_blob_info(blob_info: BlobInfo) -> bytes:
@@ -51,6 +57,16 @@ def parse_blob_info(value: bytes) -> BlobInfo:
 def parse_layer(value: bytes) -> tuple[LayerInputs, BlobInfo]:
     """Parse the value of a layer. Raises `FormatError` if it was made by another version of the tar rules."""
     return LayerInputs.parse(value[_BLOB_INFO.size :]), parse_blob_info(value)
+
+
+def dump_plan(layers: Sequence[int]) -> bytes:
+    """Return the value of a plan: the number of the layer of each item."""
+    return struct.pack(f">{len(layers)}I", *layers)
+
+
+def parse_plan(value: bytes) -> tuple[int, ...] | None:
+    """Parse the value of a plan; return None if it cannot be one."""
+    return None if len(value) % 4 else struct.unpack(f">{len(value) // 4}I", value)
 
 
 def is_valid_value(key: bytes, value: bytes) -> bool:

@@ -30,6 +30,7 @@ class SharedLayerCache(LayerCache):
     """The layer cache of this machine, in front of one that several machines share.
 
     Layers and compressed layers are shared. Listings are not, because they hold the modification times of one machine.
+    Plans are not, because making one takes about as long as a few requests.
 
     Args:
         file: The SQLite file of this machine; None for none.

@@ -25,23 +25,26 @@ from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find
 from lamina.layering.own import LayeringFunction, plan_with
 from lamina.layering.pinned import PinnedLayers, PinnedStrategy, plan_pinned
 from lamina.layering.pipeline import Pipeline
+from lamina.layering.plan_cache import NO_PLAN_CACHE, PlanCache
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
 from lamina.layering.sharing import SharedLayering, SharingImage
 from lamina.messages.redaction import short_repr
 
-_Planner = Callable[[Closure, int, Collection[StorePath], Collection[StorePath], KnownUpdates], tuple[LayerPlan, ...]]
-"""Plans the layers of a closure from a budget, ignored paths, paths that are in layers that the user lists, and what is
-known of updates."""
+_Planner = Callable[
+    [Closure, int, Collection[StorePath], Collection[StorePath], KnownUpdates, PlanCache], tuple[LayerPlan, ...]
+]
+"""Plans the layers of a closure from a budget, ignored paths, paths that are in layers that the user lists, what is
+known of updates, and what earlier runs planned."""
 
 
 def _without_listed(
     strategy: Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]],
 ) -> _Planner:
-    """Return ``strategy``, which uses no knowledge of updates, for the closure without the listed paths."""
+    """Return ``strategy``, which uses only the closure, for the closure without the listed paths."""
 
     def plan_rest(
-        closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath], _: KnownUpdates
+        closure: Closure, budget: int, ignored: Collection[StorePath], listed: Collection[StorePath], *_: object
     ) -> tuple[LayerPlan, ...]:
         return strategy(contract(closure, listed) if listed else closure, budget, ignored)
 
@@ -73,6 +76,7 @@ def plan(
     ignored: Collection[StorePath] = (),
     lists: LayerLists = (),
     known: KnownUpdates = NOTHING_KNOWN,
+    cache: PlanCache = NO_PLAN_CACHE,
     warn: Callable[[str], object] = ignore,
 ) -> tuple[LayerPlan, ...]:
     """Distribute the paths of ``closure`` to the store layers of an image.
@@ -87,6 +91,7 @@ def plan(
         ignored: paths that go into no layer.
         lists: patterns on the names of store paths; each list becomes a layer, and the strategy plans the other paths.
         known: what is known of the image's updates; only ``cost``, ``shared`` and earlier layers use it.
+        cache: what earlier runs planned; only ``cost`` and earlier layers use it, because they take long.
         warn: called with a message about paths that a pipeline, a list or a rate names, and that are not found, and
             about earlier layers that are not kept.
 
@@ -109,9 +114,9 @@ def plan(
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
     budget = _find_budget(closure, max_layers, base_layers, listed, has_lists=bool(lists))
     if isinstance(strategy, PinnedLayers):
-        planned = plan_pinned(strategy, closure, budget, frozenset(ignored), listed.paths, known, warn)
+        planned = plan_pinned(strategy, closure, budget, frozenset(ignored), listed.paths, known, warn, cache)
     elif isinstance(strategy, str):
-        planned = STRATEGIES[strategy](closure, budget, frozenset(ignored), listed.paths, known)
+        planned = STRATEGIES[strategy](closure, budget, frozenset(ignored), listed.paths, known, cache)
     else:
         rest = contract(closure, listed.paths) if listed.paths else closure
         planned = plan_with(strategy, rest, budget, frozenset(ignored))
@@ -188,6 +193,7 @@ __all__ = [
     "DEFAULT_MAX_LAYERS",
     "DEFAULT_STRATEGY",
     "NOTHING_KNOWN",
+    "NO_PLAN_CACHE",
     "STRATEGIES",
     "STRATEGY_NAMES",
     "KnownUpdates",
@@ -198,6 +204,7 @@ __all__ = [
     "PinnedLayers",
     "PinnedStrategy",
     "Pipeline",
+    "PlanCache",
     "SharedLayering",
     "SharingImage",
     "Strategy",

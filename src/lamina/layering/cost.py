@@ -14,17 +14,21 @@ version of which only the hashes differ is divided in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.layering.known_updates import NOTHING_KNOWN, KnownUpdates
 from lamina.layering.merging import coarsen, merge_greedily
 from lamina.layering.path_items import PathItems
+from lamina.layering.plan_cache import NO_PLAN_CACHE, Groups, PlanCache, dump_groups, make_plan_key, parse_groups
 from lamina.layering.plans import LayerPlan
 from lamina.layering.regrouping import regroup
 from lamina.layering.search import Group, improve, move_single_items
 from lamina.layering.updates import Items
+
+ALGORITHM = 1
+"""The version of the algorithm. It is increased whenever `partition` would divide some items in another way."""
 
 # The number of items above which the time would exceed a second or two.
 _MAX_ITEMS = 600
@@ -38,6 +42,7 @@ def cost(
     ignored: Collection[StorePath],
     listed: Collection[StorePath] = (),
     known: KnownUpdates = NOTHING_KNOWN,
+    cache: PlanCache = NO_PLAN_CACHE,
 ) -> tuple[LayerPlan, ...]:
     """Plan at most ``budget`` layers that cost little to update.
 
@@ -48,16 +53,30 @@ def cost(
             count as roots.
         listed: paths that are in other layers. A change of one of them also changes what refers to it.
         known: what is known of the image's updates.
+        cache: the divisions that earlier runs found.
 
     Returns:
         The layers, those that updates change least first.
     """
     paths = PathItems.of(closure, ignored, listed, known)
-    groups = [Group.of(paths.items, members) for members in partition(paths.items, budget)]
+    groups = [Group.of(paths.items, members) for members in find_partition(paths.items, budget, cache)]
     return tuple(map(paths.plan, paths.sort(groups)))
 
 
-def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Sequence[Sequence[int]]:
+def find_partition(items: Items, budget: int, cache: PlanCache) -> Groups:
+    """Return the groups of `partition`, from ``cache`` if an earlier run found them."""
+    if len(items) <= budget:
+        return partition(items, budget)
+    key = make_plan_key(items, budget, ALGORITHM)
+    known = cache.get_plan(key)
+    if known is not None and (groups := parse_groups(known, len(items), budget)):
+        return groups
+    groups = partition(items, budget)
+    cache.put_plan(key, dump_groups(groups))
+    return groups
+
+
+def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Groups:
     """Divide items into groups, so that the sum of size × probability is small.
 
     Args:
@@ -80,5 +99,5 @@ def partition(items: Items, budget: int, max_items: int = _MAX_ITEMS) -> Sequenc
     return move_single_items(items, joined, _MAX_ROUNDS)
 
 
-def _partition_all(items: Items, budget: int) -> Sequence[Sequence[int]]:
+def _partition_all(items: Items, budget: int) -> Groups:
     return regroup(items, improve(items, merge_greedily(items, budget), budget), budget)

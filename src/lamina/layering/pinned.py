@@ -21,9 +21,10 @@ from fractions import Fraction
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.layering.cost import partition
+from lamina.layering.cost import find_partition
 from lamina.layering.known_updates import KnownUpdates
 from lamina.layering.path_items import PathItems
+from lamina.layering.plan_cache import NO_PLAN_CACHE, PlanCache
 from lamina.layering.plans import LayerPlan
 from lamina.layering.search import Group
 from lamina.layering.updates import CERTAIN, Items
@@ -85,6 +86,7 @@ def plan_pinned(
     listed: Collection[StorePath],
     known: KnownUpdates,
     warn: Callable[[str], object],
+    cache: PlanCache = NO_PLAN_CACHE,
 ) -> tuple[LayerPlan, ...]:
     """Plan at most ``budget`` layers, and keep those of an earlier image if that is not too expensive.
 
@@ -96,6 +98,7 @@ def plan_pinned(
         listed: paths that are in other layers, as for `cost`.
         known: what is known of the image's updates.
         warn: called with a message if no layer can be kept, or if all layers are planned again.
+        cache: the divisions that earlier runs found.
 
     Returns:
         The layers, from the lowest up. The reason of a layer that the earlier image has too is `KEPT`.
@@ -106,10 +109,10 @@ def plan_pinned(
     if not whole:
         if layers:
             warn(f"layering: none of the {len(layers)} layers of {earlier.image} has only store paths of this image")
-        groups = _make_groups(paths.items, partition(paths.items, budget))
+        groups = _make_groups(paths.items, find_partition(paths.items, budget, cache))
     else:
-        groups = _keep_whole(paths.items, whole, budget)
-        if fresh := _plan_again(paths.items, budget, whole, groups):
+        groups = _keep_whole(paths.items, whole, budget, cache)
+        if fresh := _plan_again(paths.items, budget, whole, groups, cache):
             saved = 1 - _find_expense(fresh, whole) / _find_expense(groups, whole)
             warn(
                 f"layering: all layers are planned again, which sends {saved:.0%} less in this and the next {HORIZON} "
@@ -132,24 +135,26 @@ def _find_whole(layers: Sequence[Sequence[StorePath]], paths: PathItems) -> _Who
     return whole
 
 
-def _keep_whole(items: Items, whole: _WholeLayers, budget: int) -> list[Group]:
+def _keep_whole(items: Items, whole: _WholeLayers, budget: int, cache: PlanCache) -> list[Group]:
     """Return the whole layers, and a plan by cost of all other items; if there are too many, give up the smallest."""
     kept = sorted(_make_groups(items, whole), key=lambda group: (-group.size, group.members))
     while len(kept) + (sum(len(group.members) for group in kept) < len(items)) > budget:
         kept.pop()
     taken = {number for group in kept for number in group.members}
     rest = [number for number in range(len(items)) if number not in taken]
-    parts = partition(items.select(rest), budget - len(kept)) if rest else ()
+    parts = find_partition(items.select(rest), budget - len(kept), cache) if rest else ()
     return [*kept, *_make_groups(items, ([rest[number] for number in part] for part in parts))]
 
 
-def _plan_again(items: Items, budget: int, whole: _WholeLayers, pinned: Collection[Group]) -> list[Group]:
+def _plan_again(
+    items: Items, budget: int, whole: _WholeLayers, pinned: Collection[Group], cache: PlanCache
+) -> list[Group]:
     """Return a plan by cost of all items; none if it is not cheaper than ``pinned`` by `MARGIN`."""
     limit = (1 - MARGIN) * _find_expense(pinned, whole)
     # With a layer for each item, later updates send least. So no other plan has to be made if even that is too much.
     if _find_least_expense(items, whole) >= limit:
         return []
-    fresh = _make_groups(items, partition(items, budget))
+    fresh = _make_groups(items, find_partition(items, budget, cache))
     return fresh if _find_expense(fresh, whole) < limit else []
 
 

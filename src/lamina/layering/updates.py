@@ -128,8 +128,8 @@ class Items:
 
 
 def as_share(probability: int) -> float:
-    """Return ``probability`` as a number from 0 to 1."""
-    return probability / CERTAIN
+    """Return ``probability`` as a number from 0 to 1, with five decimal places: the sixth is inexact."""
+    return round(probability / CERTAIN, 5)
 
 
 def _closure_masks(closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Sequence[int]:

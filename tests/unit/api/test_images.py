@@ -68,6 +68,18 @@ def test_an_image_is_built_inspected_and_planned(store: FakeStore, tmp_path: Pat
     assert [plan.paths for plan in planned.layers] == [layer.paths for layer in image.layers[:-1]]
 
 
+def test_a_repeated_build_finds_its_plan_in_the_layer_cache(store: FakeStore, tmp_path: Path) -> None:
+    cache = tmp_path / "layer-cache.sqlite"
+    arguments: dict[str, Any] = {"contents": [str(HELLO)], "store": str(store.root), "max_layers": 3}
+    image = lamina.build_layered_image(output=tmp_path / "hello.tar", **arguments)
+    for plans in (1, 1):
+        built = lamina.build_layered_image(output=tmp_path / "hello.tar", layer_cache=cache, **arguments)
+        assert built.digest == image.digest
+        assert lamina.describe_layer_cache(layer_cache=cache).plans == plans
+    lamina.build_layered_image(output=tmp_path / "hello.tar", layer_cache=cache, **{**arguments, "max_layers": 4})
+    assert lamina.describe_layer_cache(layer_cache=cache).plans == 2
+
+
 def test_paths_may_be_objects(store: FakeStore, tmp_path: Path) -> None:
     stream = make_stream(store, store=store.root, contents=Path(str(HELLO)))
     assert image_id(stream) == image_id(make_stream(store))

@@ -75,6 +75,18 @@ def test_a_location_on_disk_has_a_listing_for_each_nar_hash(file: Path) -> None:
         assert layer_cache.get_listings([fact.listing_key, (fact.top, other)]) == {(fact.top, other): b"new"}
 
 
+def test_a_plan_is_found_at_once_and_in_the_next_run(file: Path) -> None:
+    layers = [0, 1, 70000, 0]
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_plan(digest("one")) is None
+        layer_cache.put_plan(digest("one"), layers)
+        assert layer_cache.get_plan(digest("one")) == (*layers,)
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_plan(digest("one")) == (*layers,)
+        assert layer_cache.get_plan(digest("other")) is None
+        assert list(layer_cache.entries()) == []
+
+
 def test_the_entry_that_was_put_last_wins(file: Path) -> None:
     fact, other = Fact("path"), digest("other bytes")
     with open_cache(file) as layer_cache:

@@ -47,6 +47,15 @@ def test_another_machine_knows_what_one_has_learnt(tmp_path: Path, shared: Count
         assert look_up(second, truth) == 40
 
 
+def test_plans_are_kept_on_this_machine_only(tmp_path: Path, shared: CountedFolder) -> None:
+    key = Fact("one").layer.digest
+    with open_shared(shared, tmp_path / "first.sqlite") as first:
+        first.put_plan(key, [0, 1, 0])
+    assert shared.writes == []
+    with open_shared(shared, tmp_path / "first.sqlite") as first:
+        assert first.get_plan(key) == (0, 1, 0)
+
+
 def test_listings_are_not_shared(tmp_path: Path, shared: CountedFolder) -> None:
     fact = Fact("one")
     with open_shared(shared, tmp_path / "first.sqlite") as first:

@@ -55,6 +55,7 @@ def _print_layer_cache(layer_cache: str, result: LayerCacheResult) -> None:
         ("layers", str(result.layers)),
         ("compressed layers", str(result.compressed)),
         ("store paths", str(result.listings)),
+        ("plans", str(result.plans)),
     ]
     if result.shared:
         fields.append(("shared", str(result.shared)))

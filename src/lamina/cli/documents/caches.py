@@ -112,6 +112,7 @@ class CacheInfoDocument(Document):
     layer_count: Annotated[int, "How many entries are layers whose digest is known."]
     compressed: Annotated[int, "How many entries are compressed layers whose digest is known."]
     listings: Annotated[int, "How many entries are store paths whose files are known."]
+    plans: Annotated[int, "How many entries are plans: which store paths share a layer."]
     shared: Annotated[int, "How many entries a shared layer cache is known to have."]
     oldest: Annotated[str | None, "When the least recently used entry was used, in ISO 8601; null if there is none."]
     blob_cache: Annotated[BlobCacheDocument | None, "The blob cache; null with another layer cache than the default."]
@@ -202,6 +203,7 @@ def dump_cache_info(
         "layer_count": result.layers,
         "compressed": result.compressed,
         "listings": result.listings,
+        "plans": result.plans,
         "shared": result.shared,
         "oldest": result.oldest.isoformat() if result.oldest else None,
         "blob_cache": _dump_blob_cache(folder, blobs) if folder and blobs else None,

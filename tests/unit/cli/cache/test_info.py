@@ -28,6 +28,7 @@ def test_the_layer_cache_is_shown(file: Path) -> None:
         "  layers               3",
         "  compressed layers    6",
         "  store paths          3",
+        "  plans                0",
         "  least recently used  1970-02-01",
     ]
 
@@ -43,6 +44,7 @@ def test_json_has_the_same(file: Path) -> None:
         "layers": 3,
         "compressed": 6,
         "listings": 3,
+        "plans": 0,
         "shared": 0,
         "oldest": "1970-02-01T00:00:00+00:00",
         "blob_cache": {
