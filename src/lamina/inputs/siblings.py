@@ -27,7 +27,7 @@ class Siblings:
     __slots__ = ("images",)
 
     def __init__(self, images: tuple[tuple[str, Spec], ...] = ()) -> None:
-        self.images = images
+        self.images: tuple[tuple[str, Spec], ...] = images
 
 
 NO_SIBLINGS = Siblings()

@@ -53,7 +53,7 @@ class LayerCounts:
 
     def __init__(self, budgets: Sequence[int], groups: Iterable[SharedGroup]) -> None:
         self._spare = list(budgets)
-        self.excess = 0
+        self.excess: int = 0
         for group in groups:
             self.add(group.images, 1)
 
