@@ -22,6 +22,7 @@ from lamina.layering.cost import cost
 from lamina.layering.history import PastImage, arrange
 from lamina.layering.known_updates import NOTHING_KNOWN, KnownUpdates, find_unmatched
 from lamina.layering.layer_lists import LayerLists, ListedLayers, contract, find_listed, warn_of_unmatched
+from lamina.layering.listed_order import insert_listed, rate_listed
 from lamina.layering.own import LayeringFunction, plan_with
 from lamina.layering.pinned import PinnedLayers, PinnedStrategy, plan_pinned
 from lamina.layering.pipeline import Pipeline
@@ -96,8 +97,9 @@ def plan(
             about earlier layers that are not kept.
 
     Returns:
-        The store layers, from the lowest up: those of the strategy, then those of the lists in their order. Every path
-        is in one layer, except ignored paths and those that a pipeline removes.
+        The store layers, from the lowest up: those of the strategy, then those of the lists in their order. With
+        ``cost``, with ``shared`` of one image and with earlier layers, those of the lists are among the others, by
+        their rates. Every path is in one layer, except ignored paths and those that a pipeline removes.
 
     Raises:
         PlanError: ``max_layers`` leaves no layer for store paths.
@@ -113,13 +115,17 @@ def plan(
     if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
     budget = _find_budget(closure, max_layers, base_layers, listed, has_lists=bool(lists))
+    removed = frozenset(ignored)
     if isinstance(strategy, PinnedLayers):
-        planned = plan_pinned(strategy, closure, budget, frozenset(ignored), listed.paths, known, warn, cache)
+        planned = plan_pinned(strategy, closure, budget, removed, listed.paths, known, warn, cache)
     elif isinstance(strategy, str):
-        planned = STRATEGIES[strategy](closure, budget, frozenset(ignored), listed.paths, known, cache)
+        planned = STRATEGIES[strategy](closure, budget, removed, listed.paths, known, cache)
     else:
         rest = contract(closure, listed.paths) if listed.paths else closure
-        planned = plan_with(strategy, rest, budget, frozenset(ignored))
+        planned = plan_with(strategy, rest, budget, removed)
+    if listed.plans and _plans_by_rate(strategy):
+        earlier = strategy.layers if isinstance(strategy, PinnedLayers) else ()
+        return insert_listed(planned, rate_listed(listed.plans, closure, removed, known), earlier)
     return (*planned, *listed.plans)
 
 
@@ -156,6 +162,11 @@ def _find_budget(closure: Closure, max_layers: int, base_layers: int, listed: Li
     if used + bool(len(closure) > len(listed.paths) or not has_lists) > max_layers:
         raise _make_layer_error(max_layers, base_layers, len(listed.plans))
     return max_layers - used
+
+
+def _plans_by_rate(strategy: Strategy) -> bool:
+    """Return whether ``strategy`` orders layers by their rates, apart from those of an earlier image."""
+    return uses_rates(strategy) and not isinstance(strategy, SharedLayering)
 
 
 def uses_rates(strategy: Strategy | PinnedStrategy) -> bool:

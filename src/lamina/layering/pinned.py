@@ -91,7 +91,8 @@ def plan_pinned(
     """Plan at most ``budget`` layers, and keep those of an earlier image if that is not too expensive.
 
     Args:
-        earlier: the layers of the earlier image. Empty ones are left out; a path counts in the first whole layer.
+        earlier: the layers of the earlier image. Those of no path or of listed paths alone are left out; a path counts
+            in the first whole layer.
         closure: the paths of the image.
         budget: the maximum number of layers.
         ignored: paths that go into no layer, as for `cost`.
@@ -104,7 +105,7 @@ def plan_pinned(
         The layers, from the lowest up. The reason of a layer that the earlier image has too is `KEPT`.
     """
     paths = PathItems.of(closure, ignored, listed, known)
-    layers = [layer for layer in earlier.layers if layer]
+    layers = [layer for layer in earlier.layers if not frozenset(listed).issuperset(layer)]
     whole = _find_whole(layers, paths)
     if not whole:
         if layers:

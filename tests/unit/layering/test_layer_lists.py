@@ -75,7 +75,7 @@ def test_layers_of_lists_follow_those_of_the_strategy_in_their_order() -> None:
 
 
 def test_the_reason_of_a_layer_is_its_list() -> None:
-    planned = plan(GRAPH, lists=parse_lists("numpy,blas^*"))
+    planned = plan(GRAPH, strategy=together, lists=parse_lists("numpy,blas^*"))
     assert planned[-1].reason == "listed: numpy, blas^*"
 
 
@@ -87,7 +87,7 @@ def test_a_list_whose_paths_are_all_taken_is_no_layer() -> None:
 def test_the_strategy_has_the_rest_of_the_budget(strategy: str) -> None:
     planned = plan(GRAPH, max_layers=6, strategy=strategy, base_layers=1, lists=parse_lists("app", "numpy"))
     assert len(planned) == 4
-    assert layers(planned)[-2:] == ["app-1.0", "numpy-1.26"]
+    assert {"app-1.0", "numpy-1.26"} <= {*layers(planned)}
 
 
 def test_a_pipeline_plans_the_other_paths() -> None:
