@@ -36,7 +36,7 @@ PLANNERS: Mapping[str, Planner] = {
     "popularity": _plan_by("popularity"),
     "auto": _plan_by("auto"),
     "greedy": plan_greedily,
-    "greedy, local search": plan_with_search,
+    "local search": plan_with_search,
     "cost": _plan_by("cost"),
 }
 
@@ -58,7 +58,7 @@ def main() -> None:
             for cells in make_table(closures, layers, arguments.row, seeds):
                 print(_line(*cells), flush=True)
             return
-        names = [name for name in PLANNERS if arguments.only is None or name in arguments.only.split(",")]
+        names = _choose_planners(arguments.only)
         table = Table(layers, names, is_timed=arguments.time)
         for line in table.lines(_make_replays(closures, arguments.updates, arguments.seed)):
             print(line, flush=True)
@@ -66,6 +66,14 @@ def main() -> None:
             arguments.json.write_text(json.dumps(table.ratios, indent=1) + "\n")
     except (lamina.Error, OSError, ValueError) as error:
         sys.exit(f"bench/layering: {error}")
+
+
+def _choose_planners(only: str | None) -> list[str]:
+    """Return the names of the strategies to measure. Raises `ValueError` for an unknown one."""
+    wanted = list(PLANNERS) if only is None else only.split(",")
+    if unknown := [name for name in wanted if name not in PLANNERS]:
+        raise ValueError(f"--only: got {', '.join(unknown)}, expected some of {', '.join(PLANNERS)}")
+    return wanted
 
 
 def _make_replays(closures: Sequence[NamedClosure], count: int, seed: int) -> Iterator[tuple[str, Replay, bool]]:
@@ -117,6 +125,13 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _parse_count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"got {count}, expected at least 1")
+    return count
+
+
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench/layering",
@@ -133,8 +148,10 @@ def _make_parser() -> argparse.ArgumentParser:
         "folders of them [bench/closures]",
     )
     parser.add_argument("--layers", default=",".join(map(str, LAYERS)), metavar="N,N", help="budgets [%(default)s]")
-    parser.add_argument("--only", metavar="STRATEGY,...", help=f"some of: {'; '.join(PLANNERS)} [all]")
-    parser.add_argument("--updates", type=int, default=10_000, metavar="N", help="updates to draw [%(default)s]")
+    parser.add_argument("--only", metavar="STRATEGY,...", help=f"some of {', '.join(PLANNERS)} [all]")
+    parser.add_argument(
+        "--updates", type=_parse_count, default=10_000, metavar="N", help="updates to draw [%(default)s]"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the updates [%(default)s]")
     parser.add_argument(
         "--row",

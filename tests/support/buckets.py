@@ -21,10 +21,13 @@ def serve_buckets(*names: str) -> Iterator[str]:
     client = make_client(f"{host}:{port}")
     for name in names:
         client.create_bucket(Bucket=name)
-    yield f"{host}:{port}"
-    # All servers of a process have the same buckets.
-    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    server.stop()
+    try:
+        yield f"{host}:{port}"
+    finally:
+        # All servers of a process have the same buckets.
+        reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()
+        server.stop()
 
 
 def make_client(address: str) -> Any:

@@ -115,9 +115,10 @@ def plan_pinned(
         groups = _keep_whole(paths.items, whole, budget, cache)
         if fresh := _plan_again(paths.items, budget, whole, groups, cache):
             saved = 1 - _find_expense(fresh, whole) / _find_expense(groups, whole)
+            kept = sum(group.members in whole for group in groups)
             warn(
                 f"layering: all layers are planned again, which sends {saved:.0%} less in this and the next {HORIZON} "
-                f"updates than keeping {len(whole)} of {len(layers)} layers of {earlier.image}"
+                f"updates than keeping {kept} of {len(layers)} layers of {earlier.image}"
             )
             groups = fresh
     return tuple(_plan(paths, group, whole) for group in _sort(paths, groups, whole))

@@ -128,8 +128,11 @@ class Items:
 
 
 def as_share(probability: int) -> float:
-    """Return ``probability`` as a number from 0 to 1, with five decimal places: the sixth is inexact."""
-    return round(probability / CERTAIN, 5)
+    """Return ``probability`` as a number from 0 to 1, with five decimal places: the sixth is inexact.
+
+    More than `CERTAIN` is 1: the roots of several images that are planned together each have a share of all updates.
+    """
+    return round(min(probability, CERTAIN) / CERTAIN, 5)
 
 
 def _closure_masks(closure: Closure, order: Sequence[int], rates: Sequence[int]) -> Sequence[int]:

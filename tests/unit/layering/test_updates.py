@@ -4,7 +4,7 @@ import pytest
 from tests.support.factories import closure
 
 from lamina.core.closure import Closure
-from lamina.layering.updates import PATHS_PER_UPDATE, ROOT_UPDATES, Items, as_share
+from lamina.layering.updates import CERTAIN, PATHS_PER_UPDATE, ROOT_UPDATES, Items, as_share
 
 
 def make_items(found: Closure, **rates: int) -> tuple[Items, list[str]]:
@@ -55,3 +55,7 @@ def test_selected_items_keep_their_probabilities() -> None:
     items, _ = make_items(closure("A→B,C B→D"))
     part = items.select([2, 0])
     assert [part.probability(0), part.probability(1)] == [items.probability(2), items.probability(0)]
+
+
+def test_a_share_is_at_most_1() -> None:
+    assert [as_share(value) for value in (0, CERTAIN // 2, CERTAIN, 2 * CERTAIN)] == [0, 0.5, 1, 1]

@@ -14,11 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
-from moto.server import ThreadedMotoServer
 from tests.support.binary_cache import Cache, check_store
+from tests.support.buckets import serve_buckets
 from tests.support.embedded_store import (
     CLOSURE,
     HELLO,
@@ -449,13 +448,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2secret")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-    client.create_bucket(Bucket="cache")
-    yield f"s3://cache/some/where?endpoint={host}:{port}&scheme=http&region=us-east-1"
-    server.stop()
+    with serve_buckets("cache") as address:
+        yield f"s3://cache/some/where?endpoint={address}&scheme=http&region=us-east-1"
 
 
 def test_a_closure_can_be_pushed_to_a_bucket(store: Path, tmp_path: Path, bucket: str) -> None:
