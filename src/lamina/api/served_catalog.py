@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from lamina.api.image_index import IndexStream, stream_image_index
 from lamina.api.image_writers import open_build_context
@@ -24,6 +25,7 @@ from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.platforms import expand_platforms
 from lamina.inputs.served_names import ServedName
+from lamina.inputs.siblings import Siblings
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.key import LayerInputs
@@ -69,7 +71,7 @@ class ImageCatalog:
 
     def make(self, repository: str, tag: str) -> ServedImage:
         """Make an image. Raises `lamina.Error`, and `RequestRefused` if it is too large."""
-        own = self.images.get((repository, tag))
+        own = _renew(self.images.get((repository, tag)))
         named = ServedName.parse(repository)
         arguments = own or self._describe_packages(repository, named)
         with ExitStack() as resources:
@@ -111,6 +113,15 @@ class ImageCatalog:
         if self.max_size is not None and size > self.max_size:
             text = f"{repository} has {format_size(size)}, and this server makes images of at most "
             raise RequestRefused(403, "DENIED", text + format_size(self.max_size))
+
+
+def _renew(arguments: ImageArguments | None) -> ImageArguments | None:
+    """Return ``arguments`` with siblings that are looked up again, because links may lead elsewhere by now."""
+    siblings = arguments.get("siblings") if arguments else None
+    if arguments is None or not isinstance(siblings, Siblings):
+        return arguments
+    renewed: Any = siblings.ask_again()
+    return {**arguments, "siblings": renewed}
 
 
 def name_images(tables: Mapping[str, ImageArguments], warnings: list[str]) -> dict[ImageKey, ImageArguments]:

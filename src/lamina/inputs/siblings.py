@@ -29,6 +29,10 @@ class Siblings:
     def __init__(self, images: tuple[tuple[str, Spec], ...] = ()) -> None:
         self.images: tuple[tuple[str, Spec], ...] = images
 
+    def ask_again(self) -> Siblings:
+        """Return the same images as another object, for which the stores and links are asked again."""
+        return Siblings(self.images)
+
 
 NO_SIBLINGS = Siblings()
 

@@ -19,6 +19,7 @@ from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.names import Digest
 from lamina.errors import Error, IntegrityError, InvalidArgument, NotFound
 from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.siblings import parse_siblings
 from lamina.server.blob_files import BlobFiles
 from lamina.server.error_documents import RequestRefused
 from lamina.server.served_image import ServedImage
@@ -84,6 +85,26 @@ def test_the_arguments_of_a_table_make_its_image(files: BlobFiles, common: Image
         ["2"],
         None,
     )
+
+
+def test_an_image_that_shares_layers_follows_the_links_of_its_siblings(
+    files: BlobFiles, common: ImageArguments, store: FakeStore, tmp_path: Path
+) -> None:
+    """A link to other store paths changes which layers the image shares."""
+    one, other = (store.add(f"{name}-1", {"data": b"x" * 5000}) for name in ("one", "other"))
+    (tmp_path / "result").symlink_to(str(one))
+    given: dict[str, Any] = {**common, "layering": "shared", "max_layers": 3}
+    siblings: Any = parse_siblings(
+        "siblings",
+        {"a": {**given, "contents": ("one", "other", "data")}, "b": {**given, "contents": (str(tmp_path / "result"),)}},
+    )
+    table: ImageArguments = {**given, "contents": ("one", "other", "data"), "siblings": siblings}  # type: ignore[typeddict-item]
+    catalog = ImageCatalog(name_images({"a": table}, []), common, (), files)
+    before = catalog.make("a", "latest").manifest.digest
+    assert catalog.make("a", "latest").manifest.digest == before
+    (tmp_path / "result").unlink()
+    (tmp_path / "result").symlink_to(str(other))
+    assert catalog.make("a", "latest").manifest.digest != before
 
 
 @pytest.mark.parametrize("name", ["Web", "host:5000/web", "[::1]/web", "a b", "../web", "-"])
