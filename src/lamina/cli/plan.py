@@ -17,6 +17,7 @@ from lamina.cli.reporting import explain, print_json, warn
 from lamina.errors import Error, InvalidArgument, error_context
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.parsers import parse_layering
+from lamina.inputs.siblings import SHARED
 
 if TYPE_CHECKING:
     from lamina.api.plan_totals import RegistryTotals
@@ -55,6 +56,10 @@ def command(image: ImageOptions, report: ReportOptions, *, full: bool, html: str
     """
     from lamina.inputs.platforms import expand_platforms
 
+    if compare == SHARED and image.given.get("layering") != SHARED:
+        hint = "--layering shared --compare cost shows both"
+        got = "shared, which plans the images of a spec file"
+        raise InvalidArgument("--compare", got, "another layering", hint=hint)
     if compare and not html:
         raise InvalidArgument("--compare", "no --html", "--html FILE, the page that shows both plans")
     images = image.make_all_arguments()

@@ -108,7 +108,7 @@ def plan_pinned(
     layers = [layer for layer in earlier.layers if not frozenset(listed).issuperset(layer)]
     whole = _find_whole(layers, paths)
     if not whole:
-        if layers:
+        if layers and len(paths.items):
             warn(f"layering: none of the {len(layers)} layers of {earlier.image} has only store paths of this image")
         groups = _make_groups(paths.items, find_partition(paths.items, budget, cache))
     else:

@@ -85,8 +85,9 @@ class LayerArguments(TypedDict, total=False):
         ),
         repeatable(
             "IMAGE|DIR|REF",
-            "Learn from earlier images how often each package changes, for --layering cost and pinned:IMAGE: an image "
-            "file, an OCI layout, a folder of image files, or a reference; without a tag, all tags of the repository.",
+            "Learn from earlier images how often each package changes, for --layering cost, pinned:IMAGE and shared: an "
+            "image file, an OCI layout, a folder of image files, or a reference; without a tag, all tags of its "
+            "repository.",
             completion="file",
         ),
     ]
@@ -103,7 +104,7 @@ class LayerArguments(TypedDict, total=False):
             phase="plan",
         ),
         Flag(
-            "Read from this file how often packages change, for --layering cost and pinned:IMAGE: a line "
+            "Read from this file how often packages change, for --layering cost, pinned:IMAGE and shared: a line "
             '"PATTERN" = RATE for each, where 1 is the rate of most packages.',
             "FILE",
             completion="file",
