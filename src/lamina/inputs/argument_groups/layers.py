@@ -85,8 +85,8 @@ class LayerArguments(TypedDict, total=False):
         ),
         repeatable(
             "IMAGE|DIR|REF",
-            "Learn from earlier images how often each package changes, for --layering cost, pinned:IMAGE and shared: an "
-            "image file, an OCI layout, a folder of image files, or a reference; without a tag, all tags of its "
+            "Learn from earlier images how often each package changes, for --layering cost, pinned:IMAGE and shared: "
+            "an image file, an OCI layout, a folder of image files, or a reference; without a tag, all tags of its "
             "repository.",
             completion="file",
         ),
