@@ -42,15 +42,16 @@ def start_chromium() -> Iterator[Browser]:
 @contextmanager
 def open_page(
     browser: Browser,
-    file: Path,
+    place: Path | str,
     *,
     width: int = 1280,
     height: int = 900,
     scheme: Literal["light", "dark"] = "light",
     has_scripts: bool = True,
 ) -> Iterator[Page]:
-    """Open a file for the block; at its end, raise `AssertionError` if the page reported an error or a request."""
+    """Open a file or a URL for the block. At its end, an error or another request raises `AssertionError`."""
     reports: list[str] = []
+    url = place.as_uri() if isinstance(place, Path) else place
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, java_script_enabled=has_scripts
     )
@@ -59,9 +60,9 @@ def open_page(
         page.on("console", lambda message: reports.append(message.text))
         page.on("pageerror", lambda error: reports.append(str(error)))
         page.on("request", lambda request: reports.append(request.url))
-        page.goto(file.as_uri())
+        page.goto(url)
         yield page
-    assert reports == [file.as_uri()]
+    assert reports == [url]
 
 
 def find_violations(page: Page) -> list[str]:

@@ -149,14 +149,14 @@ def test_users_of_the_file_pull_and_nobody_else(store: FakeStore, tmp_path: Path
     users = tmp_path / "users"
     users.write_text(f"me:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
     with serve(tmp_path, "--store", store.root, "--auth-file", users) as server:
-        for path in ("/v2/", "/v2/tool/manifests/latest", "/metrics"):
+        for path in ("/v2/", "/v2/tool/manifests/latest", "/metrics", "/"):
             refused = server.get(path)
             assert refused.status == 401
             assert refused.headers["www-authenticate"].startswith("Basic ")
         login = {"Authorization": "Basic " + base64.b64encode(b"me:secret").decode()}
         assert server.get("/v2/tool/manifests/latest", headers=login).status == 200
-        wait_until(lambda: len(server.read_log()) == 4)
-        assert [line.get("user") for line in server.read_log()] == [None, None, None, "me"]
+        wait_until(lambda: len(server.read_log()) == 5)
+        assert [line.get("user") for line in server.read_log()] == [None, None, None, None, "me"]
         assert "secret" not in server.log.read_text()
 
 
@@ -288,3 +288,35 @@ def test_two_tables_of_one_name_are_refused(store: FakeStore, tmp_path: Path) ->
     ran = run("serve", "--store", store.root, "--spec", spec, "--listen", "127.0.0.1:0")
     assert ran.code == 2
     assert "web:latest, as another image" in ran.stderr
+
+
+def test_the_page_lists_the_images_and_makes_none(store: FakeStore, spec: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root, "--spec", spec) as server:
+        cold = server.get("/")
+        assert cold.headers["content-type"] == "text/html; charset=utf-8"
+        for name in ("web:latest", "web:1.0", "team/both:latest"):
+            assert f"docker pull {server.address}/{name}".encode() in cold.body
+        assert server.get("/").body.count(b"Not made yet") == 3
+        pull_names(server, "web")
+        ready = server.get("/", headers={"If-None-Match": cold.headers["etag"]})
+        assert ready.status == 200
+        assert ready.body.count(b"Not made yet") == 2
+        assert b"Packages by name" not in ready.body
+        assert server.get("/", headers={"If-None-Match": ready.headers["etag"]}).status == 304
+
+
+def test_the_page_lists_packages_that_were_pulled(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        assert b"No image was made yet" in server.get("/").body
+        pull_names(server, "tool/data")
+        page = server.get("/").body
+        assert f"docker pull {server.address}/tool/data:latest".encode() in page
+        assert b"Packages by name" in page
+
+
+def test_a_wrong_host_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        answer = server.get("/", headers={"Host": "a.b/<script>"})
+        assert answer.status == 400
+        assert answer.headers["content-type"] == "application/json"
+        assert b"a.example/PACKAGE" in server.get("/", headers={"Host": "a.example"}).body

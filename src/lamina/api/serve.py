@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.api.served_catalog import ImageCatalog, check_image, name_images
+from lamina.api.served_page import prepare_page
 from lamina.core.callbacks import ignore
 from lamina.errors import InvalidArgument
 from lamina.images.blob_cache import MAX_SIZE
@@ -90,7 +91,9 @@ def serve_images(
         warn(f"{settings.address}: passwords are not encrypted without --tls-cert and --tls-key")
     with _open_files() as files:
         catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size, warn)
-        application = RegistryApplication(ImagesOnDemand(catalog, settings.max_builds), guard, metrics, on_answer)
+        on_demand = ImagesOnDemand(catalog, settings.max_builds)
+        page = prepare_page(catalog, on_demand)
+        application = RegistryApplication(on_demand, guard, metrics, on_answer, page)
         server = RegistryServer(application, settings.tls)
         with contextlib.closing(listen(settings.address.host, settings.address.port)) as listening:
             address = ListenAddress(settings.address.host, listening.getsockname()[1])

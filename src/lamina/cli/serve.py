@@ -105,11 +105,11 @@ def command(
 ) -> None:
     """Serve images as a registry; each is made when a client first pulls it.
 
-    HOST:PORT/hello is an image of the package hello, HOST:PORT/python3/git one of two packages, and
-    HOST:PORT/arm64/git one for another architecture. Their tag is latest. A part of a name may also be the hash of a
-    store path. Layers that the layer cache knows are made only for clients that lack them. Prints the URL, and on
-    stderr a JSON document for each answer. /metrics has numbers for Prometheus, /healthz and /readyz the state. SIGTERM
-    and SIGINT stop the server after the answers that are being sent.
+    HOST:PORT/hello is an image of the package hello, HOST:PORT/python3/git one of two packages, and HOST:PORT/arm64/git
+    one for another architecture. Their tag is latest. A part of a name may also be the hash of a store path. Layers
+    that the layer cache knows are made only for clients that lack them. Prints the URL, and on stderr a JSON document
+    for each answer. A browser shows the images and their sizes at /. /metrics has numbers for Prometheus, /healthz and
+    /readyz the state. SIGTERM and SIGINT stop the server after the answers that are being sent.
     """
     from lamina.api.serve import DEFAULT_ADDRESS, DEFAULT_BUILDS, ServeSettings, serve_images
 

@@ -25,12 +25,11 @@ def make_page(title: str, body: Iterable[Markup], *, styles: Sequence[str], scri
         escape.
 
     """
-    style = "\n".join(map(_read_asset, styles))
-    script = "\n".join(map(_read_asset, scripts))
+    style, script = _join_assets(styles), _join_assets(scripts)
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_make_policy(style, script)),
+        element("meta", http_equiv="Content-Security-Policy", content=make_policy(styles, scripts)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),
@@ -40,16 +39,21 @@ def make_page(title: str, body: Iterable[Markup], *, styles: Sequence[str], scri
     return f"<!doctype html>\n{page}\n".encode("utf-8", "backslashreplace")
 
 
+def make_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """Return the policy that allows these styles and scripts, and no request (W3C, Content Security Policy 3)."""
+    return (
+        f"default-src 'none'; style-src {_hash(_join_assets(styles))}; script-src {_hash(_join_assets(scripts))}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _join_assets(names: Sequence[str]) -> str:
+    return "\n".join(map(_read_asset, names))
+
+
 @cache
 def _read_asset(name: str) -> str:
     return resources.files("lamina.reports").joinpath("assets", name).read_text("utf-8")
-
-
-def _make_policy(style: str, script: str) -> str:
-    """Return the policy that allows this style and this script, and no request (W3C, Content Security Policy 3)."""
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _hash(text: str) -> str:

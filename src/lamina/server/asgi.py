@@ -21,6 +21,7 @@ from lamina.server.http_messages import ServerRequest, ServerResponse
 from lamina.server.metrics import AnsweredRequest, Metrics, OnAnswer
 from lamina.server.repositories import Repositories
 from lamina.server.respond import respond
+from lamina.server.web_page import PAGE_PATH, MakePage, respond_with_page
 from lamina.system.threads import ThreadPool
 
 Scope = MutableMapping[str, Any]
@@ -46,6 +47,7 @@ class RegistryApplication:
         guard: decides who may send requests.
         metrics: counts the answers; None for no ``/metrics``.
         on_answer: is called with each answer after it was sent, in the thread of the event loop.
+        make_page: makes the page for people at ``/``; None for no page.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class RegistryApplication:
         guard: Guard | None = None,
         metrics: Metrics | None = None,
         on_answer: OnAnswer = ignore,
+        make_page: MakePage | None = None,
     ) -> None:
         self._repositories = repositories
         self._guard = guard or OpenGuard()
         self._metrics = metrics
         self._on_answer = on_answer
+        self._make_page = make_page
         self._answers = ThreadPool(_ANSWER_THREADS, "lamina-answers")
         self._blobs = ThreadPool(_BODY_THREADS, "lamina-blobs")
         self._bodies = ThreadPool(_BODY_THREADS, "lamina-bodies")
@@ -120,6 +124,8 @@ class RegistryApplication:
             user = self._guard.identify(request.headers.get("authorization", ""))
             if request.path == _METRICS and self._metrics:
                 return _Answer(_make_text(200, self._metrics.dump(), self._metrics.content_type), user)
+            if request.path == PAGE_PATH and self._make_page:
+                return _Answer(respond_with_page(request, self._make_page), user)
             return _Answer(respond(request, self._repositories), user)
         except RequestRefused as refused:
             return _Answer(refused.make_response(), user)
@@ -152,7 +158,8 @@ def _parse_scope(scope: Scope) -> tuple[ServerRequest, str]:
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return ServerRequest(scope["method"], path, query, headers), f"{path}?{query}" if query else path
+    request = ServerRequest(scope["method"], path, query, headers, scope.get("scheme", "http"))
+    return request, f"{path}?{query}" if query else path
 
 
 def _make_text(status: int, text: bytes, content_type: str = "text/plain") -> ServerResponse:

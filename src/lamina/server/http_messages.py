@@ -50,12 +50,14 @@ class ServerRequest:
         path: the path as the client sent it, percent-encoded and without the query.
         query: what follows the question mark; empty if there is none.
         headers: the values by lower-case names.
+        scheme: ``http`` or ``https``.
     """
 
     method: str
     path: str
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    scheme: str = "http"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import RLock, Semaphore
@@ -93,6 +93,11 @@ class ImagesOnDemand:
     def list_referrers(self, repository: str, digest: Digest) -> Sequence[Referrer]:
         """Return no referrers, because images that are made on demand have none."""
         return ()
+
+    def list_ready(self) -> Mapping[tuple[str, str], ServedImage]:
+        """Return the images that were made lately, by repository and tag; no image is made for that."""
+        with self._lock:
+            return {key: ready.image for key, ready in self._tagged.items()}
 
     def _has(self, repository: str, tag: str) -> bool:
         return tag in (self._catalog.list_tags(repository) or ())

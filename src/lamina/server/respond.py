@@ -46,11 +46,16 @@ def respond(request: ServerRequest, repositories: Repositories) -> ServerRespons
     return replace(response, headers=(*response.headers, _API_VERSION), body=body)
 
 
-def _answer(request: ServerRequest, repositories: Repositories) -> ServerResponse:
-    route = parse_route(request.path)
+def check_method(request: ServerRequest) -> None:
+    """Raise `RequestRefused` if a request asks for more than reading."""
     if request.method not in _ALLOWED:
         allowed = ", ".join(_ALLOWED)
         raise RequestRefused(405, "UNSUPPORTED", f"only {allowed} are allowed here", headers=(("Allow", allowed),))
+
+
+def _answer(request: ServerRequest, repositories: Repositories) -> ServerResponse:
+    route = parse_route(request.path)
+    check_method(request)
     match route:
         case VersionRoute():
             return _send_document(b"{}", JSON_TYPE)

@@ -87,10 +87,12 @@ class MadeImage:
     Attributes:
         image: the image, with the digests of its layers.
         blobs: digest and size in bytes of the blob of each layer, from the lowest up.
+        names: short names of these layers for people.
     """
 
     image: Image
     blobs: tuple[BlobInfo, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,9 @@ def make_image(
         found[documents.descriptor.digest] = _get_manifest(documents)
         manifests.append(documents.descriptor)
         image = Image(documents.config_digest, documents.reference, tuple(item.layer for item in written))
-        images.append(MadeImage(image, tuple(item.blob for item in written)))
+        images.append(
+            MadeImage(image, tuple(item.blob for item in written), tuple(item.source.name for item in written))
+        )
     top = found[manifests[0].digest]
     if len(drafts) > 1:
         index = make_index(drafts, manifests)
