@@ -16,6 +16,8 @@ in
   packages.platformdirs
   packages.rich
   packages.urllib3
+  packages.uvicorn
+  packages.watchdog
 ]
 ++ optional (builtins.compareVersions pythonVersion "3.14" < 0) packages.backports-zstd
 ++ optional (builtins.match "x86_64-.*" system != null) packages.isal

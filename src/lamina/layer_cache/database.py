@@ -13,6 +13,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,8 @@ from lamina.layer_cache.schema import check_owner, prepare_database
 from lamina.system.sqlite import DatabaseError, connect, open_database, transaction, translate_errors
 
 _T = TypeVar("_T")
+# How often a file is inspected that looks damaged, and the seconds between. A write takes milliseconds.
+_INSPECTIONS, _PAUSE = 10, 0.01
 
 
 class CacheDatabase:
@@ -119,11 +122,7 @@ def connect_to_cache(path: Path) -> sqlite3.Connection:
 
     The caller translates the errors with `translate_cache_errors`.
     """
-    # Inspect the file read-only first, so that another program's database is never locked or changed. Reading it
-    # without SQLite would release the locks that this process has on it (SQLite documentation, "How To Corrupt An
-    # SQLite Database File", 2.2).
-    with open_database(path, "mode=ro&immutable=1") as inspected:
-        check_owner(inspected)
+    _inspect(path)
     database = connect(path, "mode=rw", timeout=LOCK_TIMEOUT, check_same_thread=False)
     try:
         database.text_factory = bytes  # damaged text may not be UTF-8; as bytes it can still be compared
@@ -132,6 +131,25 @@ def connect_to_cache(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _inspect(path: Path) -> None:
+    """Check the owner of the file, without a lock, so that another program's database is never locked or changed.
+
+    Without a lock, a file that another process is writing looks damaged for a moment, so it is inspected again then.
+    Reading it without SQLite would release the locks that this process has on it (SQLite documentation, "How To Corrupt
+    An SQLite Database File", 2.2).
+    """
+    for attempt in range(1, _INSPECTIONS + 1):
+        try:
+            with open_database(path, "mode=ro&immutable=1") as inspected:
+                check_owner(inspected)
+        except DatabaseError as error:
+            if error.code != sqlite3.SQLITE_CORRUPT or attempt == _INSPECTIONS:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 @contextlib.contextmanager

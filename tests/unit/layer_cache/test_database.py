@@ -20,7 +20,9 @@ from tests.support.examples import mark_rest, scale
 from tests.support.layer_cache import Fact, OpenedCache, check, count_known, facts, open_cache, put, read_folder
 from tests.support.paths import REPOSITORY, SOURCES
 
+from lamina.errors import Error
 from lamina.layer_cache import database, files
+from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.files import FILE_NAME
 from lamina.layer_cache.schema import SCHEMA_VERSION
 from lamina.system.locks import FileLock
@@ -392,6 +394,33 @@ def test_processes_that_write_at_once_lose_nothing(file: Path, state: str) -> No
     assert len(lines) == (state != "none")
     assert count_known(file, [fact for number in range(6) for fact in facts(30, f"p{number}")]) == 6 * 30 * 4
     assert os.listdir(file.parent) == [file.name]
+
+
+PUT_FOR_EVER = """
+print("ready", flush=True)
+with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
+    for number in range(1_000_000):
+        for fact in facts(10, f"{sys.argv[2]}-{number}"):
+            fact.put(layer_cache)
+        layer_cache.flush()
+"""
+
+
+def test_a_file_that_others_write_does_not_look_damaged(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recovered: list[Error] = []
+    monkeypatch.setattr(database.CacheDatabase, "_recover", lambda self, error: recovered.append(error))
+    writers = [start_python(PUT_FOR_EVER, file, f"p{number}") for number in range(2)]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        for _ in range(400):
+            LayerCache.open(file, pytest.fail).close()
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    assert recovered == []
 
 
 PUT_UNTIL_KILLED = """
