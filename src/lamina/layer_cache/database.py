@@ -145,7 +145,7 @@ def _inspect(path: Path) -> None:
             with open_database(path, "mode=ro&immutable=1") as inspected:
                 check_owner(inspected)
         except DatabaseError as error:
-            if error.code != sqlite3.SQLITE_CORRUPT or attempt == _INSPECTIONS:
+            if not error.is_inconsistent or attempt == _INSPECTIONS:
                 raise
             time.sleep(_PAUSE)
         else:

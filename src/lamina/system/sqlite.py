@@ -48,6 +48,11 @@ class DatabaseError(Exception):
         return self.code not in _ENVIRONMENT_CODES
 
     @property
+    def is_inconsistent(self) -> bool:
+        """Whether parts of the file contradict each other, which is damage, or a write that has not ended."""
+        return self.code == sqlite3.SQLITE_CORRUPT
+
+    @property
     def cannot_open(self) -> bool:
         """Whether SQLite could not open the file or create the files that it needs beside it."""
         return self.code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
