@@ -1,4 +1,4 @@
-"""What a registry stores for several images, as they are planned and as they could be planned."""
+"""Compare how many bytes a registry stores for several images with different plans."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RegistryTotal:
-    """What a registry stores for several images; a layer that several of them have is stored once.
+    """The layers that a registry stores for several images; one that several of them have is stored once.
 
     Attributes:
         layer_count: the number of different layers of store paths.

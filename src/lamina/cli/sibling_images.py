@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lamina.inputs.arguments import ImageArguments
     from lamina.inputs.specfile import SpecTable
 
-# What the options say about one image only.
+# Options that hold for one image only.
 _OF_ONE_IMAGE = ("contents", "roots", "name", "tag")
 
 

@@ -1,4 +1,4 @@
-"""What every container engine can do."""
+"""The operations that every container engine has."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from lamina.layering.search import Group
 from lamina.layering.updates import CERTAIN, Items
 
 PINNED = "pinned:"
-"""What stands before the name of the earlier image."""
+"""The prefix of the name of the earlier image."""
 HORIZON = 20
 """The number of later updates for which a plan is compared with another."""
 MARGIN = Fraction(1, 10)

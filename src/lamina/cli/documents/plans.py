@@ -40,7 +40,7 @@ class PlannedImageDocument(TypedDict):
 
 
 class RegistryTotalDocument(TypedDict):
-    """What a registry stores for several images; a layer that several of them have is stored once."""
+    """The layers that a registry stores for several images; one that several of them have is stored once."""
 
     layer_count: Annotated[int, "How many different layers of store paths there are."]
     size: Annotated[int, "The sum in bytes of the NAR sizes of these layers."]
@@ -48,7 +48,7 @@ class RegistryTotalDocument(TypedDict):
 
 
 class RegistryTotalsDocument(TypedDict):
-    """What a registry stores for the same images with different plans."""
+    """The layers that a registry stores for the same images with different plans."""
 
     planned: Annotated[RegistryTotalDocument, "With the layers in this document."]
     alone: Annotated[RegistryTotalDocument, "With each image planned alone, by cost."]
