@@ -13,7 +13,7 @@ from lamina.core.names import parse_size
 from lamina.errors import InvalidArgument, OutputError, Unavailable
 from lamina.images.blob_cache import MAX_SIZE, BlobCache
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_days, parse_shared_cache
+from lamina.inputs.parsers import is_shared_cache, parse_days, parse_shared_cache
 from lamina.layer_cache.files import DeletedFile
 from lamina.transports.urls import redact_url
 
@@ -114,7 +114,7 @@ def prune_blob_cache(
 def parse_local_cache(name: str, value: StrPath | None) -> str | None:
     """Return the file or folder of a cache on this machine, or None; raise `InvalidArgument` for a URL."""
     place = parse_shared_cache(name, value)
-    if place and "://" in place:
+    if place and is_shared_cache(place):
         raise InvalidArgument(name, redact_url(place), "a file or folder of this machine", hint=_SHARED_HINT)
     return place
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from lamina.api.opened_layer_cache import is_shared
 from lamina.images.image import Draft
+from lamina.inputs.parsers import is_shared_cache
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan, PinnedStrategy
 from lamina.layering.pinned import KEPT
@@ -50,7 +50,7 @@ def _iterate_settings(spec: Spec, draft: Draft, sandbox: str) -> Iterator[str]:
 
 
 def _describe_layer_cache(spec: Spec) -> str:
-    if not spec.layer_cache or not is_shared(spec.layer_cache):
+    if not spec.layer_cache or not is_shared_cache(spec.layer_cache):
         return spec.layer_cache or "none"
     front = f", behind {spec.local_layer_cache}" if spec.local_layer_cache else ""
     return redact_url(spec.layer_cache) + (", not asked because of --offline" if spec.offline else front)

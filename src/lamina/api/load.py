@@ -60,11 +60,6 @@ class LoadResult(Image):
     seconds: float = field(default=0.0, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
-    @property
-    def size(self) -> int:
-        """The size of all layers in bytes, uncompressed."""
-        return sum(layer.size for layer in self.layers)
-
 
 def load_layered_image(
     *, into: str | None = None, progress: Progress | None = None, **arguments: Unpack[ImageArguments]

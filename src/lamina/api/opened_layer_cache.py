@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.inputs.parsers import is_shared_cache
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 
 if TYPE_CHECKING:  # most layer caches are files
@@ -43,7 +44,7 @@ def open_spec_layer_cache(spec: Spec, warnings: list[str]) -> contextlib.Abstrac
 
 def without_local_file(spec: Spec) -> Spec:
     """Return ``spec`` without the file of the layer cache, which could not be opened."""
-    if spec.layer_cache and is_shared(spec.layer_cache):
+    if spec.layer_cache and is_shared_cache(spec.layer_cache):
         return replace(spec, local_layer_cache=None)
     return replace(spec, layer_cache=None)
 
@@ -51,16 +52,11 @@ def without_local_file(spec: Spec) -> Spec:
 def _open(place: str | None, local: str | None, warn: Callable[[str], object], *, offline: bool) -> LayerCache:
     if place is None:
         return NullLayerCache()
-    if not is_shared(place):
+    if not is_shared_cache(place):
         return LayerCache.open(Path(place), warn)
     if offline and not place.startswith("file:"):
         return LayerCache.open(Path(local), warn) if local else NullLayerCache()
     return _open_shared(place, local, warn)
-
-
-def is_shared(place: str) -> bool:
-    """Return whether a checked ``place`` of a layer cache is a URL."""
-    return "://" in place
 
 
 def _open_shared(url: str, local: str | None, warn: Callable[[str], object]) -> SharedLayerCache:

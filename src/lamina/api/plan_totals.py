@@ -16,6 +16,7 @@ from lamina.layering.estimate import estimate_sent
 if TYPE_CHECKING:
     from lamina.builder.prepare import PlanResult
     from lamina.inputs.arguments import ImageArguments
+    from lamina.layering import KnownUpdates
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,27 @@ def compare_plans(images: Mapping[str, ImageArguments], planned: Sequence[PlanRe
     siblings = parse_siblings("siblings", {name: {**given, "layering": SHARED} for name, given in images.items()})
     expanded = [arguments for given in images.values() for arguments in expand_platforms(given).values()]
     specs = [Spec.parse(arguments) for arguments in expanded]
-    alone = [plan_layered_image(**{**arguments, "layering": "cost"}) for arguments in expanded]
-    shared = [plan_layered_image(**{**arguments, "layering": SHARED, "siblings": siblings}) for arguments in expanded]
-    return RegistryTotals(*(_add_up(list(zip(specs, plans, strict=True))) for plans in (planned, alone, shared)))
+    # Plans that are known are not made again, and each history is read once for all totals.
+    known = [read_known_updates(spec, []) for spec in specs]
+    alone = [
+        plan if spec.layering == "cost" else plan_layered_image(**{**arguments, "layering": "cost"})
+        for spec, arguments, plan in zip(specs, expanded, planned, strict=True)
+    ]
+    if all(spec.layering == SHARED for spec in specs):
+        shared = planned
+    else:
+        shared = [
+            plan_layered_image(**{**arguments, "layering": SHARED, "siblings": siblings}) for arguments in expanded
+        ]
+    return RegistryTotals(*(_add_up(zip(specs, known, plans, strict=True)) for plans in (planned, alone, shared)))
 
 
-def _add_up(images: Iterable[tuple[Spec, PlanResult]]) -> RegistryTotal:
+def _add_up(images: Iterable[tuple[Spec, KnownUpdates, PlanResult]]) -> RegistryTotal:
     sizes: dict[tuple[object, ...], int] = {}
     sent = 0.0
-    for number, (spec, plan) in enumerate(images):
+    for number, (spec, known, plan) in enumerate(images):
         # Without a fixed time, no two images have equal layers.
         packing = (spec.owner, spec.mtime or number, spec.layer_compression)
         sizes.update(((packing, layer.paths, layer.nars), layer.nar_size) for layer in plan.layers)
-        sent += estimate_sent(plan.closure, plan.layers, read_known_updates(spec, []))
+        sent += estimate_sent(plan.closure, plan.layers, known)
     return RegistryTotal(len(sizes), sum(sizes.values()), round(sent))

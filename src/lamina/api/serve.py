@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def serve_images(
         warn(text)
     if settings.auth_file and not settings.tls and not settings.address.is_loopback:
         warn(f"{settings.address}: passwords are not encrypted without --tls-cert and --tls-key")
-    with _open_files() as files:
+    with contextlib.closing(BlobFiles(MAX_SIZE, max(2, cpu_count()))) as files:
         catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size, warn)
         on_demand = ImagesOnDemand(catalog, settings.max_builds)
         page = prepare_page(catalog, on_demand)
@@ -113,12 +113,3 @@ def _check_exposure(settings: ServeSettings) -> None:
 
 def _open_guard(settings: ServeSettings) -> Guard:
     return read_password_file("--auth-file", Path(settings.auth_file)) if settings.auth_file else OpenGuard()
-
-
-@contextlib.contextmanager
-def _open_files() -> Iterator[BlobFiles]:
-    files = BlobFiles(MAX_SIZE, max(2, cpu_count()))
-    try:
-        yield files
-    finally:
-        files.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from lamina.builder.base_image import BaseImage
@@ -64,7 +65,7 @@ def _choose_image(images: Sequence[InspectedImage], closure: Closure) -> Inspect
     """Return the image that lists most of the store paths of ``closure``; the first of several."""
 
     def count_shared(image: InspectedImage) -> int:
-        return sum(path in closure for path in frozenset(_flatten(_list_paths(image))))
+        return sum(path in closure for path in frozenset(chain.from_iterable(_list_paths(image))))
 
     return max(images, key=count_shared) if len(images) > 1 else images[0]
 
@@ -77,7 +78,3 @@ def _list_layers(image: InspectedImage, base: BaseImage) -> tuple[tuple[StorePat
 
 def _list_paths(image: InspectedImage) -> list[tuple[StorePath, ...]]:
     return list_layer_paths(image.config, len(image.layers))
-
-
-def _flatten(layers: Iterable[Iterable[StorePath]]) -> Iterable[StorePath]:
-    return (path for layer in layers for path in layer)

@@ -11,21 +11,18 @@ from lamina.cli.options import Choice, ReportOptions
 from lamina.cli.reporting import (
     describe_blobs,
     explain,
-    format_count,
+    list_facts,
     open_progress,
     print_summary,
     show_script_output,
     warn,
 )
+from lamina.engines.names import ENGINE_NAMES
 from lamina.errors import InvalidArgument
-from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
     from lamina.api.load import LoadResult
     from lamina.inputs.arguments import ImageArguments
-
-# As in lamina.engines.find, which takes longer to import.
-_ENGINES = ("docker", "podman", "containerd")
 
 
 def into_option() -> Callable[..., Any]:
@@ -33,9 +30,9 @@ def into_option() -> Callable[..., Any]:
     return option(
         "--into",
         section="output",
-        type=Choice(_ENGINES),
-        completion=_ENGINES,
-        metavar="|".join(_ENGINES),
+        type=Choice(ENGINE_NAMES),
+        completion=ENGINE_NAMES,
+        metavar="|".join(ENGINE_NAMES),
         help="The engine that gets the image.  [default: the first of them whose program is installed]",
     )
 
@@ -57,14 +54,5 @@ def load_image(into: str | None, arguments: ImageArguments, report: ReportOption
 
 
 def _print_load_summary(loaded: LoadResult, report: ReportOptions) -> None:
-    from lamina.core.labels import shorten_digest
-
-    facts = (
-        loaded.repo_tag,
-        shorten_digest(loaded.digest),
-        loaded.platform,
-        format_count(len(loaded.layers), "layer"),
-        format_size(loaded.size),
-    )
     sent = describe_blobs(loaded.blobs_sent, len(loaded.blobs), f"sent to {loaded.engine}", loaded.bytes_sent)
-    print_summary(facts, report, details=(sent, f"{loaded.seconds:.1f} s"))
+    print_summary(list_facts(loaded, loaded.digest), report, details=(sent, f"{loaded.seconds:.1f} s"))

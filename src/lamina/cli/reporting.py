@@ -16,7 +16,9 @@ from lamina.messages.redaction import clean
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
+    from lamina.api.load import LoadResult
     from lamina.cli.options import ReportOptions
+    from lamina.core.names import Digest
     from lamina.core.progress import Progress
     from lamina.formats.referrers import Referrer
     from lamina.images.blob_totals import UpdateTotals
@@ -87,32 +89,24 @@ def print_summary(facts: Sequence[str], report: ReportOptions, details: Sequence
         print_stderr(line)
 
 
-def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
-    """Print the summary of an image that was written."""
+def list_facts(image: BuildResult | LoadResult | RegistryPushResult, digest: Digest) -> tuple[str, ...]:
+    """Return what the summary of an image begins with; ``digest`` is the one that names it there."""
     from lamina.core.labels import shorten_digest
 
-    facts = (
-        image.repo_tag,
-        shorten_digest(image.digest),
-        image.platform,
-        format_count(len(image.layers), "layer"),
-        format_size(image.size),
-    )
+    layers = format_count(len(image.layers), "layer")
+    return image.repo_tag, shorten_digest(digest), image.platform, layers, format_size(image.size)
+
+
+def print_image_summary(image: BuildResult, report: ReportOptions) -> None:
+    """Print the summary of an image that was written."""
+    facts = list_facts(image, image.digest)
     print_summary(facts, report, details=(_describe_written(image), f"{image.seconds:.1f} s"))
     print_update(image.repo_tag, image.update, report)
 
 
 def print_push_summary(pushed: RegistryPushResult, report: ReportOptions) -> None:
     """Print the summary of an image that was pushed."""
-    from lamina.core.labels import shorten_digest
-
-    facts = (
-        pushed.repo_tag,
-        shorten_digest(pushed.manifest_digest),
-        pushed.platform,
-        format_count(len(pushed.layers), "layer"),
-        format_size(sum(layer.size for layer in pushed.layers)),
-    )
+    facts = list_facts(pushed, pushed.manifest_digest)
     sent = describe_blobs(pushed.blobs_sent, len({*pushed.blobs}), "sent", pushed.bytes_sent)
     mounted = (f"{pushed.blobs_mounted} mounted",) if pushed.blobs_mounted else ()
     print_summary(facts, report, details=(sent, *mounted, f"{pushed.seconds:.1f} s"))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 
+from lamina.engines.docker_commands import load_archive, rename_image, start_container
 from lamina.engines.engine import LoopbackImage, WriteArchive
 from lamina.engines.logins import write_docker_config
 from lamina.engines.program import EngineProgram
-from lamina.errors import FormatError
-from lamina.formats.json_toml import parse_json
 
 _LOCAL_SCHEMES = ("unix://", "npipe://")
 
@@ -26,10 +24,10 @@ class DockerEngine:
         address = self._find_address()
         if not address.startswith(_LOCAL_SCHEMES):
             return f"dockerd is at {address}, maybe on another machine"
-        info = _parse(self.program.call("info", "--format", "{{json .}}"))
-        if info.get("OperatingSystem") == "Docker Desktop":
+        info = self.program.call("info", "--format", "{{.OperatingSystem}}\n{{.SecurityOptions}}")
+        if info.startswith("Docker Desktop\n"):
             return "Docker Desktop runs dockerd in a virtual machine"
-        if "name=rootless" in str(info.get("SecurityOptions")):
+        if "name=rootless" in info:
             return "dockerd runs without root, in a network of its own"
         return ""
 
@@ -40,27 +38,15 @@ class DockerEngine:
             variables = {"DOCKER_CONFIG": str(folder), "DOCKER_HOST": self._find_address(), "DOCKER_CONTEXT": None}
             pulling = replace(self.program, variables=variables)
             pulling.call("pull", "--quiet", "--platform", str(image.platform), image.reference)
-        try:
-            self.program.call("tag", image.reference, name)
-        finally:
-            self.program.call("rmi", image.reference)
+        rename_image(self.program, image.reference, name)
 
     def load(self, write: WriteArchive) -> None:
         """Load the archive that ``write`` writes."""
-        self.program.feed(write, "load", "--quiet")
+        load_archive(self.program, write)
 
     def run(self, name: str, arguments: tuple[str, ...], *, has_terminal: bool) -> int:
         """Become the program that starts a container."""
-        flags = ("--interactive", "--tty") if has_terminal else ("--interactive",)
-        return self.program.replace_process("run", "--rm", *flags, name, *arguments)
+        return start_container(self.program, name, arguments, has_terminal=has_terminal)
 
     def _find_address(self) -> str:
         return self.program.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
-
-
-def _parse(text: str) -> dict[str, object]:
-    with contextlib.suppress(FormatError):
-        document = parse_json(text.encode(), "docker info")
-        if isinstance(document, dict):
-            return document
-    return {}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from lamina.engines.containerd import ContainerdEngine
 from lamina.engines.docker import DockerEngine
 from lamina.engines.engine import Engine
+from lamina.engines.names import ENGINE_NAMES
 from lamina.engines.podman import PodmanEngine
 from lamina.engines.program import EngineProgram
 from lamina.errors import InvalidArgument, OutputError
@@ -18,8 +19,6 @@ _ENGINES: Mapping[str, tuple[str, Callable[[EngineProgram], Engine]]] = {
     "podman": ("podman", PodmanEngine),
     "containerd": ("ctr", ContainerdEngine),
 }
-ENGINE_NAMES = tuple(_ENGINES)
-"""The names of the engines, the most used first."""
 _HINT = "install one of them, or write the image to a file with lamina build"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lamina.engines.docker_commands import load_archive, rename_image, start_container
 from lamina.engines.engine import LoopbackImage, WriteArchive
 from lamina.engines.logins import write_docker_config
 from lamina.engines.program import EngineProgram
@@ -29,16 +30,12 @@ class PodmanEngine:
         with write_docker_config(image) as folder:
             login = ("--authfile", str(folder / "config.json"), "--tls-verify=false")
             self.program.call("pull", "--quiet", *login, "--platform", str(image.platform), image.reference)
-        try:
-            self.program.call("tag", image.reference, name)
-        finally:
-            self.program.call("rmi", image.reference)
+        rename_image(self.program, image.reference, name)
 
     def load(self, write: WriteArchive) -> None:
         """Load the archive that ``write`` writes."""
-        self.program.feed(write, "load", "--quiet")
+        load_archive(self.program, write)
 
     def run(self, name: str, arguments: tuple[str, ...], *, has_terminal: bool) -> int:
         """Become the program that starts a container."""
-        flags = ("--interactive", "--tty") if has_terminal else ("--interactive",)
-        return self.program.replace_process("run", "--rm", "--pull=never", *flags, name, *arguments)
+        return start_container(self.program, name, arguments, "--pull=never", has_terminal=has_terminal)

@@ -44,10 +44,6 @@ class EngineProgram:
             raise self._make_error(arguments, done.returncode, done.stderr)
         return done.stdout.decode("utf-8", "replace")
 
-    def succeeds(self, *arguments: str) -> bool:
-        """Run the program with ``arguments``, and return whether its exit status is 0."""
-        return self._run(arguments).returncode == 0
-
     def feed(self, write: Callable[[IO[bytes]], object], *arguments: str) -> None:
         """Run the program with ``arguments``, while ``write`` writes to its stdin.
 

@@ -151,8 +151,13 @@ class Image:
     layers: tuple[Layer, ...]
 
     def __repr__(self) -> str:
-        size = format_size(sum(layer.size for layer in self.layers))
-        return f"<Image {self.repo_tag} {shorten_digest(self.digest)}: {len(self.layers)} layers, {size}>"
+        layers = f"{len(self.layers)} layers, {format_size(self.size)}"
+        return f"<Image {self.repo_tag} {shorten_digest(self.digest)}: {layers}>"
+
+    @property
+    def size(self) -> int:
+        """The size of all layers in bytes, uncompressed."""
+        return sum(layer.size for layer in self.layers)
 
     @property
     def id(self) -> str:
@@ -196,11 +201,6 @@ class BuildResult(Image):
     def blobs_reused(self) -> int:
         """The number of layers whose blobs were in the OCI layout already."""
         return len(self.blobs) - self.blobs_written
-
-    @property
-    def size(self) -> int:
-        """The size of all layers in bytes, uncompressed."""
-        return sum(layer.size for layer in self.layers)
 
 
 class ImageWriter(Protocol):

@@ -86,12 +86,17 @@ def parse_cache_path(name: str, value: StrPath | None) -> str | None:
 
 def parse_shared_cache(name: str, value: StrPath | None) -> str | None:
     """Parse the file, the folder or the URL of a cache, or None."""
-    if not isinstance(value, str) or "://" not in value:
+    if not isinstance(value, str) or not is_shared_cache(value):
         return parse_cache_path(name, value)
     from lamina.transports.open import check_writable_url
 
     with _named(name):
         return check_writable_url(parse_text(name, value))
+
+
+def is_shared_cache(place: str) -> bool:
+    """Return whether ``place`` is the URL of a cache, and not a file or folder of this machine."""
+    return "://" in place
 
 
 def parse_texts(name: str, value: StrPath | Iterable[StrPath]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.engines.find import ENGINE_NAMES, find_engine
+from lamina.engines.find import find_engine
+from lamina.engines.names import ENGINE_NAMES
 from lamina.errors import InvalidArgument, OutputError
 
 

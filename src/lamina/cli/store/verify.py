@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 import lamina
-from lamina.api.opened_layer_cache import is_shared
 from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_layer_cache
 from lamina.cli.documents.caches import dump_verification
@@ -15,7 +14,7 @@ from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import explain, format_count, open_progress, print_json, warn
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
-from lamina.inputs.parsers import parse_shared_cache
+from lamina.inputs.parsers import is_shared_cache, parse_shared_cache
 from lamina.messages.sizes import format_size
 from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
@@ -80,7 +79,7 @@ def command(
             "folders to verify",
             hint="--repair downloads damaged paths from a binary cache",
         )
-    shown = redact_url(layer_cache) if is_shared(layer_cache) else layer_cache
+    shown = redact_url(layer_cache) if is_shared_cache(layer_cache) else layer_cache
     explain([f"store: {folder}", f"layer cache: {shown}"], report)
     store_check = None
     if opening.is_cache_folder(folder) or folder in store:
@@ -120,7 +119,7 @@ def command(
 def _choose_layer_cache(cache: ImageArguments, local: str, *, is_offline: bool) -> str:
     """Return the layer cache that was given, or the file ``local``, which also stands for a URL without a network."""
     given = parse_shared_cache("layer_cache", cache.get("layer_cache"))
-    return local if given is None or (is_offline and is_shared(given)) else given
+    return local if given is None or (is_offline and is_shared_cache(given)) else given
 
 
 def _select_layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
