@@ -25,7 +25,7 @@ from lamina.messages.suggestions import format_suggestion
 from lamina.system.documents import MAX_BYTES, read_document
 
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
-_MAX_TOML_SIZE = 1 << 20
+MAX_TOML_SIZE = 1 << 20
 # JSON Schema, "$schema"; editors read it.
 _SCHEMA_KEY = "$schema"
 _EXAMPLE = 'write [hello], and below it contents = ["hello"]'
@@ -137,7 +137,7 @@ def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
 
     """
     is_json = path.suffix == ".json"
-    data = read_document(path, str(path), "a spec file", limit=MAX_BYTES if is_json else _MAX_TOML_SIZE)
+    data = read_document(path, str(path), "a spec file", limit=MAX_BYTES if is_json else MAX_TOML_SIZE)
     parse = parse_json if is_json else parse_toml
     document: Any = parse(data, str(path), "TOML, or JSON in a .json file")
     if not isinstance(document, dict):
