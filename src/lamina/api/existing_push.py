@@ -15,7 +15,6 @@ from typing import Any, Unpack
 
 from lamina.api.attachments import describe_existing
 from lamina.api.existing_images import open_existing
-from lamina.api.opened_layer_cache import open_layer_cache
 from lamina.api.push_settings import ExistingPushOptions, PushSettings
 from lamina.api.registry import open_push, parse_caches
 from lamina.api.sbom import open_sbom_store
@@ -34,6 +33,7 @@ from lamina.images.writers.registry import RegistryWriter
 from lamina.images.writers.registry_copies import push_platforms
 from lamina.images.writers.registry_index import IndexPushResult
 from lamina.inputs.arguments import StoreArguments, StrPath
+from lamina.inputs.layer_caches import open_layer_cache
 from lamina.inputs.parsers import parse_boolean
 from lamina.inputs.registry_names import References
 from lamina.layers.context import BuildContext

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.api.opened_layer_cache import open_spec_layer_cache
 from lamina.api.outputs import check_format, open_counted_output
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, REGISTRY_LAYER_COMPRESSION, LayerCompression
 from lamina.core.progress import Progress
@@ -16,6 +15,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.media_types import OCI
 from lamina.images.writers.archives import DEFAULT_FORMAT
 from lamina.inputs.arguments import StrPath
+from lamina.inputs.layer_caches import open_spec_layer_cache
 from lamina.inputs.spec import Spec
 from lamina.layers.context import BuildContext
 from lamina.system.cpus import cpu_count

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from lamina.api.decisions import describe_plan
-from lamina.api.opened_layer_cache import open_layer_cache, open_spec_layer_cache, without_local_file
 from lamina.api.outputs import check_extension, check_format, open_output
 from lamina.api.results import ListResult
 from lamina.api.stream import Stream
@@ -26,6 +25,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import BuildResult
 from lamina.inputs.arguments import ImageArguments, StrPath
+from lamina.inputs.layer_caches import open_layer_cache, open_spec_layer_cache, without_local_file
 from lamina.inputs.parsers import is_shared_cache, parse_boolean, parse_shared_cache, parse_size
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.spec import Spec, StoreSpec

@@ -11,7 +11,6 @@ from typing import Any
 from lamina.api.image_index import IndexStream, stream_image_index
 from lamina.api.image_writers import open_build_context
 from lamina.api.images import stream_layered_image
-from lamina.api.opened_layer_cache import open_spec_layer_cache
 from lamina.api.stream import Stream
 from lamina.builder.architecture import detect_architecture
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
@@ -22,6 +21,7 @@ from lamina.formats.image_names import LATEST
 from lamina.formats.media_types import OCI
 from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.layer_caches import open_spec_layer_cache
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.platforms import expand_platforms
 from lamina.inputs.served_names import ServedName
