@@ -1,6 +1,7 @@
-"""The tasks of a worker process: list store paths, hash a layer, copy it to shared memory, write its blob.
+"""The tasks of a worker process: list store paths, hash a layer, copy it to shared memory, write its blob, call.
 
-Tasks and results consist of values that `marshal` supports. A task has the same result in every process.
+Tasks and results consist of values that `marshal` supports. A task has the same result in every process; the call of a
+function, which is pickled, has the result of the function.
 """
 
 from __future__ import annotations
@@ -88,6 +89,24 @@ def parse_blob_infos(result: TaskResult) -> tuple[BlobInfo, ...]:
     return tuple(BlobInfo(Digest(raw), size) for raw, size in result)
 
 
+def call_task(call: Callable[[], object]) -> WorkerTask:
+    """Return the task of calling a function that `pickle` supports; `parse_call_result` reads its result."""
+    import pickle
+
+    return ("call", pickle.dumps(call))
+
+
+def parse_call_result(result: TaskResult) -> Any:
+    """Return what a function returned in the other process, or raise the exception that it raised there."""
+    import pickle
+
+    has_returned, data = result
+    value = pickle.loads(data)  # noqa: S301 - written by our own process
+    if has_returned:
+        return value
+    raise value
+
+
 def run(task: WorkerTask, on_bytes: OnBytes = ignore) -> TaskResult:
     """Run ``task`` in this process and return its result. Raises whatever the task raises."""
     return _TASKS[task[0]](on_bytes, *task[1:])
@@ -147,11 +166,38 @@ def _write_blob(on_bytes: OnBytes, content: tuple[Any, ...], file: bytes, compre
     return list(map(_dump_info, infos))
 
 
+def _call(_: OnBytes, data: bytes) -> TaskResult:
+    import gc
+    import pickle
+
+    gc.enable()  # a function may make reference cycles, unlike the other tasks
+    try:
+        return True, pickle.dumps(pickle.loads(data)())  # noqa: S301 - written by our own process
+    except Exception as error:  # noqa: BLE001 - the future of the call raises it
+        return False, _dump_exception(error)
+
+
+def _dump_exception(error: Exception) -> bytes:
+    """Pickle an exception; its text alone, if `pickle` does not support it."""
+    import pickle
+    import traceback
+
+    if not isinstance(error, Error):
+        error.add_note("".join(traceback.format_exception(error)))
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)  # noqa: S301 - as above
+    except Exception:  # noqa: BLE001 - the methods of an exception may raise anything
+        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return data
+
+
 _TASKS: Mapping[str, Callable[..., TaskResult]] = {
     "list": _list_paths,
     "hash": _hash_layer,
     "buffer": _buffer_layer,
     "blob": _write_blob,
+    "call": _call,
 }
 
 

@@ -5,13 +5,15 @@ at a time. Each worker is a new Python interpreter that imports `lamina.layers.w
 locks that other threads of this process hold.
 
 Invariant: no worker outlives its pool. If a worker dies or cannot be started, this process runs the task instead, so
-the number of workers affects only the time that the work takes, never its result.
+the number of workers affects only the time that the work takes, never its result. A call of another function is
+different: if its worker dies, its future raises `WorkerLost`, because it may be the call that ends the process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -30,6 +32,10 @@ from lamina.system.transfer import OnBytes
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
 
 _T = TypeVar("_T")
+
+
+class WorkerLost(Exception):
+    """The process that ran a call ended before the call did; the call may run again in another process."""
 
 
 class WorkerPool:
@@ -52,7 +58,24 @@ class WorkerPool:
             job: A function that receives the worker's `RunTask` and may call it any number of times.
             priority: The order in which jobs are started, as in `ThreadPool.submit`.
         """
-        return self._threads.submit(partial(self._run_job, job), priority)
+        return self._threads.submit(partial(self._use_worker, lambda worker: job(worker.run_task)), priority)
+
+    def submit_call(self, call: Callable[[], _T], priority: Priority) -> Future[_T]:
+        """Call a function in a worker process, and return a future for its result.
+
+        If the process ends before the call does, the future raises `WorkerLost`, and the next task of this worker
+        starts another process.
+
+        Args:
+            call: A function that `pickle` supports, as it does a `functools.partial` of a function of a module. So are
+                its result and the exceptions that it raises.
+            priority: As for `submit`.
+        """
+        return self._threads.submit(partial(self._use_worker, lambda worker: worker.run_call(call)), priority)
+
+    def cancel_waiting(self) -> None:
+        """Cancel the futures of tasks that have not begun, and wait for the others; the pool takes no more tasks."""
+        self._threads.close()
 
     def __enter__(self) -> Self:
         return self
@@ -69,10 +92,10 @@ class WorkerPool:
             worker.close()
         self._cleanup.cancel()
 
-    def _run_job(self, job: Callable[[RunTask], _T]) -> _T:
+    def _use_worker(self, use: Callable[[_Worker], _T]) -> _T:
         worker = self._idle.pop()  # there are as many workers as threads
         try:
-            return job(worker.run_task)
+            return use(worker)
         finally:
             self._idle.append(worker)
 
@@ -104,6 +127,31 @@ class _Worker:
         if self._is_killed:
             raise InterruptedError
         return worker_tasks.run(task, on_bytes)
+
+    def run_call(self, call: Callable[[], _T]) -> _T:
+        value: _T = worker_tasks.parse_call_result(self._run_replaceable(worker_tasks.call_task(call)))
+        return value
+
+    def _run_replaceable(self, task: WorkerTask) -> TaskResult:
+        """Run ``task``; if the process dies, raise `WorkerLost`, and let the next task start another process."""
+        reply = self._exchange(task)
+        if reply:
+            return worker_tasks.parse_reply(*reply)
+        if self._is_killed:
+            raise InterruptedError
+        if self._process:
+            raise WorkerLost(self._drop_process(self._process))
+        return worker_tasks.run(task)  # no process could be started
+
+    def _drop_process(self, process: subprocess.Popen[bytes]) -> str:
+        """Forget a process that ended, so that the next task starts another one, and return a text about its end."""
+        process.kill()  # it may have closed its output only
+        code = process.wait()
+        self.close_input()
+        self.close()
+        self._process, self._is_lost = None, False
+        reason = signal.Signals(-code).name if -code in {*signal.Signals} else f"exit code {code}"
+        return f"worker process {process.pid} ended with {reason}"
 
     def _exchange(self, task: WorkerTask | None = None) -> tuple[str, Any] | None:
         """Send ``task``, if there is one, and return the next reply; None if the process is lost."""
