@@ -78,6 +78,19 @@ class ServedRegistry:
 @contextlib.contextmanager
 def serve_registry(planned: PlannedWorkload, folder: Path) -> Iterator[ServedRegistry]:
     """Start a docker-registry for the block, and write the archive for skopeo. Raises `BenchError`."""
+    with run_registry(folder) as address:
+        served = ServedRegistry(folder, address, planned)
+        measure_seconds(Side((planned.work.lamina("stream"),), output=served.archive))
+        yield served
+
+
+@contextlib.contextmanager
+def run_registry(folder: Path) -> Iterator[str]:
+    """Run a docker-registry for the block, and return its address. Raises `BenchError`.
+
+    Args:
+        folder: the new folder of the registry: blobs are below ``data``, and requests are in the file ``log``.
+    """
     folder.mkdir()
     settings = {
         "version": "0.1",
@@ -90,9 +103,7 @@ def serve_registry(planned: PlannedWorkload, folder: Path) -> Iterator[ServedReg
     command = (REGISTRY, "serve", str(folder / "config.yml"))
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as server:
         try:
-            served = ServedRegistry(folder, _read_address(server, log), planned)
-            measure_seconds(Side((planned.work.lamina("stream"),), output=served.archive))
-            yield served
+            yield _read_address(server, log)
         finally:
             server.terminate()
 

@@ -7,7 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from bench.fleets.compare import BatchRun, check_batch
 from bench.fleets.images import MAX_PACKAGES, draw_images, dump_images, write_images
+from bench.fleets.registry_requests import RegistryRequests, find_blobs
+from bench.fleets.runs import Fleet
 from bench.trees import generate_large_files
 from tests.support.paths import REPOSITORY
 
@@ -70,3 +73,57 @@ def test_the_command_draws_from_the_closure_without_its_root(tmp_path: Path) -> 
     assert {path.partition("-")[2] for path in contents} == {"large0", "large1", "large2"}
     ran = subprocess.run([*command, "--images", "-"], check=False, env=environment, capture_output=True, text=True)
     assert ran.returncode == 2
+
+
+# --- the measurement
+
+REQUESTS = (
+    ("HEAD /v2/fleet/a/blobs/sha256:one", 404),
+    ("POST /v2/fleet/a/blobs/uploads/", 202),
+    ("PUT /v2/fleet/a/blobs/uploads/1?_state=x&digest=sha256:one", 201),
+    ("PUT /v2/fleet/a/blobs/uploads/2?_state=x&digest=sha256%3Atwo", 201),
+    ("PUT /v2/fleet/b/blobs/uploads/3?_state=x&digest=sha256:one", 400),
+    ("POST /v2/fleet/b/blobs/uploads/?mount=sha256:one&from=fleet%2Fa", 201),
+    ("POST /v2/fleet/b/blobs/uploads/?mount=sha256:ten&from=fleet%2Fa", 202),
+    ("PUT /v2/fleet/b/manifests/1", 201),
+)
+
+
+def test_uploads_and_mounts_are_counted_in_the_log_of_a_registry(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    lines = ['time="2026-11-30T04:50:21Z" level=info msg="listening on 127.0.0.1:1"']
+    for request, status in REQUESTS:
+        lines.append(f'127.0.0.1 - - [30/Nov/2026:04:50:21 +0000] "{request} HTTP/1.1" {status} 0 "" "lamina"')
+    log.write_text("\n".join(lines))
+    assert RegistryRequests.read(log) == RegistryRequests({"sha256:one": 1, "sha256:two": 1}, mounts=1, count=8)
+
+
+def test_blobs_of_a_registry_are_found_with_their_sizes(tmp_path: Path) -> None:
+    data = tmp_path / "data/docker/registry/v2/blobs/sha256/aa/aabb/data"
+    data.parent.mkdir(parents=True)
+    data.write_bytes(b"12345")
+    assert find_blobs(tmp_path) == {"sha256:aabb": 5}
+
+
+@pytest.mark.parametrize(
+    ("uploads", "digests", "fault"),
+    [
+        ({"sha256:one": 1}, {"a": "sha256:m"}, None),
+        ({"sha256:one": 2}, {"a": "sha256:m"}, "1 blobs were uploaded more than once: sha256:one"),
+        ({"sha256:one": 1, "sha256:two": 1}, {"a": "sha256:m"}, "1 uploaded blobs are not in the registry"),
+        ({"sha256:one": 1}, {"a": "HTTP 404"}, "1 images are not in the registry: a"),
+    ],
+)
+def test_a_batch_that_sends_a_layer_twice_or_lacks_an_image_is_wrong(
+    uploads: dict[str, int], digests: dict[str, str], fault: str | None
+) -> None:
+    run = BatchRun(1.0, {}, RegistryRequests(uploads, 0, 1), {"sha256:one": 5}, digests)
+    assert list(check_batch(run)) == [fault] * bool(fault)
+
+
+def test_chosen_images_are_spread_over_the_spec_file(tmp_path: Path) -> None:
+    write_images(tmp_path / "images.json", PACKAGES, 10, 1)
+    fleet = Fleet(tmp_path / "images.json", tmp_path)
+    assert fleet.choose(3) == ("service-01", "service-04", "service-07")
+    assert fleet.choose(20) == fleet.names
+    assert fleet.choose(0) == ()
