@@ -105,11 +105,14 @@ def prepare(
     progress: Progress | None = None,
     warn: Callable[[str], object] = ignore,
     plan_cache: PlanCache = NO_PLAN_CACHE,
+    *,
+    prefetches_layers: bool = True,
 ) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
     ``progress`` receives the progress of fetching a base image from a registry. ``warn`` is called with warnings about
     the blob cache, which may also come while the draft is written. ``plan_cache`` holds what earlier runs planned.
+    Without ``prefetches_layers``, only the contents are downloaded, because other processes read the layers.
 
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
@@ -122,6 +125,8 @@ def prepare(
         if _needs_base(spec):
             base.fetch(progress)
         prepared = _prepare_over(spec, contents, store, now, name, base, plan_cache)
+        if prefetches_layers:
+            store.prefetch(path for plan in prepared.draft.plans for path in plan.paths)
         resources.pop_all()
     return prepared
 
@@ -146,7 +151,6 @@ def _prepare_over(
         cache=plan_cache,
     )
     plan_warnings += check_layer_count(spec, base, plans)
-    store.prefetch(path for plan in plans for path in plan.paths)
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
     )

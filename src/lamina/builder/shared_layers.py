@@ -6,9 +6,9 @@ known only when it is built, and must not change the layers of the other images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from lamina import layering
 from lamina.builder.architecture import choose_architecture
@@ -20,7 +20,7 @@ from lamina.errors import Error, error_context
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.siblings import SHARED, Siblings
 from lamina.inputs.spec import Spec
-from lamina.inputs.stores import open_store
+from lamina.inputs.stores import OpenedStores
 from lamina.layering import NOTHING_KNOWN, KnownUpdates, SharedLayering, SharingImage
 from lamina.stores.store import Store
 
@@ -50,25 +50,58 @@ def share_layers(spec: Spec, closure: Closure, base_layers: int, known: KnownUpd
     return SharedLayering(_describe(spec, closure, base_layers, known), _resolve_siblings(spec.siblings))
 
 
-# The images of a spec file have the same siblings, which are resolved once for all of them.
-@lru_cache(maxsize=1)
+def resolve_separately(
+    images: Mapping[tuple[str, str], Spec], open_store: Callable[[Spec], Store]
+) -> tuple[Siblings, Mapping[tuple[str, str], Error]]:
+    """Ask the stores for the references of many images that are planned together.
+
+    Args:
+        images: the spec of each image by its name and platform.
+        open_store: returns the opened store of a spec.
+
+    Returns:
+        Those that can be planned, as siblings of each other, and the errors of the others.
+
+    """
+    found: set[SharingImage] = set()
+    errors: dict[tuple[str, str], Error] = {}
+    for key, spec in images.items():
+        try:
+            found.update(_resolve(spec, open_store))
+        except Error as error:
+            errors[key] = error
+    siblings = Siblings(tuple((" ".join(key), spec) for key, spec in images.items() if key not in errors))
+    _RESOLVED[siblings] = frozenset(found)
+    return siblings, errors
+
+
+# What the stores say about siblings. The images of a command have the same ones, which are resolved once for all.
+_RESOLVED: WeakKeyDictionary[Siblings, frozenset[SharingImage]] = WeakKeyDictionary()
+
+
 def _resolve_siblings(siblings: Siblings) -> frozenset[SharingImage]:
-    with ExitStack() as resources:
-        stores = _OpenStores(resources)
-        return frozenset(image for name, spec in siblings.images for image in _resolve(name, spec, stores))
+    if siblings not in _RESOLVED:
+        with ExitStack() as resources:
+            _RESOLVED[siblings] = frozenset(_resolve_all(siblings, OpenedStores(resources, [])))
+    return _RESOLVED[siblings]
 
 
-def _resolve(name: str, spec: Spec, stores: Callable[[Spec], Store]) -> Iterator[SharingImage]:
+def _resolve_all(siblings: Siblings, open_store: Callable[[Spec], Store]) -> Iterator[SharingImage]:
+    for name, spec in siblings.images:
+        with error_context(name, Error):
+            yield from _resolve(spec, open_store)
+
+
+def _resolve(spec: Spec, open_store: Callable[[Spec], Store]) -> Iterator[SharingImage]:
     """Yield the image of a sibling, unless it has no layers that another image could have."""
     if not spec.include_store_paths or spec.mtime is None:
         return
-    with error_context(name, Error):
-        store, pinned = stores(spec), pin_base_image(spec, [])
-        closure, _ = resolve_declared_closure(pinned, resolve_contents(pinned, store), store)
-        if len(closure):
-            known = read_known_updates(pinned, [])
-            with closing(open_base(pinned, lambda: choose_architecture((), store))) as base:
-                yield _describe(pinned, closure, len(base.layers), known)
+    store, pinned = open_store(spec), pin_base_image(spec, [])
+    closure, _ = resolve_declared_closure(pinned, resolve_contents(pinned, store), store)
+    if len(closure):
+        known = read_known_updates(pinned, [])
+        with closing(open_base(pinned, lambda: choose_architecture((), store))) as base:
+            yield _describe(pinned, closure, len(base.layers), known)
 
 
 def _describe(spec: Spec, closure: Closure, base_layers: int, known: KnownUpdates = NOTHING_KNOWN) -> SharingImage:
@@ -80,26 +113,3 @@ def _describe(spec: Spec, closure: Closure, base_layers: int, known: KnownUpdate
         known=known,
         packing=(spec.owner, spec.mtime, spec.layer_compression),
     )
-
-
-class _OpenStores:
-    """The stores of several specs; those that are the same for two of them are opened once."""
-
-    def __init__(self, resources: ExitStack) -> None:
-        self._resources = resources
-        self._opened: dict[tuple[object, ...], Store] = {}
-
-    def __call__(self, spec: Spec) -> Store:
-        """Return the opened store of ``spec``."""
-        key = (
-            spec.store,
-            spec.trusted_keys,
-            spec.verify_signatures,
-            spec.channel,
-            spec.channel_lists,
-            spec.offline,
-            spec.embedded_store,
-        )
-        if key not in self._opened:
-            self._opened[key] = self._resources.enter_context(open_store(spec, spec.embedded_store, []))
-        return self._opened[key]

@@ -24,7 +24,7 @@ class Siblings:
         images: the spec of each image, with the name that errors have for it.
     """
 
-    __slots__ = ("images",)
+    __slots__ = ("__weakref__", "images")
 
     def __init__(self, images: tuple[tuple[str, Spec], ...] = ()) -> None:
         self.images: tuple[tuple[str, Spec], ...] = images

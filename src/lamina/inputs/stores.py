@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.inputs.spec import StoreSpec
+from lamina.inputs.spec import Spec, StoreSpec
 from lamina.stores.open import StoreAccess, open_stores
 from lamina.stores.store import Store
 
@@ -39,6 +39,34 @@ def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[s
     access = make_store_access(spec, embedded_store, warnings)
     with access.resources:
         yield open_stores(spec.store, access)
+
+
+class OpenedStores:
+    """The stores of several specs, which ``resources`` closes; those that two specs have in common are opened once.
+
+    ``warnings`` receives messages.
+    """
+
+    def __init__(self, resources: contextlib.ExitStack, warnings: list[str]) -> None:
+        self._resources = resources
+        self._warnings = warnings
+        self._opened: dict[tuple[object, ...], Store] = {}
+
+    def __call__(self, spec: Spec) -> Store:
+        """Return the opened store of ``spec``. Raises what `open_store` raises."""
+        key = (
+            spec.store,
+            spec.trusted_keys,
+            spec.verify_signatures,
+            spec.channel,
+            spec.channel_lists,
+            spec.offline,
+            spec.embedded_store,
+        )
+        if key not in self._opened:
+            opened = open_store(spec, spec.embedded_store, self._warnings)
+            self._opened[key] = self._resources.enter_context(opened)
+        return self._opened[key]
 
 
 @contextlib.contextmanager

@@ -53,13 +53,16 @@ class SharedLayering:
         """Return the layers of ``closure``, which may have a few paths more or less than the image had."""
         from lamina.layering.shared import plan_together
 
-        planned = plan_together(self.others | {self.image})[self.image]
-        known = (
-            LayerPlan.of(_select(closure, plan.paths), plan.reason, plan.rate)
-            for plan in planned
-            if any(path in closure for path in plan.paths)
-        )
-        return _fit(tuple(known), closure, budget)
+        # A set that is not copied keeps its hash, and is found at once among those that were planned before.
+        images = self.others if self.image in self.others else self.others | {self.image}
+        known = (_restrict(plan, closure) for plan in plan_together(images)[self.image])
+        return _fit(tuple(plan for plan in known if plan.paths), closure, budget)
+
+
+def _restrict(plan: LayerPlan, closure: Closure) -> LayerPlan:
+    """Return the plan of the paths that ``closure`` has; if they are all, the same object, which images then share."""
+    found = LayerPlan.of(_select(closure, plan.paths), plan.reason, plan.rate)
+    return plan if found == plan else found
 
 
 def _select(closure: Closure, paths: Iterable[StorePath]) -> Iterable[PathInfo]:
