@@ -35,7 +35,14 @@ _T = TypeVar("_T")
 
 
 class WorkerLost(Exception):
-    """The process that ran a call ended before the call did; the call may run again in another process."""
+    """The process that ran a call ended before the call did; the call may run again in another process.
+
+    ``deaths`` is the number of processes that ended in this way: a cluster may have tried several by itself.
+    """
+
+    def __init__(self, text: str, deaths: int = 1) -> None:
+        super().__init__(text)
+        self.deaths = deaths
 
 
 class WorkerPool:
