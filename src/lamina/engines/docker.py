@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from lamina.engines.docker_commands import load_archive, rename_image, start_container
 from lamina.engines.engine import LoopbackImage, WriteArchive
@@ -12,7 +13,7 @@ from lamina.engines.program import EngineProgram
 _LOCAL_SCHEMES = ("unix://", "npipe://")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots, because of the cached property
 class DockerEngine:
     """The dockerd that the program ``docker`` uses: that of its context, or of ``DOCKER_HOST``."""
 
@@ -21,9 +22,8 @@ class DockerEngine:
 
     def find_obstacle(self) -> str:
         """Return why dockerd cannot reach a loopback address of this machine, or an empty text if it may."""
-        address = self._find_address()
-        if not address.startswith(_LOCAL_SCHEMES):
-            return f"dockerd is at {address}, maybe on another machine"
+        if not self._address.startswith(_LOCAL_SCHEMES):
+            return f"dockerd is at {self._address}, maybe on another machine"
         info = self.program.call("info", "--format", "{{.OperatingSystem}}\n{{.SecurityOptions}}")
         if info.startswith("Docker Desktop\n"):
             return "Docker Desktop runs dockerd in a virtual machine"
@@ -35,7 +35,7 @@ class DockerEngine:
         """Pull ``image``, call it ``name``, and remove the name that it has in the registry."""
         with write_docker_config(image) as folder:
             # Another configuration folder hides the contexts of the user, so the address of dockerd is named too.
-            variables = {"DOCKER_CONFIG": str(folder), "DOCKER_HOST": self._find_address(), "DOCKER_CONTEXT": None}
+            variables = {"DOCKER_CONFIG": str(folder), "DOCKER_HOST": self._address, "DOCKER_CONTEXT": None}
             pulling = replace(self.program, variables=variables)
             pulling.call("pull", "--quiet", "--platform", str(image.platform), image.reference)
         rename_image(self.program, image.reference, name)
@@ -48,5 +48,6 @@ class DockerEngine:
         """Become the program that starts a container."""
         return start_container(self.program, name, arguments, has_terminal=has_terminal)
 
-    def _find_address(self) -> str:
+    @cached_property
+    def _address(self) -> str:
         return self.program.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
