@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import rows
+from bench.engine import ENGINES
 from bench.measuring import BenchError
 from bench.report import dump_results, format_table, format_value
 from bench.results import Result, SkippedRow
@@ -71,7 +72,12 @@ def _run_steps(arguments: argparse.Namespace, folder: Path) -> Iterator[Result |
     for package in lamina.__path__:
         compileall.compile_dir(package, quiet=2)
     settings = rows.Settings(
-        arguments.pairs, arguments.slow_pairs or arguments.pairs, arguments.sample, arguments.leaf_size, arguments.seed
+        arguments.pairs,
+        arguments.slow_pairs or arguments.pairs,
+        arguments.sample,
+        arguments.leaf_size,
+        arguments.seed,
+        arguments.engine,
     )
     steps = [step for word, step in rows.STEPS.items() if word in arguments.only]
     for work in _make_workloads(arguments, folder) if steps else ():
@@ -133,6 +139,9 @@ def _make_parser() -> argparse.ArgumentParser:
         parser.add_argument(
             option, type=_parse_positive, default=default, metavar="N", help=f"{title} [{shown_default}]"
         )
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help=f"the engine that loads images [{ENGINES[0]}]"
+    )
     parser.add_argument(
         "--huge", action="store_true", help="also measure the peak memory for a huge image and a huge layer"
     )

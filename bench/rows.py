@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.cache import FilledStore, serve_cache
+from bench.engine import LoadedEngine, find_problem
 from bench.measuring import (
     ENVIRONMENT,
     BenchError,
@@ -55,6 +56,7 @@ class Settings:
     sample_size: int
     leaf_size: int
     seed: int
+    engine: str = "docker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,24 @@ def push(bench: Bench) -> Results:
         yield _compare(rows[1], served.push_again(), served.copy_again(), bench.settings.pairs)
 
 
+def load(bench: Bench) -> Results:
+    """Compare loading an image into an engine, for the first time and after a change, with the engine's own command."""
+    settings, name = bench.settings, bench.settings.engine
+    first, again = "first load ÷ stream | load", "repeated load ÷ stream | load"
+    if problem := find_problem(name):
+        yield from (SkippedRow(bench.row(title), problem) for title in (first, again))
+        return
+    engine = LoadedEngine(name, bench.folder)
+    changed = create_change(bench.planned, bench.folder / "change", settings.seed, settings.leaf_size)
+    with engine.removing_image():
+        sides = engine.load(changed.before), engine.feed(changed.before)
+        yield _compare(bench.row(first, name), *sides, settings.slow_pairs)
+        with engine.with_image(changed.before):
+            note = f"{name}, {changed.changed_size / MEGABYTE:.1f} MB of layers changed"
+            sides = engine.load_again(changed.after), engine.feed_again(changed.after)
+            yield _compare(bench.row(again, note), *sides, settings.slow_pairs)
+
+
 def memory(bench: Bench) -> Results:
     """Measure the peak memory of all processes of lamina together."""
     layout = Layout(bench.folder / "measured")
@@ -248,5 +268,5 @@ def _remove(file: Path) -> Callable[[], None]:
 
 
 STEPS: Mapping[str, Callable[[Bench], Results]] = {
-    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, cache, push, memory, plan)
+    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, cache, push, load, memory, plan)
 }

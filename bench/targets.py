@@ -26,6 +26,8 @@ TARGETS: Mapping[str, Mapping[str, float]] = {
     "cold stream from a cache ÷ zstd -dc of all its NARs, two at a time": {CLOSURE: 1.3},
     "first push ÷ skopeo copy": {CLOSURE: 0.35},
     "peak memory, first push": {CLOSURE: 200},
+    "first load ÷ stream | load": {CLOSURE: 1.3},
+    "repeated load ÷ stream | load": {CLOSURE: 0.15},
     "peak memory, cold stream": {CLOSURE: 150, HUGE_IMAGE: 160, HUGE_LAYER: 250},
     "peak memory, build DIR/": {CLOSURE: 150},
     "peak memory, build .tar.gz": {CLOSURE: 150},

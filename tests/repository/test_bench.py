@@ -329,6 +329,21 @@ def test_a_peer_that_is_not_installed_is_left_out_by_name(tmp_path: Path, monkey
     assert len(found) == 3
 
 
+def test_an_engine_that_does_not_answer_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = PlannedWorkload(Workload(CLOSURE, "hello", ("/nix/store/hello",)), {"layers": []})
+    settings = rows.Settings(1, 1, 1, 1, 1, "podman")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reasons = ["got no podman on PATH"]
+    found = list(rows.load(rows.Bench(planned, tmp_path, settings)))
+    (tmp_path / "podman").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "podman").chmod(0o755)
+    reasons.append("got no podman that answers")
+    found += rows.load(rows.Bench(planned, tmp_path, settings))
+    titles = ("first load ÷ stream | load", "repeated load ÷ stream | load")
+    expected = [(title, why) for why in reasons for title in titles]
+    assert [(one.row.title, one.why) for one in found if isinstance(one, SkippedRow)] == expected
+
+
 def test_the_name_of_a_given_closure_is_that_of_its_first_root_without_the_hash() -> None:
     assert Workload.from_roots([f"/nix/store/{'0' * 32}-hello-2.12", "other"]).name == "hello-2.12"
     assert Workload.from_roots(["./result"]).name == "result"
@@ -399,9 +414,8 @@ def test_large_files_are_measured_and_huge_ones_if_asked_for(tmp_path: Path) -> 
 def test_an_unknown_row_ends_the_run_with_a_list_of_the_known_ones(tmp_path: Path) -> None:
     ended = run(tmp_path, "--only", "cold,hot")
     assert ended.returncode == 2
-    assert (
-        "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,cache,push,memory,plan,start" in ended.stderr
-    )
+    known = "cold,baseline,warm,repeat,gzip,zstd,cache,push,load,memory,plan,start"
+    assert f"got 'hot', expected some of {known}" in ended.stderr
 
 
 @pytest.mark.integration
