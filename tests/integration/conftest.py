@@ -6,6 +6,8 @@ Read from the environment, all optional:
   LAMINA_REQUIRE_TOOLS=1    same as --require-tools: a missing tool is a failure
   LAMINA_TEST_DOCKER_HOSTS  DOCKER_HOST values of running dockerds, which `docker` and `engine` use too
   LAMINA_TEST_CLIENTS       the prefix of a command that runs crane and oras, where this machine lacks them
+  LAMINA_TEST_SYSTEMS       one line for each other system: the prefix of a command that runs podman, containerd and
+                            skopeo there, in a mount namespace of its own that shows TMPDIR
   LAMINA_TEST_NIX           one line for each other Nix on this store: the prefix of `nix`, `nix-store` …
   LAMINA_TEST_ROOTS         store paths for `extra_roots`
 """
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 DOCKER_HOSTS = os.environ.get("LAMINA_TEST_DOCKER_HOSTS", "").split()
 CLIENTS_PREFIX = shlex.split(os.environ.get("LAMINA_TEST_CLIENTS", ""))
+SYSTEMS = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_SYSTEMS", "").splitlines())))
 NIX_PREFIXES = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_NIX", "").splitlines())))
 EXTRA_ROOTS = os.environ.get("LAMINA_TEST_ROOTS", "").split()
 # user and secret, as htpasswd -B writes them
@@ -107,7 +110,11 @@ def _leaves_no_image(engine: Engine) -> Iterator[None]:
 
 
 _DOCKERS = ["docker", *DOCKER_HOSTS]
-_ENGINES = ["podman", *_DOCKERS]
+_PODMANS, _CONTAINERDS, _SKOPEOS = (
+    {engines.name_program(name, system): system for system in ([], *SYSTEMS)}
+    for name in ("podman", "containerd", "skopeo")
+)
+_ENGINES = [*_PODMANS, *_DOCKERS]
 
 
 @pytest.fixture(scope="session", params=_DOCKERS, ids=engines.name_docker)
@@ -118,7 +125,7 @@ def docker(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session", params=_ENGINES, ids=engines.name_docker)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Each engine in turn: podman, and every `docker`."""
+    """Each engine in turn: `podman`, those of LAMINA_TEST_SYSTEMS, and every `docker`."""
     yield from _engine(request)
 
 
@@ -126,21 +133,54 @@ def _engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     fixture = {"podman": "podman", "docker": "own_docker"}.get(request.param)
     if fixture is not None:
         yield request.getfixturevalue(fixture)
-    else:
-        with short_folder() as folder:
+        return
+    with short_folder() as folder:
+        if request.param in _PODMANS:
+            with engines.start_podman(folder, _PODMANS[request.param]) as podman, _leaves_no_image(podman):
+                yield podman
+        else:
             yield engines.attach_docker(request.param, folder)
 
 
 @pytest.fixture(scope="session")
 def skopeo() -> Iterator[Skopeo]:
+    """The skopeo of this machine."""
     with short_folder() as folder:
         yield engines.find_skopeo(folder)
 
 
+@pytest.fixture(scope="session", params=_SKOPEOS)
+def every_skopeo(request: pytest.FixtureRequest) -> Iterator[Skopeo]:
+    """Each skopeo in turn: that of this machine, and those of LAMINA_TEST_SYSTEMS."""
+    with short_folder() as folder:
+        yield engines.find_skopeo(folder, _SKOPEOS[request.param])
+
+
 @pytest.fixture(scope="session")
 def containerd() -> Iterator[Containerd]:
+    """The containerd of this machine."""
     with short_folder() as folder, engines.start_containerd(folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=_CONTAINERDS)
+def every_containerd(request: pytest.FixtureRequest) -> Iterator[Containerd]:
+    """Each containerd in turn: `containerd`, and those of LAMINA_TEST_SYSTEMS."""
+    yield from _containerd(request)
+
+
+def _containerd(request: pytest.FixtureRequest) -> Iterator[Containerd]:
+    if request.param == "containerd":
+        yield request.getfixturevalue("containerd")
+        return
+    with short_folder() as folder, engines.start_containerd(folder, _CONTAINERDS[request.param]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=[*_ENGINES, *_CONTAINERDS], ids=engines.name_docker)
+def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine | Containerd]:
+    """Each `engine` and `every_containerd` in turn."""
+    yield from (_containerd if request.param in _CONTAINERDS else _engine)(request)
 
 
 @pytest.fixture(scope="session")

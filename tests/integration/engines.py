@@ -26,6 +26,7 @@ from tests.integration.tools import (
     find,
     loopback_port,
     mount_namespace,
+    other_system,
     require,
     run,
     skip_unusable,
@@ -148,8 +149,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def start_dockerd(folder: Path) -> Iterator[Engine]:
-    """Start the dockerd of this machine for the block; without root, yield the running dockerd of this user."""
+def start_dockerd(folder: Path, options: Sequence[str] = (), prefix: Sequence[str] = ()) -> Iterator[Engine]:
+    """Start the dockerd of this machine for the block; without root, yield the running dockerd of this user.
+
+    ``options`` are more options for it, and ``prefix`` is that of a command which becomes dockerd.
+    """
     program, client = require("dockerd"), require("docker")
     if os.geteuid() != 0:
         try:
@@ -162,7 +166,8 @@ def start_dockerd(folder: Path) -> Iterator[Engine]:
     env = environment(DOCKER_CONFIG=str(folder / "config"), TMPDIR=str(folder))
     command = (client, "--host", address)
     state = {"data-root": folder / "data", "exec-root": folder / "exec", "pidfile": folder / "docker.pid"}
-    daemon = (program, "--host", address, *(f"--{name}={path}" for name, path in state.items()), *_NO_BRIDGE)
+    files = (f"--{name}={path}" for name, path in state.items())
+    daemon = (*prefix, program, "--host", address, *files, *_NO_BRIDGE, *options)
     # Hide the containerd and the daemon.json of the system, which dockerd would use otherwise.
     private = with_private_mounts(daemon, hide=("/run/containerd", "/run/docker", "/etc/docker"))
     with _started("dockerd", private, env, folder / "log", _succeeds((*command, "info"), env)):
@@ -191,19 +196,24 @@ def _docker(name: str, command: tuple[str, ...], env: Mapping[str, str]) -> Engi
 
 
 @contextmanager
-def start_podman(folder: Path) -> Iterator[Engine]:
-    """Yield podman with its own storage, with the overlay driver if that works and vfs otherwise."""
-    program = require("podman")
+def start_podman(folder: Path, system: Sequence[str] = ()) -> Iterator[Engine]:
+    """Yield podman with its own storage, with the overlay driver if that works and vfs otherwise.
+
+    It is the podman of this machine, or that of another ``system``, which is the prefix of a command that runs there.
+    """
+    program = "podman" if system else require("podman")
     env = _podman_environment(folder)
     flags = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/tmp")
     with ExitStack() as stack:
         # Mounts of root's podman would outlive it; podman without root has its own namespace.
         inside: tuple[str, ...] = ()
-        if os.geteuid() == 0:
-            try:
+        try:
+            if system:
+                inside = stack.enter_context(other_system(system, env))
+            elif os.geteuid() == 0:
                 inside = stack.enter_context(mount_namespace(env, hide=_BLOB_CACHE))
-            except ToolError as error:
-                skip_unusable("podman", str(error))
+        except ToolError as error:
+            skip_unusable("podman", str(error))
         for driver in ("overlay", "vfs"):
             storage = {"driver": driver, "graphroot": f"{folder}/root", "runroot": f"{folder}/run"}
             Path(env["CONTAINERS_STORAGE_CONF"]).write_text(_toml("storage", storage))
@@ -214,7 +224,7 @@ def start_podman(folder: Path) -> Iterator[Engine]:
         else:
             skip_unusable("podman", info.stderr.strip())
         version = _numbers(json.loads(info.stdout)["version"]["Version"])
-        engine = Engine("podman", "podman", version, driver, command, env)
+        engine = Engine("podman", name_program("podman", system), version, driver, command, env)
         try:
             yield engine
         finally:
@@ -222,6 +232,11 @@ def start_podman(folder: Path) -> Iterator[Engine]:
             if os.geteuid() != 0:  # its storage belongs to several users, and podman bind-mounts it onto itself
                 engine.call("unshare", "sh", "-c", 'umount -l "$1/overlay"; rm -rf "$1"', "sh", folder / "root")
                 _end_pause(folder)
+
+
+def name_program(program: str, system: Sequence[str] = ()) -> str:
+    """Return a short name for a program of another system: podman-trixie for podman and ``run trixie``."""
+    return "-".join((program, *system[-1:]))
 
 
 def _podman_environment(folder: Path) -> dict[str, str]:
@@ -291,11 +306,17 @@ class Skopeo:
         self.call("copy", "--quiet", *options, source, destination)
 
 
-def find_skopeo(folder: Path) -> Skopeo:
-    """Return skopeo without a blob cache and without the user's configuration; its logins are kept in the folder."""
+def find_skopeo(folder: Path, system: Sequence[str] = ()) -> Skopeo:
+    """Return skopeo without a blob cache and without the user's configuration; its logins are kept in the folder.
+
+    It is the skopeo of this machine, or that of another ``system``, which is the prefix of a command that runs there.
+    """
     home = str(folder)
     env = environment(HOME=home, XDG_RUNTIME_DIR=home, REGISTRY_AUTH_FILE=f"{home}/auth.json", TMPDIR=home)
-    command = (require("skopeo"), "--insecure-policy", "--tmpdir", home)
+    command = (*system, "skopeo", "--insecure-policy", "--tmpdir", home)
+    if system:
+        return Skopeo(command, env)
+    command = (require("skopeo"), *command[1:])
     private = with_private_mounts(command, hide=_BLOB_CACHE)
     can_hide = os.geteuid() == 0 and _succeeds((*private, "--version"), env)()
     return Skopeo(private if can_hide else command, env)
@@ -384,9 +405,12 @@ _NUMBERS = count()
 
 
 @contextmanager
-def start_containerd(folder: Path) -> Iterator[Containerd]:
-    """Start the containerd of this machine for the block."""
-    program, client = require("containerd"), require("ctr")
+def start_containerd(folder: Path, system: Sequence[str] = ()) -> Iterator[Containerd]:
+    """Start the containerd of this machine for the block.
+
+    Or that of another ``system``, which is the prefix of a command that runs there.
+    """
+    program, client = ("containerd", "ctr") if system else (require("containerd"), require("ctr"))
     if os.geteuid() != 0:
         skip_unusable("containerd", "it needs root")
     env = environment(TMPDIR=str(folder))
@@ -403,8 +427,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
   path = {json.dumps(str(folder / "opt"))}
 """
     )
-    daemon = with_private_mounts((program, "--config", folder / "config.toml"), hide=("/run/containerd",))
-    command = (client, "--address", address, "--namespace", "lamina")
+    daemon: Sequence[str] = (*system, program, "--config", str(folder / "config.toml"))
+    if not system:
+        daemon = with_private_mounts(daemon, hide=("/run/containerd",))
+    command = (*system, client, "--address", address, "--namespace", "lamina")
     with _started("containerd", daemon, env, folder / "log", _succeeds((*command, "version"), env)):
         plugins = run((*command, "plugins", "list"), env).stdout
         works = re.search(r"snapshotter\S*\s+overlayfs\s.*\bok\b", plugins)

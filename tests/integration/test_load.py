@@ -8,16 +8,14 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.closures import Sample
-from tests.integration.conftest import DOCKER_HOSTS
-from tests.integration.engines import Containerd, Engine, attach_docker, name_docker
+from tests.integration.engines import Containerd, Engine
 from tests.integration.images import machine_store
 
 import lamina
@@ -87,23 +85,16 @@ def target_containerd(engine: Containerd, folder: Path) -> Target:
     return Target("containerd", folder, engine.images, engine.remove, "docker.io/{}".format)
 
 
-@contextmanager
-def open_target(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Target]:
-    if name == "containerd":
-        yield target_containerd(request.getfixturevalue("containerd"), folder)
-    elif name == "podman":
-        yield target_podman(request.getfixturevalue("podman"), folder)
-    elif name == "docker":
-        yield target_docker(request.getfixturevalue("own_docker"), folder)
-    else:
-        yield target_docker(attach_docker(name, folder), folder)
+def target_engine(engine: Engine, folder: Path) -> Target:
+    return (target_podman if engine.kind == "podman" else target_docker)(engine, folder)
 
 
-@pytest.fixture(params=["podman", "docker", *DOCKER_HOSTS, "containerd"], ids=name_docker)
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+@pytest.fixture
+def target(any_engine: Engine | Containerd, tmp_path: Path) -> Target:
     """Each engine in turn."""
-    with open_target(request.param, request, tmp_path) as found:
-        yield found
+    if isinstance(any_engine, Containerd):
+        return target_containerd(any_engine, tmp_path)
+    return target_engine(any_engine, tmp_path)
 
 
 def find_app(sample: Sample) -> str:
@@ -146,7 +137,7 @@ def test_nothing_of_the_loopback_address_stays(target: Target, small: Sample) ->
 
 def test_the_image_of_an_archive_is_the_same(engine: Engine, small: Sample, tmp_path: Path) -> None:
     """An engine has the same image whether it pulled it or got an archive."""
-    target = (target_podman if engine.kind == "podman" else target_docker)(engine, tmp_path)
+    target = target_engine(engine, tmp_path)
     loaded = target.load("same", contents=[small.root], config={"Cmd": ["/bin/hello"]})
     name = target.full_name("test/load:same")
     try:

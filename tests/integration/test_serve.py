@@ -7,10 +7,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.integration.closures import Sample
+from tests.integration.closures import Nix, Sample
 from tests.integration.conftest import HTPASSWD
 from tests.integration.engines import Containerd, Engine, RegistryClient, Skopeo
 from tests.support.fake_nix_store import example
@@ -28,6 +29,19 @@ config.Cmd = ["/bin/hello"]
 layerCompression = "{compression}"
 """
 _MAX_MEMORY = 300 << 10  # in KiB
+
+
+@dataclass(frozen=True, slots=True)
+class PythonImage:
+    """The name of an image with Python, and its program; ``arguments`` make it print ``expected``."""
+
+    name: str
+    program: str
+    arguments: tuple[str, str] = ("-c", "import json, sqlite3, sys; print(json.dumps(7), sys.executable)")
+
+    @property
+    def expected(self) -> list[str]:
+        return ["7", self.program]
 
 
 @pytest.fixture(scope="module", params=["gzip", "none"])
@@ -66,17 +80,42 @@ def test_an_engine_says_why_an_image_cannot_be_made(engine: Engine, serving: Ser
     assert expected in done.stderr
 
 
-def test_containerd_pulls_and_runs_an_image(containerd: Containerd, serving: Serving) -> None:
+@pytest.fixture
+def python(extra_roots: tuple[str, ...], nix: Nix) -> PythonImage:
+    """A larger image, of the closure in LAMINA_TEST_ROOTS that has Python."""
+    for root in extra_roots:
+        for path in nix.requisites(root):
+            if (Path(path) / "bin/python3").exists():
+                return PythonImage(StorePath.parse(root).hash, f"{path}/bin/python3")
+    pytest.skip("LAMINA_TEST_ROOTS names no closure with Python")
+
+
+def test_an_engine_runs_python(engine: Engine, serving: Serving, python: PythonImage) -> None:
+    reference = f"{serving.address}/{python.name}:latest"
+    with engine.pulled(reference):
+        done = engine.run(reference, *python.arguments, options=("--entrypoint", python.program))
+        assert done.stdout.split() == python.expected
+
+
+def test_containerd_runs_python(every_containerd: Containerd, serving: Serving, python: PythonImage) -> None:
+    reference = f"{serving.address}/{python.name}:latest"
+    every_containerd.pull(reference)
+    done = every_containerd.run(reference, python.program, *python.arguments)
+    assert done.stdout.split() == python.expected
+    every_containerd.remove(reference)
+
+
+def test_containerd_pulls_and_runs_an_image(every_containerd: Containerd, serving: Serving) -> None:
     reference = f"{serving.address}/app:1"
-    containerd.pull(reference)
-    assert containerd.run(reference).stdout.startswith("good morning")
-    containerd.remove(reference)
+    every_containerd.pull(reference)
+    assert every_containerd.run(reference).stdout.startswith("good morning")
+    every_containerd.remove(reference)
 
 
-def test_skopeo_copies_an_image_unchanged(skopeo: Skopeo, serving: Serving, tmp_path: Path) -> None:
+def test_skopeo_copies_an_image_unchanged(every_skopeo: Skopeo, serving: Serving, tmp_path: Path) -> None:
     source = f"docker://{serving.address}/app:1"
-    assert skopeo.inspect(source, "--tls-verify=false")["RepoTags"] == ["1"]
-    skopeo.copy(source, f"oci:{tmp_path}/layout:1", "--src-tls-verify=false", "--preserve-digests")
+    assert every_skopeo.inspect(source, "--tls-verify=false")["RepoTags"] == ["1"]
+    every_skopeo.copy(source, f"oci:{tmp_path}/layout:1", "--src-tls-verify=false", "--preserve-digests")
     (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
     assert entry["digest"] == serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
     assert len(lamina.inspect(tmp_path / "layout")) == 1

@@ -165,19 +165,39 @@ def with_private_mounts(command: Sequence[str | Path], hide: Sequence[str] = ())
     return (*unshare, "/bin/sh", "-c", script, "sh", *map(str, command))
 
 
+_HOLDER = ("/bin/sh", "-c", "echo ready && exec cat")
+
+
 @contextmanager
 def mount_namespace(env: Mapping[str, str], hide: Sequence[str] = ()) -> Iterator[tuple[str, ...]]:
     """Create a mount namespace for the block; yield the prefix of a command that runs it inside.
 
     Raise ToolError if this is not permitted. The folders `hide` are empty inside.
     """
-    holder = with_private_mounts(("/bin/sh", "-c", "echo ready && exec cat"), hide)
+    with _held_mounts(with_private_mounts(_HOLDER, hide), env) as target:
+        yield (require("nsenter"), *target, "--")
+
+
+@contextmanager
+def other_system(prefix: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """Keep another system for the block; yield the prefix of a command that runs it inside.
+
+    ``prefix`` is that of a command which runs in a mount namespace of its own, with another root; all commands of the
+    block share one. Raise ToolError if it fails.
+    """
+    with _held_mounts((*prefix, *_HOLDER), env) as target:
+        yield (require("nsenter"), *target, "--root", "--")
+
+
+@contextmanager
+def _held_mounts(holder: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Run ``holder``, which becomes a process that waits, for the block; yield the options of nsenter for it."""
     pipe = subprocess.PIPE
     with subprocess.Popen(holder, env=env, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         # cat ends when its standard input is closed: at the end of the block, or when pytest ends.
         if process.stdout is None or process.stdout.readline() != b"ready\n":
-            raise ToolError("unshare: no mount namespace for us")
-        yield (require("nsenter"), "--target", str(process.pid), "--mount", "--")
+            raise ToolError(f"{holder[0]}: no mount namespace for us")
+        yield ("--target", str(process.pid), "--mount")
 
 
 def loopback_port() -> int:
