@@ -10,6 +10,7 @@ from lamina.images.diff_texts import describe_package, list_setting
 from lamina.messages.sizes import format_size
 from lamina.reports.bars import draw_bar
 from lamina.reports.markup import Markup, element
+from lamina.reports.tables import draw_table
 
 if TYPE_CHECKING:
     from lamina.images.config_changes import ConfigChange
@@ -37,7 +38,9 @@ def draw_package_changes(packages: Sequence[PackageChange]) -> Markup:
             )
         )
     heads = (("Package", ""), ("Change", "change"), ("", "bar"))
-    return _draw_table("packages", (*heads, ("Sent", "number"), ("Gone", "number"), ("Kept", "number")), rows)
+    return draw_table(
+        "Packages", (*heads, ("Sent", "number"), ("Gone", "number"), ("Kept", "number")), rows, "packages"
+    )
 
 
 def draw_layer_changes(layers: Sequence[LayerChange]) -> Markup:
@@ -58,7 +61,7 @@ def draw_layer_changes(layers: Sequence[LayerChange]) -> Markup:
         for layer in layers
     ]
     heads = (("Layer", "number"), ("Change", "change"), ("Size", "number"), ("", "bar"), ("Store paths", ""))
-    return _draw_table("layers", (*heads, ("Digest", "digest")), rows)
+    return draw_table("Layers", (*heads, ("Digest", "digest")), rows, "layers")
 
 
 def draw_config_table(changes: Sequence[ConfigChange]) -> Markup:
@@ -67,17 +70,7 @@ def draw_config_table(changes: Sequence[ConfigChange]) -> Markup:
         element("tr", element("th", name, scope="row"), element("td", old), element("td", new))
         for name, old, new in map(list_setting, changes)
     ]
-    return _draw_table("settings", (("Setting", ""), ("Old", ""), ("New", "")), rows)
-
-
-def _draw_table(kind: str, heads: Sequence[tuple[str, str]], rows: Sequence[Markup]) -> Markup:
-    """Return a table; heads are titles and the classes of their columns."""
-    cells = [
-        element("th", title, scope="col", class_=name or None) if title else element("td", class_=name)
-        for title, name in heads
-    ]
-    table = element("table", element("thead", element("tr", cells)), element("tbody", rows), class_=kind)
-    return element("div", table, class_="scroller", role="region", tabindex=0, aria_label=kind.capitalize())
+    return draw_table("Settings", (("Setting", ""), ("Old", ""), ("New", "")), rows, "settings")
 
 
 def _list_versions(package: PackageChange) -> str | None:

@@ -11,6 +11,7 @@ from lamina.reports.bars import draw_bar
 from lamina.reports.markup import Markup, element
 from lamina.reports.page import make_page, make_policy
 from lamina.reports.served_layers import CommonLayer, ImageEntry, find_common_layers, sum_sizes
+from lamina.reports.tables import draw_table
 
 _STYLES = ("page.css", "served.css")
 _SCRIPTS = ("served.js",)
@@ -146,13 +147,11 @@ def _draw_common_layers(common: Sequence[CommonLayer]) -> Markup | str:
         for layer in common[:_MAX_COMMON]
     ]
     heads = (("Layer", ""), ("Images", ""), ("Size", "number"), ("Saved", "number"), ("Digest", "digest"))
-    head = element("tr", [element("th", title, scope="col", class_=name or None) for title, name in heads])
-    table = element("table", element("thead", head), element("tbody", rows))
     rest = len(common) - len(rows)
     return element(
         "section",
         element("h2", "Layers in several images"),
-        element("div", table, class_="scroller", role="region", tabindex=0, aria_label="Layers in several images"),
+        draw_table("Layers in several images", heads, rows),
         element("p", f"{_count(rest, 'smaller layer')} more", class_="note") if rest else "",
     )
 
