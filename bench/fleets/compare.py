@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.fleets.images import read_packages, write_images
 from bench.fleets.registry_requests import RegistryRequests, find_blobs
-from bench.fleets.runs import Fleet, measure_each, read_digests, read_result
+from bench.fleets.runs import Fleet, read_digests, read_result
 from bench.measuring import BenchError, Comparison, Pair, Side, measure_seconds
 from bench.registry import run_registry
 from bench.report import dump_results, format_table
@@ -63,14 +63,14 @@ def run_loop(fleet: Fleet, folder: Path, names: Sequence[str], *options: str) ->
     """Push images one after the other to an empty registry; return the seconds and the digest of each."""
     (fleet.folder / "loop.sqlite").unlink(missing_ok=True)
     with run_registry(folder) as registry:
-        seconds = measure_each(fleet.push(name, registry, *options) for name in names)
+        seconds = [measure_seconds(fleet.push(name, registry, *options)) for name in names]
         return seconds, read_digests(registry, names)
 
 
 def run_copies(fleet: Fleet, folder: Path, names: Sequence[str]) -> list[float]:
-    """Stream images in the way of nixpkgs into ``skopeo copy``; return the seconds of each."""
+    """Stream images in the way of nixpkgs, and copy them with skopeo; return the seconds of each."""
     with run_registry(folder) as registry:
-        return measure_each(fleet.copy(name, registry) for name in names)
+        return [sum(map(measure_seconds, fleet.copy(name, registry))) for name in names]
 
 
 def check_batch(run: BatchRun) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _measure(arguments: argparse.Namespace, fleet: Fleet) -> None:
     wrong += [f"{name}: lamina push gives another image" for name in chosen if digests[name] != batch.digests[name]]
     for title, count, target in (
         ("batch ÷ loop of lamina push", arguments.loop, LOOP_TARGET),
-        ("batch ÷ two passes | skopeo copy", arguments.copies, COPY_TARGET),
+        ("batch ÷ two passes and skopeo copy", arguments.copies, COPY_TARGET),
     ):
         if chosen := fleet.choose(count):
             seconds = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measuring import ENVIRONMENT, BenchError, Side, measure_seconds
+from bench.measuring import ENVIRONMENT, BenchError, Side
 from bench.registry import SKOPEO
 from bench.workloads import LAMINA
 
@@ -60,25 +60,22 @@ class Fleet:
         command = (LAMINA, "push", "--quiet", "--spec", f"{self.spec}#{name}", *target, *self.options, *options)
         return Side((command,), output=self.folder / "push.txt")
 
-    def copy(self, name: str, registry: str) -> Side:
-        """Return the side that streams one image as nixpkgs does, into ``skopeo copy``.
+    def copy(self, name: str, registry: str) -> tuple[Side, Side]:
+        """Return the sides that stream one image as nixpkgs does, and that copy it with skopeo.
 
-        Its plan, which Nix makes when it builds the script that streams, is made now and not measured.
+        skopeo writes an archive from a pipe to a temporary file before it reads it, and older versions read no pipe, so
+        the file is written by the first side. The plan, which Nix makes when it builds the script that streams, is made
+        now and not measured.
         """
-        plan = self.folder / "plan.json"
+        plan, archive = self.folder / "plan.json", self.folder / "image.tar"
         command = (LAMINA, "plan", "--quiet", "--json", "--spec", f"{self.spec}#{name}", "--layering", "popularity")
         with plan.open("wb") as out:
             subprocess.run((*command, *self.options), check=True, stdout=out, env=ENVIRONMENT)
         stream = (sys.executable, "-P", str(_BASELINE), str(plan))
+        settings = (SKOPEO, "--insecure-policy", "--tmpdir", str(self.folder), "copy", "--quiet")
         target = f"docker://{registry}/fleet/{name}:1"
-        settings = ("--insecure-policy", "--tmpdir", str(self.folder))
-        copy = (SKOPEO, *settings, "copy", "--quiet", "--dest-tls-verify=false", "docker-archive:/dev/stdin", target)
-        return Side((stream, copy))
-
-
-def measure_each(sides: Iterable[Side]) -> list[float]:
-    """Run one side after the other, and return the seconds of each. Raises `BenchError`."""
-    return [measure_seconds(side) for side in sides]
+        copy = (*settings, "--dest-tls-verify=false", f"docker-archive:{archive}", target)
+        return Side((stream,), output=archive), Side((copy,))
 
 
 def read_digests(registry: str, names: Iterable[str]) -> Mapping[str, str]:
