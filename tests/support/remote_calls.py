@@ -57,3 +57,17 @@ def append(file: Path, text: str) -> None:
     """Append a line to ``file``."""
     with file.open("a") as opened:
         opened.write(f"{text}\n")
+
+
+def wait_in_the_first_process(file: Path) -> int:
+    """Write the ID of this process to ``file`` and wait to be killed; return it if there is such a file already."""
+    if not file.exists():
+        write_pid_and_wait(file)
+    return os.getpid()
+
+
+def write_each_pid_and_wait(folder: Path) -> NoReturn:
+    """Write the ID of this process as a file in ``folder``, and wait to be killed."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+    raise Error("nobody killed the process")

@@ -60,6 +60,20 @@ def test_a_copy_has_the_same_fields(duplicate: object) -> None:
     assert (str(error), error.hint, error.output) == ("e: script: got a, expected b", "c", "d")
 
 
+def _list_errors(kind: type[Error]) -> list[type[Error]]:
+    return [kind, *(lower for subclass in kind.__subclasses__() for lower in _list_errors(subclass))]
+
+
+@pytest.mark.parametrize("kind", sorted(_list_errors(Error), key=lambda kind: kind.__name__))
+def test_an_error_of_every_family_crosses_processes_with_its_fields(kind: type[Error]) -> None:
+    error = kind("subject", got="a", expected="b", hint="c").add_context("d").add_hint("e")
+    error.__dict__["output"] = "f"
+    received = pickle.loads(pickle.dumps(error))
+    assert type(received) is kind
+    assert vars(received) == vars(error)
+    assert str(received) == "d: subject: got a, expected b"
+
+
 def test_secrets_are_removed_from_every_field() -> None:
     url = "https://user:password@example.org/x?token=word"
     error = Error(url, got=url, expected=url, hint=url).add_context(url).add_hint(url)

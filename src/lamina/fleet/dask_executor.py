@@ -46,6 +46,7 @@ class DaskExecutor(Executor):
         self._subject = subject
         self._numbers = itertools.count()
         self._running: set[Future[Any]] = set()
+        self._is_cancelled = False
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Call ``fn`` on a worker, and return a future for its result. Earlier calls have a higher priority."""
@@ -72,6 +73,7 @@ class DaskExecutor(Executor):
         """
         if wait and not cancel_futures:
             _wait(self._running.copy())
+        self._is_cancelled = True
         self._executor.shutdown(wait=False)
 
     def __exit__(
@@ -84,6 +86,8 @@ class DaskExecutor(Executor):
                 self.shutdown(cancel_futures=True)
 
     def _finish(self, outer: Future[_T], inner: Future[_T]) -> None:
+        if inner.cancelled() and self._is_cancelled:
+            outer.cancel()
         if not outer.set_running_or_notify_cancel():
             return
         if inner.cancelled():
