@@ -11,13 +11,13 @@ from lamina.builder.architecture import resolve_root_for
 from lamina.builder.root import add_declared_entries
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
+from lamina.core.nodes import Content, Regular, Symlink
 from lamina.errors import InvalidArgument, NotFound, default_hint
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.roots import MISSING_PATH_HINT
 from lamina.inputs.spec import Spec
 from lamina.rootfs.entries import Perm, Xattr
-from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.tree import Tree
 from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
@@ -109,8 +109,20 @@ def scan_config(spec: Spec) -> ReferenceScanner:
 
 
 def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
+    """Return the references in names, symlinks, extended attributes and files, with a NUL between any two of them."""
     scanner = ReferenceScanner(is_known)
-    transfer(RootLayer(tree).pack().pieces, scanner.feed)
+    texts: list[bytes] = []
+    contents: list[Content] = []
+    for node, meta in tree:
+        texts.append(node.path)
+        texts += (value for _, value in meta.xattrs)
+        if isinstance(node, Symlink):
+            texts.append(node.target)
+        elif isinstance(node, Regular) and node.size:
+            contents += (b"\0", node.content)
+    scanner.feed(b"\0".join(texts))
+    if contents:
+        transfer(contents, scanner.feed)
     scanner.close()
     return scanner
 
