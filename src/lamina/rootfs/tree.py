@@ -26,15 +26,21 @@ class Meta:
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
 
+Entry = tuple[Node, Meta]
+EntryPool = dict[Entry, Entry]
+"""The entries that several trees have, each once."""
+
+
 class Tree:
     """A root file system that can be changed; paths are relative to it, and the empty path is the root itself."""
 
     def __init__(self) -> None:
-        self._entries: dict[bytes, tuple[Node, Meta]] = {b"": (Directory(b""), Meta(DIRECTORY_MODE))}
+        self._entries: dict[bytes, Entry] = {b"": (Directory(b""), Meta(DIRECTORY_MODE))}
 
-    def __iter__(self) -> Iterator[tuple[Node, Meta]]:
+    def __iter__(self) -> Iterator[Entry]:
         """Yield the nodes, parents first and siblings in the order of their names' bytes."""
-        for path in sorted(self._entries, key=lambda path: path.split(b"/") if path else []):
+        # No name contains a NUL, so this is the order of the names, one folder after the other.
+        for path in sorted(self._entries, key=lambda path: path.replace(b"/", b"\0")):
             yield self._entries[path]
 
     def __contains__(self, path: bytes) -> bool:
@@ -85,7 +91,15 @@ class Tree:
             raise InvalidArgument(f"/{_text(path)}", got, "a file or folder of the image's root")
         self._entries[path] = node, change(self._entries[path][1])
 
+    def share_entries(self, pool: EntryPool) -> None:
+        """Use the entries of ``pool`` where they are equal, and add the others to it, so that trees share memory."""
+        shared = (pool.setdefault(entry, entry) for entry in self._entries.values())
+        self._entries = {entry[0].path: entry for entry in shared}
+
     def _make_parents(self, path: bytes) -> None:
+        nearest = self._entries.get(path.rpartition(b"/")[0])
+        if nearest and isinstance(nearest[0], Directory):  # then those above it are folders too
+            return
         for parent in parent_paths(path):
             present = self.node(parent)
             if present is None:
