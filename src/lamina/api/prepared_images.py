@@ -26,6 +26,7 @@ from lamina.inputs.siblings import SHARED
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import OpenedStores
 from lamina.layer_cache.cache import LayerCache
+from lamina.rootfs.kept_roots import KeptRoots
 from lamina.stores.cached import CachedStore
 from lamina.stores.memoized import MemoizedStore
 from lamina.stores.store import Store
@@ -124,6 +125,7 @@ class _Opened:
         self._warnings = warnings
         self._caches: dict[tuple[object, ...], LayerCache] = {}
         self._listed: dict[tuple[int, int], Store] = {}
+        self.roots: KeptRoots = KeptRoots(resources)
         self.open_store: OpenedStores = OpenedStores(resources, warnings)
 
     def open_layer_cache(self, spec: Spec) -> LayerCache:
@@ -176,5 +178,6 @@ def _prepare(
         plan_cache=layer_cache,
         prefetches_layers=False,
     )
-    draft = replace(prepared.draft, store=opened.open_store(spec))
+    root = opened.roots.keep(prepared.root)
+    draft = replace(prepared.draft, store=opened.open_store(spec), root=root)
     return draft, spec, (*messages, *prepared.warnings)

@@ -52,9 +52,10 @@ _NAME_HINT = "give the image a name: --name in a command, name in Python and in 
 
 @dataclass(frozen=True, slots=True)
 class PreparedDraft:
-    """A draft, with warnings and the output of the scripts."""
+    """A draft, with warnings and the output of the scripts; ``root`` is the customisation layer of the draft."""
 
     draft: Draft
+    root: RootLayer
     warnings: tuple[str, ...]
     script_output: str
     sandbox: str
@@ -163,7 +164,7 @@ def _prepare_over(
     warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
     inputs = ImageInputs(tuple(contents), resolve_added(spec, store), base.image)
     draft = Draft(plans, store, root.layer, settings, base.layers, inputs)
-    return PreparedDraft(draft, warnings, root.script_output, root.sandbox)
+    return PreparedDraft(draft, root.layer, warnings, root.script_output, root.sandbox)
 
 
 def prepare_root(spec: Spec, store: Store) -> PreparedRoot:
