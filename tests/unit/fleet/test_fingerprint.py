@@ -21,10 +21,12 @@ def test_a_fingerprint_names_all_that_the_bytes_depend_on() -> None:
     assert pickle.loads(pickle.dumps(OWN)) == OWN
 
 
-def test_workers_with_the_same_versions_are_accepted() -> None:
+def test_only_workers_with_other_versions_are_refused() -> None:
     OWN.check_workers("cluster", {"a": OWN.versions, "b": list(OWN.versions)})
     OWN.check_workers("cluster", {})
     OWN.check_this_process()
+    with pytest.raises(InvalidArgument, match=r"^cluster: got b with lamina 0, expected lamina"):
+        OWN.check_workers("cluster", {"a": OWN.versions, "b": ("lamina 0", *OWN.versions[1:])})
 
 
 def test_a_worker_with_other_versions_is_refused_by_name() -> None:
