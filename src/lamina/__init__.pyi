@@ -142,6 +142,7 @@ from lamina.layering import LayeringFunction as LayeringFunction
 from lamina.layering import LayerPlan as LayerPlan
 from lamina.layering import Pipeline as Pipeline
 from lamina.layers.context import BuildContext as BuildContext
+from lamina.layers.context import LayerBlobs as LayerBlobs
 from lamina.layers.layer import Layer as Layer
 from lamina.layers.layer import LayerSource as LayerSource
 from lamina.layers.layer import StoredBlob as StoredBlob

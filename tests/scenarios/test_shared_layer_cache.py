@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from tests.support.buckets import list_keys, serve_buckets
-from tests.support.fake_nix_store import CompletedRun, FakeStore, example, process, run
+from tests.support.fake_nix_store import CompletedRun, FakeStore, example, lose_files, process, run
 from tests.support.layer_cache import digest
 from tests.support.registry import serve_registry
-from tests.support.s3_server import ID, SECRET, S3Request, error_document, serve_s3, without_settings
+from tests.support.s3_server import S3Request, error_document, serve_s3, use_credentials
 from tests.support.shared_layer_cache import DAMAGES, list_objects
 
 import lamina
@@ -40,9 +40,7 @@ def bucket(server: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
-    without_settings(monkeypatch, tmp_path)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    use_credentials(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return example(tmp_path / "root")[0]
 
@@ -68,13 +66,6 @@ def read_index() -> object:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a shared layer cache."""
     return str(request.getfixturevalue("bucket")) if request.param == "bucket" else (tmp_path / "shared").as_uri()
-
-
-def lose_files(store: FakeStore) -> None:
-    """Remove the files of all paths but the root's, so that only a run that reads none of them succeeds."""
-    for path in store.numbers:
-        if not path.name.startswith("hello"):
-            shutil.rmtree(store.location(path))
 
 
 def test_another_machine_reads_no_layer_that_one_has_packed(

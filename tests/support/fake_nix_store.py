@@ -224,6 +224,13 @@ def example(root: Path) -> tuple[FakeStore, StorePath]:
     return store, hello
 
 
+def lose_files(store: FakeStore) -> None:
+    """Remove the files of all paths but those of ``hello``, so that only a run that reads none of them succeeds."""
+    for path in store.numbers:
+        if not path.name.startswith("hello"):
+            shutil.rmtree(store.location(path))
+
+
 def graph_of(store: FakeStore) -> list[dict[str, Any]]:
     """Return the graph of the store as ``exportReferencesGraph`` writes it with ``__structuredAttrs``."""
     with closing(sqlite3.connect(store.database)) as database:

@@ -33,6 +33,13 @@ def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setattr(aws, "_EC2_MARKERS", {str(home / "sys_vendor"): "amazon ec2"})
 
 
+def use_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Hide the machine's settings, and give the credentials `ID` and `SECRET` to all clients."""
+    without_settings(monkeypatch, home)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+
 def make_transport(
     address: str, bucket: str = "cache/prefix", more: str = "", policy: RetryPolicy = QUICK_POLICY
 ) -> S3Transport:

@@ -15,6 +15,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats.media_types import OCI
 from lamina.images.writers.archives import DEFAULT_FORMAT
 from lamina.inputs.arguments import StrPath
+from lamina.inputs.blob_caches import open_spec_blob_cache
 from lamina.inputs.layer_caches import open_spec_layer_cache
 from lamina.inputs.spec import Spec
 from lamina.layers.context import BuildContext
@@ -33,9 +34,12 @@ Warn = Callable[[str], object]
 
 @contextlib.contextmanager
 def open_build_context(spec: Spec, warnings: list[str]) -> Iterator[BuildContext]:
-    """Open the layer cache of ``spec`` for the block, and return what writing layers needs; ``warnings`` grows."""
-    with open_spec_layer_cache(spec, warnings) as layer_cache:
-        yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
+    """Open the caches of ``spec`` for the block, and return what writing layers needs; ``warnings`` grows."""
+    with (
+        open_spec_layer_cache(spec, warnings) as layer_cache,
+        open_spec_blob_cache(spec, warnings.append) as blobs,
+    ):
+        yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify, blobs=blobs)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from lamina.core.callbacks import ignore
 from lamina.errors import InvalidArgument
 from lamina.images.blob_cache import MAX_SIZE
 from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.blob_caches import BlobCaches
 from lamina.inputs.listen_address import ListenAddress
 from lamina.server.asgi import RegistryApplication
 from lamina.server.blob_files import BlobFiles
@@ -90,7 +91,8 @@ def serve_images(
     if settings.auth_file and not settings.tls and not settings.address.is_loopback:
         warn(f"{settings.address}: passwords are not encrypted without --tls-cert and --tls-key")
     with contextlib.closing(BlobFiles(MAX_SIZE, max(2, cpu_count()))) as files:
-        catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size, warn)
+        blob_caches = BlobCaches(warn)
+        catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size, warn, blob_caches)
         on_demand = ImagesOnDemand(catalog, settings.max_builds)
         page = prepare_page(catalog, on_demand)
         application = RegistryApplication(on_demand, guard, metrics, on_answer, page)
@@ -100,6 +102,7 @@ def serve_images(
             on_listening(f"{'https' if settings.tls else 'http'}://{address}")
             server.run_until_signal(listening)
         application.close()
+        blob_caches.close(wait=False)
 
 
 def _check_exposure(settings: ServeSettings) -> None:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from lamina.api.image_index import IndexStream, stream_image_index
-from lamina.api.image_writers import open_build_context
 from lamina.api.images import stream_layered_image
 from lamina.api.stream import Stream
 from lamina.builder.architecture import detect_architecture
@@ -21,6 +20,7 @@ from lamina.formats.image_names import LATEST
 from lamina.formats.media_types import OCI
 from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.blob_caches import BlobCaches
 from lamina.inputs.layer_caches import open_spec_layer_cache
 from lamina.inputs.pinned_base import pin_base_image
 from lamina.inputs.platforms import expand_platforms
@@ -29,6 +29,7 @@ from lamina.inputs.siblings import Siblings
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.key import LayerInputs
+from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
 from lamina.messages.sizes import format_size
 from lamina.server.blob_files import BlobFiles
@@ -51,6 +52,7 @@ class ImageCatalog:
         files: the blobs that were made lately.
         max_size: how many bytes the store paths of an image may have; None for any number.
         warn: is called with the text of each warning about an image that was made.
+        blob_caches: those of all images, which keep compressed layers for other servers and later runs.
     """
 
     images: Mapping[ImageKey, ImageArguments]
@@ -59,6 +61,7 @@ class ImageCatalog:
     files: BlobFiles
     max_size: int | None = None
     warn: Callable[[str], object] = ignore
+    blob_caches: BlobCaches = field(default_factory=lambda: BlobCaches(ignore), repr=False)
 
     def list_tags(self, repository: str) -> Sequence[str] | None:
         """Return the tags of an image; those of packages have the tag ``latest``. Raises `RequestRefused`."""
@@ -89,7 +92,9 @@ class ImageCatalog:
                 partial(_forget_layer, spec),
             )
             warnings = list(stream.warnings)
-            with open_build_context(spec, warnings) as context:
+            blobs = self.blob_caches.find(spec)
+            with open_spec_layer_cache(spec, warnings) as layer_cache:
+                context = BuildContext(layer_cache, settings.jobs, spec.verify, blobs=blobs)
                 image = make_image([one.draft for one in streams], context, settings, stream)
             resources.pop_all()
         for text in warnings:

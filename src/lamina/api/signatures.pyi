@@ -182,10 +182,11 @@ def stream_layered_image(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -359,10 +360,11 @@ def build_layered_image(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -522,10 +524,11 @@ def plan_layered_image(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -702,10 +705,11 @@ def push_layered_image(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -873,10 +877,11 @@ def load_layered_image(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -1188,10 +1193,11 @@ def stream_image_index(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -1357,10 +1363,11 @@ def build_image_index(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.
@@ -1531,10 +1538,11 @@ def push_image_index(
             there is none.
         local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
             if that is a URL. By default there is none.
-        blob_cache: the folder that keeps the layers of base images in registries, so that each is fetched once; or the
-            URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By
-            default a temporary folder.
-        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
         verify: whether layers that the layer cache knows are read and hashed again, and compared.
         insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
         search_path: the folders in which scripts look for programs, in the form of ``PATH``.

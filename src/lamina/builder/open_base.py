@@ -28,7 +28,8 @@ def open_base(
         return BaseImage()
     if spec.offline:
         refuse_reference("from_image", spec.from_image, "base.tar")
-    blob_cache = make_blob_cache(spec.blob_cache, spec.local_blob_cache, warn, offline=spec.offline)
+    place = spec.blob_cache or spec.local_blob_cache
+    blob_cache = make_blob_cache(place, spec.local_blob_cache, warn, offline=spec.offline)
     return BaseImage.open(
         spec.from_image,
         spec.architecture,

@@ -20,7 +20,7 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.oci import blob_path
 from lamina.formats.platform import Platform
 from lamina.formats.registry_references import RegistryReference
-from lamina.images.blob_cache import MAX_SIZE, BlobCache
+from lamina.images.blob_cache import BlobCache
 from lamina.images.fetch import fetch_layers
 from lamina.images.readers.open import open_images
 from lamina.images.readers.registry_image import (
@@ -150,8 +150,6 @@ class BaseLayers:
             for layer in image.layers:
                 cache.add(BlobInfo(layer.digest, layer.size), folder / blob_path(layer.digest))
             cache.close()
-            with contextlib.suppress(OSError):
-                cache.evict(MAX_SIZE)
         (opened,) = open_images(folder, self._access.max_unpacked, subject=image.reference)
         self._fetched, self._workspace = opened.layers, workspace
 

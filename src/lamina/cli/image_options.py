@@ -180,7 +180,6 @@ class ImageOptions(NamedTuple):
             arguments["lock_file"] = _locate_lock_file(self.spec_file)
         arguments.setdefault("embedded_store", get_default_embedded_store())
         arguments.setdefault("channel_lists", get_default_channel_lists())
-        arguments.setdefault("blob_cache", get_default_blob_cache())
         arguments.setdefault("local_blob_cache", get_default_blob_cache())
         arguments["config"] = build_container_config(in_file.get("config", {}), self.container)
         for name in _ADDED & self.given.keys():

@@ -1,4 +1,4 @@
-"""Keep blobs of images from registries in a folder, so that each is fetched once.
+"""Keep blobs of images in a folder: those of registries are fetched once, and compressed layers are made once.
 
 Invariant: a blob that is taken from the cache has just been hashed. One that is damaged is deleted.
 """
@@ -14,13 +14,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 
 from lamina.core.nodes import Extent
 from lamina.errors import Error, output_error
+from lamina.system.temporary import PartFile
 from lamina.system.transfer import BlobInfo, hash_pieces
 
 MAX_SIZE = 10 << 30
 """The size in bytes to which a cache is pruned after blobs were added to it."""
+_MAX_EXCESS = 256 << 20
+"""After how many bytes that were added a cache is pruned, and not only when it is closed."""
+_COPY_SIZE = 1 << 20
 _NAME = re.compile("[0-9a-f]{64}")
 _BLOBS = "sha256"
 
@@ -46,13 +51,20 @@ class CachedBlob:
 
 
 class BlobCache:
-    """The blobs in ``folder``, which is created when the first blob is added.
+    """The blobs in ``folder``, which is created when the first blob is added; safe for many threads.
 
     Several processes may use it at the same time, and its files may be deleted at any time.
+
+    Args:
+        folder: the folder.
+        max_size: the size in bytes to which the folder is pruned after blobs were added to it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_size: int = MAX_SIZE) -> None:
         self.folder = folder
+        self._max_size = max_size
+        self._lock = RLock()
+        self._added = 0
 
     def take(self, blob: BlobInfo, target: Path) -> bool:
         """Replace the file ``target`` by a blob, and return whether the cache has it.
@@ -76,18 +88,27 @@ class BlobCache:
         return True
 
     def add(self, blob: BlobInfo, file: Path) -> None:
-        """Add the blob in ``file``, which must be in the cache's folder and is not changed afterwards.
+        """Add the blob in ``file``, which is not changed afterwards.
 
         A cache that cannot be written is left as it is, because the blob is not needed from there.
         """
         with contextlib.suppress(OSError):
             target = self._locate(blob)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.link(file, target)
+            _link(file, target)
+            self._count_added(blob.size)
 
-    def close(self) -> None:
-        """Close all connections; a folder has none."""
+    def close(self, *, wait: bool = True) -> None:
+        """Prune the folder if blobs were added, and close all connections; they are opened again if needed.
+
+        Args:
+            wait: whether blobs that are still being copied to other machines are waited for.
+
+        """
+        with self._lock:
+            added, self._added = self._added, 0
+        if added:
+            self._prune()
 
     def list_blobs(self) -> list[CachedBlob]:
         """Return the blobs, least recently used first. Raises `OSError` if the folder cannot be read."""
@@ -109,6 +130,20 @@ class BlobCache:
             deleted.append(blob)
         return deleted
 
+    def _count_added(self, size: int) -> None:
+        """Prune the folder from time to time, so that a process that runs for long keeps it small."""
+        with self._lock:
+            self._added += size
+            is_due = self._added > min(_MAX_EXCESS, self._max_size)
+            if is_due:
+                self._added = 0
+        if is_due:
+            self._prune()
+
+    def _prune(self) -> None:
+        with contextlib.suppress(OSError):
+            self.evict(self._max_size)
+
     def _locate(self, blob: BlobInfo) -> Path:
         return self.folder / _BLOBS / blob.digest.hex
 
@@ -126,6 +161,19 @@ class BlobCache:
         except (OSError, Error):
             return False
         return is_intact
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give ``file`` the name ``target`` too, or copy it if that is not possible. An existing file stays."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        pass
+    except OSError:  # another file system, or one without links
+        with PartFile(target.parent, 0o600) as part, file.open("rb") as source:
+            while piece := source.read(_COPY_SIZE):
+                part.write(piece)
+            part.commit(target)
 
 
 def _list_blobs(folder: Path) -> Iterator[CachedBlob]:

@@ -1,19 +1,25 @@
 """A blob cache in a bucket, which several machines share, behind a folder of this machine.
 
-A bucket that cannot be used costs a warning: the blobs come from their registry then.
+A bucket that cannot be used costs a warning: the blobs come from their registry, or are made, and the bucket is left
+alone for some time.
 
 Invariant: a blob that is taken has just been hashed. One that is damaged in the bucket is not used.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING
 
 from lamina.errors import Error, FormatError, InvalidArgument, NotFound, output_error
-from lamina.images.blob_cache import BlobCache
+from lamina.images.blob_cache import MAX_SIZE, BlobCache
+from lamina.layer_cache.pause import Pause
+from lamina.system.temporary import PartFile
+from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo, HashingWriter
 
 if TYPE_CHECKING:
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
 
 Warn = Callable[[str], object]
 _WITHOUT = "continuing without the shared blob cache"
+_UPLOADS = 8
+_CLOSE_TIMEOUT = 0.5
+"""How many seconds uploads that nobody waits for may take to end."""
 
 
 class SharedBlobCache(BlobCache):
@@ -30,15 +39,26 @@ class SharedBlobCache(BlobCache):
         folder: the folder.
         open_bucket: opens the bucket when it is first needed.
         warn: is called with each warning.
+        max_size: the size in bytes to which the folder is pruned. The bucket is not pruned.
+        clock: returns the current time in seconds; a parameter so that tests can replace it.
     """
 
-    def __init__(self, folder: Path, open_bucket: Callable[[], WritableTransport], warn: Warn) -> None:
-        super().__init__(folder)
+    def __init__(
+        self,
+        folder: Path,
+        open_bucket: Callable[[], WritableTransport],
+        warn: Warn,
+        max_size: int = MAX_SIZE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(folder, max_size)
         self._open_bucket = open_bucket
         self._warn = warn
-        self._lock = RLock()
+        # The lock of `BlobCache` guards everything below.
+        self._pause = Pause(clock)
         self._bucket: WritableTransport | None = None
-        self._is_stopped = False
+        self._pool: ThreadPool | None = None
+        self._uploads: list[Future[None]] = []
         # Blobs that came from the bucket need not be sent to it, and those that are damaged there are sent again.
         self._present: set[BlobInfo] = set()
         self._damaged: set[BlobInfo] = set()
@@ -46,44 +66,75 @@ class SharedBlobCache(BlobCache):
     def take(self, blob: BlobInfo, target: Path) -> bool:
         """Replace the file ``target`` by a blob, and return whether the folder or the bucket has it.
 
-        Raises `OutputError` if it cannot be written.
+        A blob of the bucket is added to the folder. ``target`` changes only once the blob has been hashed, so that
+        nobody reads a damaged one from there. Raises `OutputError` if it cannot be written.
         """
-        return super().take(blob, target) or self._download(blob, target)
+        return super().take(blob, target) or (self._download(blob) and super().take(blob, target))
 
     def add(self, blob: BlobInfo, file: Path) -> None:
-        """Add the blob in ``file`` to the folder, and to the bucket if it lacks the blob."""
-        super().add(blob, file)
-        bucket = None if blob in self._present else self._open()
-        if bucket is None:
-            return
-        try:
-            if blob in self._damaged or bucket.size(_name_blob(blob)) != blob.size:
-                bucket.upload(_name_blob(blob), file)
-        except Error as error:
-            self._stop(error)
+        """Add the blob in ``file`` to the folder, and to the bucket if it lacks the blob.
 
-    def close(self) -> None:
-        """Close all connections."""
+        It is sent in another thread, which `close` waits for.
+        """
+        super().add(blob, file)
+        with self._lock:
+            if blob in self._present or self._pause.is_paused:
+                return
+            self._present.add(blob)
+            kept = self._locate(blob)
+            if kept.is_file():
+                self._pool = self._pool or ThreadPool(_UPLOADS, "lamina-blob-cache")
+                self._uploads = [upload for upload in self._uploads if not upload.done()]
+                self._uploads.append(self._pool.submit(partial(self._upload, blob, kept)))
+                return
+        self._upload(blob, file)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Wait until blobs have been sent, and close all connections. ``wait`` is that of `BlobCache.close`."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            uploads, self._uploads = self._uploads, []
+        if pool:
+            for upload in uploads if wait else ():
+                upload.result()
+            pool.close(None if wait else _CLOSE_TIMEOUT)
+        super().close(wait=wait)
         with self._lock:
             if self._bucket:
                 self._bucket.close()
             self._bucket = None
 
     def _open(self) -> WritableTransport | None:
+        """Return the opened bucket, or None if it is left alone now."""
         with self._lock:
-            if self._bucket is None and not self._is_stopped:
+            if self._bucket is None and not self._pause.is_paused:
                 try:
                     self._bucket = self._open_bucket()
                 except Error as error:
                     self._stop(error)
-            return None if self._is_stopped else self._bucket
+            return None if self._pause.is_paused else self._bucket
 
-    def _download(self, blob: BlobInfo, target: Path) -> bool:
+    def _upload(self, blob: BlobInfo, file: Path) -> None:
+        bucket = self._open()
+        if bucket is None:
+            return
+        name = _name_blob(blob)
+        try:
+            if blob in self._damaged or bucket.size(name) != blob.size:
+                bucket.upload(name, file)
+        except Error as error:
+            with self._lock:
+                self._present.discard(blob)
+            if file.exists():  # else it was pruned in the meantime
+                self._stop(error)
+
+    def _download(self, blob: BlobInfo) -> bool:
+        """Add a blob of the bucket to the folder; return whether that was possible."""
         bucket = self._open()
         if bucket is None:
             return False
         try:
-            is_intact = _download_blob(bucket, blob, target)
+            is_intact = self._download_from(bucket, blob)
         except NotFound:
             return False
         except FormatError:  # it is too long
@@ -91,18 +142,33 @@ class SharedBlobCache(BlobCache):
         except Error as error:
             self._stop(error)
             return False
-        except OSError as error:
-            raise output_error(target, error) from error
-        (self._present if is_intact else self._damaged).add(blob)
+        with self._lock:
+            (self._present if is_intact else self._damaged).add(blob)
         if not is_intact:
             self._warn(f"{bucket.label}/{_name_blob(blob)}: got other bytes, expected the blob of this digest")
         return is_intact
 
+    def _download_from(self, bucket: WritableTransport, blob: BlobInfo) -> bool:
+        """Write a blob of ``bucket`` to the folder if it is intact; return whether it is."""
+        target = self._locate(blob)
+        pieces = bucket.stream(_name_blob(blob), blob.size)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with PartFile(target.parent, 0o600) as part:
+                out = HashingWriter(part.write)
+                for piece in pieces:
+                    out.write(memoryview(piece))
+                if out.blob_info != blob:
+                    return False
+                part.commit(target)
+        except OSError as error:
+            raise output_error(target, error) from error
+        self._count_added(blob.size)
+        return True
+
     def _stop(self, error: Error) -> None:
-        """Send no more requests."""
-        with self._lock:
-            is_first, self._is_stopped = not self._is_stopped, True
-        if is_first:
+        """Send no more requests for some time."""
+        if self._pause.begin():
             hint = f" ({error.hint})" if error.hint else ""
             self._warn(f"{error}{hint}: {_WITHOUT}")
 
@@ -133,15 +199,6 @@ def make_blob_cache(place: str | None, local: str | None, warn: Warn, *, offline
     if local is None:
         raise InvalidArgument("local_blob_cache", "None", f"a folder of this machine in front of {redact_url(place)}")
     return BlobCache(Path(local)) if offline else SharedBlobCache(Path(local), lambda: open_optional(place), warn)
-
-
-def _download_blob(bucket: WritableTransport, blob: BlobInfo, target: Path) -> bool:
-    """Write a blob of ``bucket`` to ``target``; return whether it is intact."""
-    with target.open("wb") as file:
-        out = HashingWriter(file.write)
-        for piece in bucket.stream(_name_blob(blob), blob.size):
-            out.write(memoryview(piece))
-    return out.blob_info == blob
 
 
 def _name_blob(blob: BlobInfo) -> str:

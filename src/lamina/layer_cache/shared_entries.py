@@ -8,7 +8,6 @@ Invariant: a value that is returned for a key is one that was written for that k
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 from lamina.errors import Error, FormatError, Unreachable
 from lamina.layer_cache.objects import MAX_SIZE, REMOVED, Objects, dump_object, name_object, parse_object
+from lamina.layer_cache.pause import Pause
 from lamina.system.threads import ThreadPool
 
 # Each request waits for the network, so many threads do not need many processors.
@@ -28,8 +28,6 @@ _WITHOUT = "continuing without the shared layer cache"
 _WITHOUT_WRITING = "continuing without writing to the shared layer cache"
 # After this many failures, the place is not asked for some time.
 _MAX_FAILURES = 3
-PAUSE = 300.0
-"""For how many seconds a place is left alone after it failed. Few commands run longer, but servers do."""
 
 _T = TypeVar("_T")
 
@@ -62,8 +60,8 @@ class SharedEntries:
         self._objects: Objects | None = None
         self._failures = 0
         self._has_damage = False
-        self._all_requests = _Pause(clock)
-        self._writing = _Pause(clock)
+        self._all_requests = Pause(clock)
+        self._writing = Pause(clock)
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the values of those of ``keys`` that have an object."""
@@ -161,27 +159,6 @@ class SharedEntries:
             self._failures = 0
         if self._all_requests.begin():
             self._warn(warning)
-
-
-class _Pause:
-    """A time in which something is not tried again."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._lock = RLock()
-        self._end = -math.inf
-
-    @property
-    def is_paused(self) -> bool:
-        return self._clock() < self._end
-
-    def begin(self) -> bool:
-        """Pause from now on; return whether there was no pause already."""
-        with self._lock:
-            is_first = not self.is_paused
-            if is_first:
-                self._end = self._clock() + PAUSE
-        return is_first
 
 
 def _format(error: Error) -> str:

@@ -1,9 +1,12 @@
 """Write layers as blobs, each to a file of its own, and skip those that are already stored.
 
+A compressed blob that an earlier run kept is copied instead of being made again.
+
 Blobs need not be written in order, so the layers of a large image are written in parallel. One worker process lists,
 hashes and compresses a layer in a single pass, so every file is read once.
 
-Invariant: a blob's bytes do not depend on the contents of the layer cache or on the number of worker processes.
+Invariant: a blob's bytes do not depend on the contents of the layer cache, on blobs that earlier runs kept, or on the
+number of worker processes.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina.compression.compressors import LayerCompression
-from lamina.core.progress import Progress, ProgressItem
+from lamina.core.progress import COPIED, Progress, ProgressItem
 from lamina.layers import worker_tasks
-from lamina.layers.context import BuildContext, LayerState
+from lamina.layers.context import BuildContext, LayerBlobs, LayerState
 from lamina.layers.layer import Layer, LayerSource, list_items
 from lamina.layers.listings import put_listings
 from lamina.layers.packed import ListedLayer
 from lamina.system.progress_reporter import ProgressReporter
+from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo
 
 if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
@@ -33,7 +37,8 @@ if TYPE_CHECKING:  # small images need no worker processes, so the module is imp
 
 # With more workers than this, the disk is the bottleneck.
 _MAX_WRITING_WORKERS, _MAX_COMPRESSING_WORKERS = 4, 32
-
+# Most of these threads wait for a bucket.
+_TAKING_THREADS = 16
 
 OnStored = Callable[[str], object]
 """A callback with the word of `lamina.core.progress` for how a blob came to where it is stored."""
@@ -96,13 +101,20 @@ class BlobWriter:
         self._context = context
         self._compression = compression
         self._blobs = blobs
+        self._kept = context.find_blobs(compression)
         states = LayerState.find_all(sources, context, [item.number for item in items])
-        self._layers = list(zip(states, self._find_stored(states), strict=True))
-        self._missing = [state for state, stored in self._layers if not stored]
-        limit = _MAX_WRITING_WORKERS if compression.is_none else _MAX_COMPRESSING_WORKERS
-        self._missing_size = sum(state.source.weight for state in self._missing)
-        worker_count = context.worker_count(self._missing_size, limit)
-        self._pool = _start_pool(worker_count) if worker_count else None
+        known = self._find_all_known(states)
+        stored = blobs.find({pair[1] for pair in known if pair})
+        self._stored: dict[int, _StoredBlob] = {}
+        self._not_stored: dict[int, tuple[BlobInfo, BlobInfo]] = {}
+        for state, pair in zip(states, known, strict=True):
+            if pair and pair[1] in stored:
+                self._stored[state.number] = _StoredBlob(*pair, stored[pair[1]])
+            elif pair:
+                self._not_stored[state.number] = pair
+        self._states = states
+        self._missing_size = 0
+        self._pool: WorkerPool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -121,12 +133,15 @@ class BlobWriter:
             IntegrityError: A layer differs from what `LayerState.finish` expects.
             Error: Any other error from packing the layer.
         """
-        for state, found in self._layers:
-            if found:
+        for state in self._states:
+            if found := self._stored.get(state.number):
                 self._progress.finish(self._items[state.number], found.outcome, found.plain.size)
-        submitted = {state.number: self._submit_layer(state, self._pool) for state in self._missing if self._pool}
-        for state, found in self._layers:
-            if found:
+        present = {**self._stored, **self._take_kept()}
+        missing = [state for state in self._states if state.number not in present]
+        self._start_workers(missing)
+        submitted = {state.number: self._submit_layer(state, self._pool) for state in missing if self._pool}
+        for state in self._states:
+            if found := present.get(state.number):
                 layer = Layer(found.plain.digest, found.plain.size, state.source.paths)
                 yield WrittenBlob(layer, found.blob, state.source)
                 continue
@@ -138,14 +153,41 @@ class BlobWriter:
                 self._context.layer_cache.put_compressed(made.plain.digest, self._compression.identity, made.blob)
             yield WrittenBlob(layer, made.blob, state.source)
 
-    def _find_stored(self, states: Sequence[LayerState]) -> list[_StoredBlob | None]:
-        """Return what is known about each layer and its blob; None unless the blob is already stored."""
+    def _start_workers(self, missing: Sequence[LayerState]) -> None:
+        limit = _MAX_WRITING_WORKERS if self._compression.is_none else _MAX_COMPRESSING_WORKERS
+        self._missing_size = sum(state.source.weight for state in missing)
+        count = self._context.worker_count(self._missing_size, limit)
+        self._pool = _start_pool(count) if count else None
+
+    def _take_kept(self) -> dict[int, _StoredBlob]:
+        """Give those of the missing blobs to the store that an earlier run kept, and return them."""
+        kept = self._kept
+        if not kept or not self._not_stored:
+            return {}
+        with ThreadPool(min(_TAKING_THREADS, len(self._not_stored)), "lamina-kept-blobs") as pool:
+            taking = {
+                number: pool.submit(partial(self._take, kept, self._items[number], pair))
+                for number, pair in self._not_stored.items()
+            }
+            return {number: taken for number, future in taking.items() if (taken := future.result())}
+
+    def _take(self, kept: LayerBlobs, item: ProgressItem, known: tuple[BlobInfo, BlobInfo]) -> _StoredBlob | None:
+        """Give a blob that was kept to the store; return None if it was not."""
+        plain, blob = known
+        part = self._blobs.create()
+        if not kept.take(blob, part):
+            part.unlink()
+            return None
+        self._progress.start(item)
+        self._blobs.commit(part, blob, COPIED, item, lambda outcome: self._progress.finish(item, outcome, plain.size))
+        return _StoredBlob(plain, blob, COPIED)
+
+    def _find_all_known(self, states: Sequence[LayerState]) -> list[tuple[BlobInfo, BlobInfo] | None]:
+        """Return what `_find_known` returns for each layer."""
         if not self._compression.is_none:
             digests = [plain.digest for state in states if (plain := self._find_plain(state))]
             self._context.layer_cache.look_up_compressed((digest, self._compression.identity) for digest in digests)
-        known = list(map(self._find_known, states))
-        stored = self._blobs.find({pair[1] for pair in known if pair})
-        return [_StoredBlob(*pair, stored[pair[1]]) if pair and pair[1] in stored else None for pair in known]
+        return list(map(self._find_known, states))
 
     def _find_known(self, state: LayerState) -> tuple[BlobInfo, BlobInfo] | None:
         """Return digest and size of a layer's tar and of its blob; None if either is unknown."""
@@ -208,6 +250,8 @@ class BlobWriter:
 
     def _commit(self, part: Path, state: LayerState, made: _MadeBlob) -> _MadeBlob:
         item, size = self._items[state.number], made.plain.size
+        if self._kept:
+            self._kept.add(made.blob, part)
         self._blobs.commit(
             part, made.blob, state.outcome, item, lambda outcome: self._progress.finish(item, outcome, size)
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.core.progress import FETCHED
 from lamina.errors import IntegrityError
@@ -15,6 +17,9 @@ from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layer_cache.key import LayerInputs
 from lamina.layers.layer import Layer, LayerSource
 from lamina.system.transfer import BlobInfo, TransferBuffers
+
+if TYPE_CHECKING:
+    from lamina.compression.compressors import LayerCompression  # imported on demand: most runs never compress
 
 # Below this many bytes, starting worker processes takes longer than they save.
 MIN_PARALLEL_SIZE = 64 << 20
@@ -30,6 +35,19 @@ _STATED = (
 )
 
 
+class LayerBlobs(Protocol):
+    """Keeps compressed layers of earlier runs; safe for many threads."""
+
+    def take(self, blob: BlobInfo, target: Path) -> bool:
+        """Replace the file ``target`` by a blob, which has been hashed, and return whether it is there.
+
+        Raises `OutputError` if ``target`` cannot be written.
+        """
+
+    def add(self, blob: BlobInfo, file: Path) -> None:
+        """Keep the blob in ``file``, which is not changed afterwards but may be deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildContext:
     """The layer cache and the settings for making layers.
@@ -40,6 +58,7 @@ class BuildContext:
         verify: Whether to hash layers that are in the layer cache too, and to compare the digests.
         min_parallel_size: The smallest number of bytes for which worker processes are started.
         buffers: The buffers for writing layers.
+        blobs: The compressed layers of earlier runs; None to keep none.
     """
 
     layer_cache: LayerCache = field(default_factory=NullLayerCache)
@@ -47,10 +66,18 @@ class BuildContext:
     verify: bool = False
     min_parallel_size: int = MIN_PARALLEL_SIZE
     buffers: TransferBuffers = field(default_factory=TransferBuffers)
+    blobs: LayerBlobs | None = None
 
     def worker_count(self, size: int, limit: int) -> int:
         """Return how many worker processes to start for ``size`` bytes, up to ``limit``; 0 for none."""
         return min(self.jobs, limit) if self.jobs > 1 and size >= self.min_parallel_size else 0
+
+    def find_blobs(self, compression: LayerCompression) -> LayerBlobs | None:
+        """Return where layers with ``compression`` are kept; None if they are not.
+
+        Uncompressed layers are not kept: packing them takes no longer than copying and hashing them.
+        """
+        return None if compression.is_none else self.blobs
 
 
 @dataclass(frozen=True, slots=True)

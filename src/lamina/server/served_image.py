@@ -21,7 +21,7 @@ from lamina.images.image_documents import ImageDocuments, make_documents
 from lamina.images.written_index import make_index
 from lamina.layer_cache.key import LayerInputs
 from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
-from lamina.layers.context import BuildContext
+from lamina.layers.context import BuildContext, LayerBlobs
 from lamina.layers.worker_tasks import write_blob_file
 from lamina.server.blob_files import BlobFiles
 from lamina.server.http_messages import BytesContent, Content
@@ -54,11 +54,13 @@ class LayerContent:
         written: the layer, its blob and its source.
         settings: how it is made.
         keep: what must stay open as long as the layer may be made.
+        blobs: the compressed layers that were kept before; None for none.
     """
 
     written: WrittenBlob
     settings: MakingSettings
     keep: object
+    blobs: LayerBlobs | None = None
 
     @property
     def size(self) -> int:
@@ -70,13 +72,23 @@ class LayerContent:
         return self.settings.files.read(self.written.blob, self._make, start, end)
 
     def _make(self, part: Path, on_bytes: OnBytes) -> BlobInfo:
+        """Copy the blob if it was kept, and pack the layer otherwise."""
+        if self.blobs and self.blobs.take(self.written.blob, part):
+            return self.written.blob
+        blob = self._pack(part, on_bytes)
+        if blob == self.written.blob:
+            if self.blobs:
+                self.blobs.add(blob, part)
+        elif key := self.written.source.key:
+            self.settings.forget(key)
+        return blob
+
+    def _pack(self, part: Path, on_bytes: OnBytes) -> BlobInfo:
         source = self.written.source
         located = source.locate_paths()
         listed = located.list_files() if located else None
         packed = (listed or source).pack()
         _, blob = write_blob_file(packed, os.fsencode(part), self.settings.compression, self.settings.jobs, on_bytes)
-        if blob != self.written.blob and source.key:
-            self.settings.forget(source.key)
         return blob
 
 
@@ -147,7 +159,7 @@ def make_image(
 
     Args:
         drafts: the image; or those for several platforms, in the order of their index.
-        context: the layer cache and the number of processors.
+        context: the caches and the number of processors.
         settings: how layers are compressed, and where they are kept.
         keep: what the drafts read from, which must not be closed before.
         progress: is told about ``items`` as layers are made.
@@ -169,7 +181,8 @@ def make_image(
         with BlobWriter(draft.layers, context, compression, _KnownBlobs(settings.files), progress, items) as writer:
             written = list(writer)
         documents = make_documents(draft.settings, written, compression)
-        blobs |= {item.blob.digest: LayerContent(item, settings, keep) for item in written}
+        kept = context.find_blobs(compression)
+        blobs |= {item.blob.digest: LayerContent(item, settings, keep, kept) for item in written}
         blobs[documents.config_digest] = BytesContent(documents.config)
         found[documents.descriptor.digest] = _get_manifest(documents)
         manifests.append(documents.descriptor)

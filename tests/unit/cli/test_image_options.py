@@ -79,7 +79,6 @@ def test_what_is_not_given_is_not_passed_on_but_for_the_user_s_own_folders(colle
         "local_layer_cache": f"{tmp_path}/cache/lamina/layer-cache.sqlite",
         "embedded_store": f"{tmp_path}/data/lamina/store",
         "channel_lists": f"{tmp_path}/cache/lamina/channels",
-        "blob_cache": f"{tmp_path}/cache/lamina/blobs",
         "local_blob_cache": f"{tmp_path}/cache/lamina/blobs",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -76,3 +77,25 @@ def test_the_least_recently_used_blobs_are_evicted(cache: BlobCache) -> None:
     assert [blob.file for blob in cache.list_blobs()] == [new, old]
     assert [blob.used for blob in cache.evict(20, oldest=250)] == [200]
     assert (cache.folder / "sha256" / "notes").exists()
+
+
+def test_a_blob_is_copied_from_another_file_system(cache: BlobCache) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        part = Path(other) / "part"
+        part.write_bytes(b"abc")
+        cache.folder.mkdir()
+        assert part.stat().st_dev != cache.folder.stat().st_dev
+        cache.add(info(b"abc"), part)
+        assert cache.take(info(b"abc"), part)
+    (blob,) = cache.list_blobs()
+    assert blob.file.read_bytes() == b"abc"
+
+
+def test_a_cache_stays_within_its_limit_while_blobs_are_added(tmp_path: Path) -> None:
+    """A server adds blobs for months, and does not close its cache."""
+    cache = BlobCache(tmp_path / "blobs", max_size=100)
+    for number in range(20):
+        add(cache, b"%060d" % number)
+        assert sum(blob.size for blob in cache.list_blobs()) <= 2 * 100
+    cache.close()
+    assert [blob.file.read_bytes() for blob in cache.list_blobs()] == [b"%060d" % 19]

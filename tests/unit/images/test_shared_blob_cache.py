@@ -1,16 +1,18 @@
 """A bucket that keeps blobs by their digests, behind a folder."""
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from tests.support.buckets import list_keys, serve_buckets
-from tests.support.s3_server import ID, SECRET, without_settings
+from tests.support.s3_server import use_credentials
 
 from lamina.core.names import Digest
 from lamina.errors import InvalidArgument, OutputError, Unavailable
 from lamina.images.blob_cache import BlobCache
 from lamina.images.shared_blob_cache import SharedBlobCache, make_blob_cache
+from lamina.layer_cache.pause import PAUSE
 from lamina.stores.transport import WritableTransport
 from lamina.system.transfer import BlobInfo
 from lamina.transports.files import FileTransport
@@ -39,6 +41,7 @@ class Machines:
         part.write_bytes(DATA)
         cache.add(BLOB, part)
         part.unlink()
+        cache.close()
 
     def take(self, cache: BlobCache) -> bytes | None:
         part = cache.folder / "taken"
@@ -91,6 +94,72 @@ def test_a_damaged_blob_is_not_taken_and_is_replaced(machines: Machines, damaged
     assert warning == f"{machines.bucket.as_uri()}/{NAME}: got other bytes, expected the blob of this digest"
     machines.add(second)
     assert (machines.bucket / NAME).read_bytes() == DATA
+
+
+def test_a_blob_of_the_bucket_is_kept_in_the_folder(machines: Machines) -> None:
+    machines.add(machines.open("first"))
+    assert machines.take(machines.open("second")) == DATA
+    (machines.bucket / NAME).unlink()
+    assert machines.take(machines.open("second")) == DATA
+
+
+class FailingBucket(FileTransport):
+    """A bucket whose server goes away in the middle of an object."""
+
+    def stream(self, name: str, limit: int) -> Iterator[bytes]:
+        yield DATA[: len(DATA) // 2]
+        raise Unavailable(name, "a closed connection", "the object")
+
+
+@pytest.mark.parametrize("damage", [None, DATA[:-1] + b"X"])
+def test_nobody_can_read_a_blob_that_has_not_been_hashed(machines: Machines, damage: bytes | None) -> None:
+    """A server sends a file while it grows, so what was sent could not be taken back."""
+    machines.add(machines.open("first"))
+    if damage:
+        (machines.bucket / NAME).write_bytes(damage)
+    second = machines.open("second", None if damage else FailingBucket(machines.bucket.as_uri()))
+    target = second.folder.parent / "target"
+    target.write_bytes(b"before")
+    assert not second.take(BLOB, target)
+    assert target.read_bytes() == b"before"
+    assert len(machines.warnings) == 1
+    assert list((second.folder / "sha256").iterdir()) == []
+
+
+def test_a_bucket_is_used_again_some_time_after_it_failed(machines: Machines) -> None:
+    machines.add(machines.open("first"))
+    now, failing = [0.0], [True]
+
+    def open_bucket() -> WritableTransport:
+        if failing[0]:
+            raise Unavailable("s3://bucket", "HTTP 503", "the bucket")
+        return FileTransport(machines.bucket.as_uri())
+
+    folder = machines.bucket.parent / "server"
+    cache = SharedBlobCache(folder, open_bucket, machines.warnings.append, clock=lambda: now[0])
+    assert machines.take(machines.open("first")) == DATA
+    target = machines.bucket.parent / "target"
+    assert not cache.take(BLOB, target)
+    failing[0] = False
+    now[0] = PAUSE - 1
+    assert not cache.take(BLOB, target)
+    now[0] = PAUSE
+    assert cache.take(BLOB, target)
+    assert len(machines.warnings) == 1
+
+
+def test_a_blob_is_sent_again_after_its_upload_failed(machines: Machines) -> None:
+    now = [0.0]
+    bucket = ReadOnlyBucket(machines.bucket.as_uri())
+    places: list[FileTransport] = [bucket, FileTransport(machines.bucket.as_uri())]
+    folder = machines.bucket.parent / "server"
+    folder.mkdir()
+    cache = SharedBlobCache(folder, lambda: places.pop(0), machines.warnings.append, clock=lambda: now[0])
+    machines.add(cache)
+    now[0] = PAUSE
+    machines.add(cache)
+    assert (machines.bucket / NAME).read_bytes() == DATA
+    assert len(machines.warnings) == 1
 
 
 class BrokenBucket(FileTransport):
@@ -149,9 +218,7 @@ def test_the_kind_of_cache_follows_from_the_place(tmp_path: Path) -> None:
 
 
 def test_a_bucket_of_s3_is_used(machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_settings(monkeypatch, tmp_path)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    use_credentials(monkeypatch, tmp_path)
     with serve_buckets("cache") as address:
         url = f"s3://cache/prefix?endpoint={address}&scheme=http&region=us-east-1"
         for name in ("first", "second"):

@@ -10,7 +10,8 @@ from tests.support.shared_layer_cache import DAMAGES, CountedFolder, StuckFolder
 from lamina.errors import OutputError, Unavailable, Unreachable
 from lamina.layer_cache.encoding import dump_layer, make_layer_key
 from lamina.layer_cache.objects import MAX_SIZE, Objects
-from lamina.layer_cache.shared_entries import PAUSE, SharedEntries
+from lamina.layer_cache.pause import PAUSE
+from lamina.layer_cache.shared_entries import SharedEntries
 
 
 def entries_of(new: list[Fact]) -> dict[bytes, bytes | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.support.factories import File, Item, MemoryStore, info, packed_bytes, path
@@ -14,6 +15,7 @@ from lamina.compression.decoders import decode_pieces
 from lamina.core.names import StorePath
 from lamina.core.progress import ProgressItem
 from lamina.formats.tar import Owner
+from lamina.images.blob_cache import BlobCache
 from lamina.layer_cache.cache import LayerCache
 from lamina.layering.plans import LayerPlan
 from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
@@ -141,3 +143,61 @@ def test_workers_write_the_blobs_that_this_process_writes(tmp_path: Path, compre
             written.append([(found.layer, found.blob) for found in writer])
         assert len(list(blobs.folder.iterdir())) == len(draft.layers)
     assert written[0] == written[1]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> BlobCache:
+    return BlobCache(tmp_path / "kept")
+
+
+def write_new(
+    tmp_path: Path, kept: BlobCache, layer_cache: LayerCache, compression: str, jobs: int = 1
+) -> tuple[list[BlobInfo], list[str]]:
+    """Write all layers to a new folder; return their blobs, and the words for how each was made."""
+    progress = RecordedProgress()
+    context = BuildContext(layer_cache, jobs, min_parallel_size=0, blobs=kept)
+    with TemporaryDirectory(dir=tmp_path) as folder:
+        blobs = FolderOfBlobs(Path(folder))
+        with BlobWriter(SOURCES, context, LayerCompression.parse(compression), blobs, progress) as writer:
+            written = [found.blob for found in writer]
+        for blob in written:
+            assert hash_pieces([(blobs.folder / blob.digest.hex).read_bytes()]) == blob
+        assert len(list(blobs.folder.iterdir())) == len(written), "no part is left"
+    return written, [call[2] for call in progress.calls if call[0] == "finish"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_compressed_layer_that_was_kept_is_not_made_again(tmp_path: Path, kept: BlobCache, jobs: int) -> None:
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        first, outcomes = write_new(tmp_path, kept, layer_cache, "gzip", jobs)
+        assert outcomes == ["packed", "packed"]
+        assert write_new(tmp_path, kept, layer_cache, "gzip", jobs) == (first, ["copied", "copied"])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_kept_layer_that_is_missing_or_damaged_is_made_and_kept_again(
+    tmp_path: Path, kept: BlobCache, jobs: int
+) -> None:
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        first, _ = write_new(tmp_path, kept, layer_cache, "gzip", jobs)
+        files = [kept.folder / "sha256" / blob.digest.hex for blob in first]
+        files[0].unlink()
+        files[1].write_bytes(files[1].read_bytes()[:-1] + b"x")
+        assert write_new(tmp_path, kept, layer_cache, "gzip", jobs) == (first, ["packed", "packed"])
+        assert write_new(tmp_path, kept, layer_cache, "gzip", jobs) == (first, ["copied", "copied"])
+
+
+def test_uncompressed_layers_are_not_kept(tmp_path: Path, kept: BlobCache) -> None:
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        write_new(tmp_path, kept, layer_cache, "none")
+    assert not kept.list_blobs()
+
+
+def test_layers_that_are_verified_are_made_and_not_taken(tmp_path: Path, kept: BlobCache) -> None:
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        write_new(tmp_path, kept, layer_cache, "gzip")
+        progress, blobs = RecordedProgress(), FolderOfBlobs(tmp_path)
+        context = BuildContext(layer_cache, verify=True, blobs=kept)
+        with BlobWriter(SOURCES, context, LayerCompression.parse("gzip"), blobs, progress) as writer:
+            assert len(list(writer)) == 2
+    assert [call[2] for call in progress.calls if call[0] == "finish"] == ["packed", "packed"]

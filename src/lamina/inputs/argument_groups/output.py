@@ -127,17 +127,17 @@ class OutputArguments(TypedDict, total=False):
         Argument(
             parsers.parse_shared_cache,
             None,
-            "The folder that keeps the layers of base images in registries, so that each is fetched once; or the URL "
-            "of a bucket that several machines share, ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By "
-            "default a temporary folder.",
+            "The folder that keeps layers once they are compressed, so that each is compressed once, and the layers of "
+            "base images in registries; or the URL of a bucket that several machines share, ``s3://BUCKET/PREFIX``, "
+            "which needs ``local_blob_cache``. By default, layers are not kept.",
             rebase=relative_paths.rebase_path,
             section="registry",
             phase="plan",
         ),
         Flag(
-            "Keep the layers of images from registries in this folder, and look for them there first. "
-            "s3://BUCKET/PREFIX is shared by several machines, with the default folder in front."
-            "  [default: a folder in your cache folder]",
+            "Keep compressed layers, and those of images from registries, in this folder, and look for them there "
+            "first. s3://BUCKET/PREFIX is shared by several machines, with the default folder in front.  [default: "
+            "a folder in your cache folder, for layers from registries only]",
             "DIR|URL",
             completion="folder",
         ),
@@ -147,7 +147,8 @@ class OutputArguments(TypedDict, total=False):
         Argument(
             parsers.parse_cache_path,
             None,
-            "The folder of this machine in front of a ``blob_cache`` in a bucket; it is used only there.",
+            "The folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``, it keeps "
+            "the layers of base images in registries only. By default there is none.",
             rebase=relative_paths.rebase_path,
             section="registry",
             phase="plan",
