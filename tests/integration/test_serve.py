@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from tests.integration.closures import Nix, Sample
-from tests.integration.conftest import HTPASSWD
 from tests.integration.engines import Containerd, Engine, RegistryClient, Skopeo
 from tests.support.fake_nix_store import example
 from tests.support.served_images import layers_of
@@ -131,18 +130,6 @@ def test_oras_copies_an_image_unchanged(oras: RegistryClient, serving: Serving, 
     oras.call("copy", "--from-plain-http", "--to-oci-layout", f"{serving.address}/app:1", f"{tmp_path}/layout:1")
     (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
     assert entry["digest"] == serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
-
-
-def test_skopeo_logs_in(skopeo: Skopeo, small: Sample, tmp_path: Path) -> None:
-    users = tmp_path / "users"
-    users.write_text(HTPASSWD)
-    name = StorePath.parse(small.root).hash
-    with serve(tmp_path, "--store", "/", "--auth-file", users) as server:
-        source = f"docker://{server.address}/{name}"
-        refused = skopeo.call("inspect", "--tls-verify=false", source, check=False)
-        assert "authentication required" in refused.stderr or "unauthorized" in refused.stderr
-        inspected = skopeo.inspect(source, "--tls-verify=false", "--creds", "user:secret")
-        assert inspected["Name"] == f"{server.address}/{name}"
 
 
 def test_sixty_four_pulls_of_a_cold_image_make_every_layer_once_in_little_memory(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ _SERVER_MISTAKES = (
     "--max-size many",
     "--max-builds 0",
     "--auth-file none",
+    "--token-key none",
     "--tls-cert none",
     "--tls-cert none --tls-key none",
     "--store none",

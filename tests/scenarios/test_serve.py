@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -12,10 +11,10 @@ import ssl
 from contextlib import ExitStack
 from pathlib import Path
 
-import bcrypt
 import pytest
 from tests.support.buckets import serve_buckets
 from tests.support.fake_nix_store import FakeStore, Program, example, run, store_path
+from tests.support.logins import basic, hash_password, hash_token
 from tests.support.processes import wait_until
 from tests.support.s3_server import ID, SECRET
 from tests.support.served_images import layers_of
@@ -147,17 +146,49 @@ def test_names_that_would_lead_elsewhere_find_nothing(store: FakeStore, tmp_path
 
 def test_users_of_the_file_pull_and_nobody_else(store: FakeStore, tmp_path: Path) -> None:
     users = tmp_path / "users"
-    users.write_text(f"me:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    users.write_text(f"me:{hash_password('secret')}\n")
     with serve(tmp_path, "--store", store.root, "--auth-file", users) as server:
         for path in ("/v2/", "/v2/tool/manifests/latest", "/metrics", "/"):
             refused = server.get(path)
             assert refused.status == 401
             assert refused.headers["www-authenticate"].startswith("Basic ")
-        login = {"Authorization": "Basic " + base64.b64encode(b"me:secret").decode()}
+        login = {"Authorization": basic("me:secret")}
         assert server.get("/v2/tool/manifests/latest", headers=login).status == 200
         wait_until(lambda: len(server.read_log()) == 5)
         assert [line.get("user") for line in server.read_log()] == [None, None, None, None, "me"]
         assert "secret" not in server.log.read_text()
+
+
+def test_users_get_tokens_and_pull_with_them(store: FakeStore, tmp_path: Path) -> None:
+    users, key = tmp_path / "users", tmp_path / "key"
+    users.write_text(f"me:{hash_password('secret')}\nci:{hash_token('program')}\n")
+    key.write_bytes(os.urandom(32))
+    arguments = ("--store", store.root, "--auth-file", users, "--token-key", key)
+    tokens = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with serve(folder, *arguments) as server:
+            refused = server.get("/v2/tool/manifests/latest")
+            assert refused.status == 401
+            assert refused.headers["www-authenticate"] == (
+                f'Bearer realm="{server.url}/token",service="lamina",scope="repository:tool:pull"'
+            )
+            assert server.get("/").headers["www-authenticate"].startswith("Basic ")
+            query = "service=lamina&scope=repository:tool:pull"
+            assert server.get(f"/token?{query}").status == 401
+            given = server.get(f"/token?{query}", headers={"Authorization": basic("me:secret")})
+            tokens.append(json.loads(given.body)["token"])
+            for token in tokens:  # the second server takes those of the first one
+                bearer = {"Authorization": f"Bearer {token}"}
+                assert server.get("/v2/tool/manifests/latest", headers=bearer).status == 200
+                assert server.get("/v2/hello/manifests/latest", headers=bearer).status == 401
+            assert server.get("/v2/hello/tags/list", headers={"Authorization": "Bearer program"}).status == 200
+            wait_until(lambda: len(server.read_log()) >= 7)
+            assert [line.get("user") for line in server.read_log()][3] == "me"
+            text = server.log.read_text()
+            assert "secret" not in text
+            assert tokens[-1] not in text
 
 
 def test_https(store: FakeStore, tmp_path: Path) -> None:
@@ -255,6 +286,7 @@ def test_servers_with_one_bucket_and_one_layer_cache_make_no_layer_twice(store: 
         (("--tls-cert", "x"), "--tls-key: got none"),
         (("--tls-cert", "none.pem", "--tls-key", "none.pem"), "expected a certificate in PEM"),
         (("--auth-file", "none"), "none"),
+        (("--token-key", "none"), "--token-key: got no --auth-file"),
         (("--spec", "none.toml"), "none.toml"),
     ],
 )

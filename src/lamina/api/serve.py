@@ -15,12 +15,15 @@ from lamina.images.blob_cache import MAX_SIZE
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.blob_caches import BlobCaches
 from lamina.inputs.listen_address import ListenAddress
+from lamina.server.accounts import read_accounts
 from lamina.server.asgi import RegistryApplication
 from lamina.server.blob_files import BlobFiles
-from lamina.server.guards import Guard, OpenGuard, read_password_file
+from lamina.server.guards import Guard, OpenGuard, PasswordGuard, TokenGuard
 from lamina.server.images_on_demand import ImagesOnDemand
 from lamina.server.metrics import OnAnswer, open_metrics
 from lamina.server.running import RegistryServer, TlsFiles, listen
+from lamina.server.token_endpoint import TokenEndpoint
+from lamina.server.tokens import read_token_key
 from lamina.system.cpus import cpu_count
 
 DEFAULT_ADDRESS = "127.0.0.1:5000"
@@ -39,6 +42,7 @@ class ServeSettings:
         max_size: how many bytes the store paths of an image may have; None for any number.
         max_builds: how many images are made at the same time.
         auth_file: the file of users and passwords; None for everybody.
+        token_key: the file of the key with which tokens for these users are signed; None for no tokens.
         tls: the certificate; None for plain HTTP.
         is_public: whether everybody who reaches the address may pull.
     """
@@ -48,6 +52,7 @@ class ServeSettings:
     max_size: int | None = None
     max_builds: int = DEFAULT_BUILDS
     auth_file: str | None = None
+    token_key: str | None = None
     tls: TlsFiles | None = None
     is_public: bool = False
 
@@ -84,7 +89,7 @@ def serve_images(
     allowed = settings.allowed if settings.allowed is not None else () if images else _ALL
     if allowed:
         check_image(by_name, warnings)
-    guard = _open_guard(settings)
+    guard, tokens = _open_guard(settings)
     metrics = open_metrics()
     for text in dict.fromkeys(warnings):
         warn(text)
@@ -95,7 +100,7 @@ def serve_images(
         catalog = ImageCatalog(images, by_name, allowed, files, settings.max_size, warn, blob_caches)
         on_demand = ImagesOnDemand(catalog, settings.max_builds)
         page = prepare_page(catalog, on_demand)
-        application = RegistryApplication(on_demand, guard, metrics, on_answer, page)
+        application = RegistryApplication(on_demand, guard, metrics, on_answer, page, tokens)
         server = RegistryServer(application, settings.tls)
         with contextlib.closing(listen(settings.address.host, settings.address.port)) as listening:
             address = ListenAddress(settings.address.host, listening.getsockname()[1])
@@ -114,5 +119,14 @@ def _check_exposure(settings: ServeSettings) -> None:
     )
 
 
-def _open_guard(settings: ServeSettings) -> Guard:
-    return read_password_file("--auth-file", Path(settings.auth_file)) if settings.auth_file else OpenGuard()
+def _open_guard(settings: ServeSettings) -> tuple[Guard, TokenEndpoint | None]:
+    """Return what decides who may pull, and what gives tokens to users."""
+    if not settings.auth_file:
+        if settings.token_key:
+            raise InvalidArgument("--token-key", "no --auth-file", "the users who get tokens")
+        return OpenGuard(), None
+    accounts = read_accounts("--auth-file", Path(settings.auth_file))
+    if not settings.token_key:
+        return PasswordGuard(accounts), None
+    signer = read_token_key("--token-key", Path(settings.token_key))
+    return TokenGuard(accounts, signer), TokenEndpoint(accounts, signer)

@@ -71,6 +71,13 @@ _SPEED = ("jobs", "layer_cache", "blob_cache")
     metavar="FILE",
     help="Let only the users of this file pull, which htpasswd -B writes.",
 )
+@option(
+    "--token-key",
+    section="registry",
+    completion="file",
+    metavar="FILE",
+    help="Give the users of --auth-file tokens that are valid for five minutes, signed with the secret in this file.",
+)
 @option("--public", section="registry", is_flag=True, help="Let everybody pull who reaches the address.")
 @option(
     "--tls-cert",
@@ -95,6 +102,7 @@ def command(
     max_size: int | None,
     listen: ListenAddress | None,
     auth_file: str | None,
+    token_key: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     max_builds: int | None,
@@ -121,6 +129,7 @@ def command(
         max_size,
         max_builds or DEFAULT_BUILDS,
         auth_file,
+        token_key,
         _make_tls(tls_cert, tls_key),
         public,
     )

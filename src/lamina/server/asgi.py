@@ -21,6 +21,8 @@ from lamina.server.http_messages import ServerRequest, ServerResponse
 from lamina.server.metrics import AnsweredRequest, Metrics, OnAnswer
 from lamina.server.repositories import Repositories
 from lamina.server.respond import respond
+from lamina.server.token_endpoint import TokenEndpoint
+from lamina.server.tokens import TOKEN_PATH
 from lamina.server.web_page import PAGE_PATH, MakePage, respond_with_page
 from lamina.system.threads import ThreadPool
 
@@ -48,6 +50,7 @@ class RegistryApplication:
         metrics: counts the answers; None for no ``/metrics``.
         on_answer: is called with each answer after it was sent, in the thread of the event loop.
         make_page: makes the page for people at ``/``; None for no page.
+        tokens: gives tokens to users at ``/token``; None for no tokens.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class RegistryApplication:
         metrics: Metrics | None = None,
         on_answer: OnAnswer = ignore,
         make_page: MakePage | None = None,
+        tokens: TokenEndpoint | None = None,
     ) -> None:
         self._repositories = repositories
         self._guard = guard or OpenGuard()
         self._metrics = metrics
         self._on_answer = on_answer
         self._make_page = make_page
+        self._tokens = tokens
         self._answers = ThreadPool(_ANSWER_THREADS, "lamina-answers")
         self._blobs = ThreadPool(_BODY_THREADS, "lamina-blobs")
         self._bodies = ThreadPool(_BODY_THREADS, "lamina-bodies")
@@ -121,7 +126,9 @@ class RegistryApplication:
     def _answer_in_thread(self, request: ServerRequest) -> _Answer:
         user = ""
         try:
-            user = self._guard.identify(request.headers.get("authorization", ""))
+            if request.path == TOKEN_PATH and self._tokens:
+                return _Answer(*self._tokens.respond(request))
+            user = self._guard.identify(request)
             if request.path == _METRICS and self._metrics:
                 return _Answer(_make_text(200, self._metrics.dump(), self._metrics.content_type), user)
             if request.path == PAGE_PATH and self._make_page:

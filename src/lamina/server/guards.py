@@ -1,44 +1,38 @@
-"""Guards decide who may send requests, by HTTP Basic authentication (RFC 7617)."""
+"""Guards decide who may send which requests.
+
+They know HTTP Basic authentication (RFC 7617), and the bearer tokens of registries: a client without a token gets the
+address of the endpoint that gives it one (distribution, "Docker Registry v2 authentication via central service").
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import hmac
-import re
-import secrets
-from collections.abc import Mapping
-from pathlib import Path
-from threading import RLock
 from typing import Protocol
 
-from lamina.errors import FormatError, InvalidArgument
+from lamina.server.accounts import Accounts, parse_basic, parse_bearer
 from lamina.server.error_documents import RequestRefused
-from lamina.system.documents import read_document
+from lamina.server.http_messages import ServerRequest
+from lamina.server.registry_address import make_url
+from lamina.server.routes import VersionRoute, parse_route
+from lamina.server.tokens import SERVICE, TOKEN_PATH, TokenSigner, write_scope
 
-# A line of htpasswd -B: the user, and a bcrypt hash of 60 characters whose third field is the cost.
-_LINE = re.compile(r"([^:\s][^:]{0,255}):(\$2[aby]\$(?:0[4-9]|1[0-9])\$[./A-Za-z0-9]{53})")
-_MAX_FILE_SIZE = 1 << 20
-# bcrypt itself refuses longer passwords.
-_MAX_PASSWORD = 72
-_MAX_REMEMBERED = 1024
+_REGISTRY = "/v2/"
 
 
 class Guard(Protocol):
-    """Decides who may send requests."""
+    """Decides who may send which requests."""
 
-    def identify(self, authorization: str) -> str:
-        """Return the user of a request, given its ``Authorization`` header; an empty name if nobody has to log in.
+    def identify(self, request: ServerRequest) -> str:
+        """Return the user who sent a request; an empty name if nobody has to log in.
 
-        Raises `RequestRefused` if the user is unknown or the password is wrong. It may take a tenth of a second.
+        Raises `RequestRefused` if the user is unknown or may not send it. It may take a tenth of a second.
         """
 
 
 class OpenGuard:
     """Lets everybody in."""
 
-    def identify(self, authorization: str) -> str:
+    def identify(self, request: ServerRequest) -> str:
         """Return an empty name."""
         return ""
 
@@ -50,97 +44,82 @@ class AccountGuard:
         self._user = user
         self._expected = f"{user}:{password}".encode()
 
-    def identify(self, authorization: str) -> str:
+    def identify(self, request: ServerRequest) -> str:
         """Return the name of the user. Raises `RequestRefused`."""
-        if hmac.compare_digest(_parse_basic(authorization), self._expected):
+        if hmac.compare_digest(parse_basic(_get_authorization(request)) or b"", self._expected):
             return self._user
-        raise _make_challenge()
+        raise ask_for_password()
 
 
-class PasswordFileGuard:
-    """Lets the users of a file in that ``htpasswd -B`` wrote. Passwords that were right are remembered as a hash.
+class PasswordGuard:
+    """Lets users in who send their password or token with each request."""
 
-    Args:
-        hashes: the bcrypt hash of each user's password; at least one.
-    """
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
 
-    def __init__(self, hashes: Mapping[str, bytes]) -> None:
-        self._hashes = hashes
-        self._salt = secrets.token_bytes(16)
-        self._lock = RLock()  # guards what follows
-        self._right: dict[bytes, str] = {}
-
-    def identify(self, authorization: str) -> str:
+    def identify(self, request: ServerRequest) -> str:
         """Return the name of the user. Raises `RequestRefused`."""
-        account = _parse_basic(authorization)
-        key = hashlib.sha256(self._salt + account).digest()
-        with self._lock:
-            if user := self._right.get(key):
-                return user
-        user = self._check(account)
-        with self._lock:
-            if len(self._right) >= _MAX_REMEMBERED:
-                self._right.clear()
-            self._right[key] = user
-        return user
-
-    def _check(self, account: bytes) -> str:
-        import bcrypt
-
-        name, colon, password = account.partition(b":")
-        user = name.decode("utf-8", "surrogateescape")
-        if colon and len(password) <= _MAX_PASSWORD and b"\0" not in password:
-            # An unknown user takes as long as a wrong password, so the time does not tell who is known.
-            expected = self._hashes.get(user) or next(iter(self._hashes.values()))
-            if bcrypt.checkpw(password, expected) and user in self._hashes:
-                return user
-        raise _make_challenge()
+        if user := self._accounts.find(_get_authorization(request)):
+            return user
+        raise ask_for_password()
 
 
-def read_password_file(name: str, file: Path) -> PasswordFileGuard:
-    """Read the users of a file that ``htpasswd -B`` wrote. Empty lines and lines that begin with # are left out.
+class TokenGuard:
+    """Lets clients in that have a token for the repository that they ask for; and users, as `PasswordGuard` does.
 
-    Args:
-        name: the start of an error message.
-        file: the file.
-
-    Raises:
-        InvalidArgument: the library that checks passwords is not installed.
-        InputError: the file is missing, or cannot be read.
-        FormatError: a line is invalid, or there is no user. The message does not repeat the line.
-
+    Clients of registries are told where to get a token. All others, such as browsers at ``/``, are asked for a
+    password, because they know no such tokens.
     """
-    try:
-        import bcrypt  # noqa: F401 - it is needed when the first user logs in
-    except ImportError as error:
-        hint = "pip install 'lamina[serve]'"
-        raise InvalidArgument(name, "no bcrypt", "it to be installed", hint=hint) from error
-    data = read_document(file, str(file), "a file of htpasswd -B", limit=_MAX_FILE_SIZE)
-    hashes: dict[str, bytes] = {}
-    for number, line in enumerate(data.decode("utf-8", "surrogateescape").splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        found = _LINE.fullmatch(line.strip())
-        if not found:
-            hint = "htpasswd -B FILE USER adds a user"
-            raise FormatError(f"{file}: line {number}", "another form", "USER and a bcrypt hash", hint=hint)
-        hashes[found[1]] = found[2].encode()
-    if not hashes:
-        raise FormatError(file, "no user", "at least one line of htpasswd -B")
-    return PasswordFileGuard(hashes)
+
+    def __init__(self, accounts: Accounts, signer: TokenSigner) -> None:
+        self._accounts = accounts
+        self._signer = signer
+
+    def identify(self, request: ServerRequest) -> str:
+        """Return the name of the user. Raises `RequestRefused`."""
+        authorization = _get_authorization(request)
+        if user := self._accounts.find(authorization):
+            return user
+        if f"{request.path}/".startswith(_REGISTRY):
+            return self._check_token(request, parse_bearer(authorization))
+        raise ask_for_password()
+
+    def _check_token(self, request: ServerRequest, token: str | None) -> str:
+        repository = _find_repository(request.path)
+        grant = self._signer.verify(token) if token else None
+        if grant is None:
+            raise _ask_for_token(request, repository, "invalid_token" if token else "")
+        if repository is not None and repository not in grant.repositories:
+            raise _ask_for_token(request, repository, "insufficient_scope")
+        return grant.user
 
 
-def _parse_basic(authorization: str) -> bytes:
-    """Return ``USER:PASSWORD``. Raises `RequestRefused` if there is none."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "basic" and value.isascii():
-        try:
-            return base64.b64decode(value.strip(), validate=True)
-        except binascii.Error:
-            pass
-    raise _make_challenge()
-
-
-def _make_challenge() -> RequestRefused:
+def ask_for_password() -> RequestRefused:
+    """Return the refusal of a request without a right password."""
     headers = (("WWW-Authenticate", 'Basic realm="lamina", charset="UTF-8"'),)
     return RequestRefused(401, "UNAUTHORIZED", "a user and a password of this registry are needed", headers=headers)
+
+
+def _ask_for_token(request: ServerRequest, repository: str | None, problem: str) -> RequestRefused:
+    """Return the refusal of a request without a right token, which says where to get one and for what."""
+    values = {"realm": make_url(request, TOKEN_PATH), "service": SERVICE}
+    if repository is not None:
+        values["scope"] = write_scope(repository)
+    if problem:
+        values["error"] = problem
+    challenge = ",".join(f'{name}="{value}"' for name, value in values.items())
+    headers = (("WWW-Authenticate", f"Bearer {challenge}"),)
+    return RequestRefused(401, "UNAUTHORIZED", "a token of this registry is needed", headers=headers)
+
+
+def _get_authorization(request: ServerRequest) -> str:
+    return request.headers.get("authorization", "")
+
+
+def _find_repository(path: str) -> str | None:
+    """Return the repository that a path names; None if it names none."""
+    try:
+        route = parse_route(path)
+    except RequestRefused:
+        return None
+    return None if isinstance(route, VersionRoute) else route.repository

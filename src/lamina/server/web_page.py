@@ -6,17 +6,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lamina.core.names import parse_repository
-from lamina.errors import InvalidArgument
-from lamina.formats.image_names import split_host
-from lamina.messages.redaction import short_repr
-from lamina.server.error_documents import RequestRefused
 from lamina.server.http_messages import ServerRequest, ServerResponse
 from lamina.server.ranges import matches_tag
+from lamina.server.registry_address import parse_registry_address
 from lamina.server.respond import check_method
 
 PAGE_PATH = "/"
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +54,3 @@ def respond_with_page(request: ServerRequest, make_page: MakePage) -> ServerResp
         return ServerResponse(304, headers)
     body = () if request.method == "HEAD" else (page.document,)
     return ServerResponse(200, (*headers, ("Content-Length", str(len(page.document)))), body)
-
-
-def parse_registry_address(request: ServerRequest) -> str:
-    """Return the address of this registry in names of images, as the client of a request knows it.
-
-    It is the ``Host`` header. A host without a dot gets its port, because engines take it for a part of a name on
-    Docker Hub otherwise (distribution/reference, splitDockerDomain).
-
-    Raises:
-        RequestRefused: there is no such header, or it is not an address (RFC 9112, 3.2).
-
-    """
-    header = request.headers.get("host", "")
-    host = header.lower()
-    if split_host(f"{host}/app")[0] != host:
-        host = f"{host}:{_PORTS[request.scheme]}"
-    try:
-        parse_repository(f"{host}/app")
-    except InvalidArgument:
-        host = ""
-    if not host or "/" in host:
-        raise RequestRefused(400, "UNSUPPORTED", f"the Host header is {short_repr(header)}, and not HOST:PORT")
-    return host

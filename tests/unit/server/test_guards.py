@@ -1,91 +1,105 @@
-"""Only users with the right password send requests."""
+"""Only those who may send a request get past a guard; all others are told how to log in."""
 
 from __future__ import annotations
 
-import base64
-from pathlib import Path
-
-import bcrypt
 import pytest
+from tests.support.logins import ask, basic, hash_password, hash_token
 
-from lamina.errors import FormatError, InputError
+from lamina.server.accounts import Accounts
 from lamina.server.error_documents import RequestRefused
-from lamina.server.guards import AccountGuard, Guard, OpenGuard, read_password_file
+from lamina.server.guards import AccountGuard, Guard, OpenGuard, PasswordGuard, TokenGuard
+from lamina.server.tokens import Grant, TokenSigner
+
+USERS = Accounts({"me": hash_password("se:cret").encode()}, {bytes.fromhex(hash_token("program")[7:]): "ci"})
+SIGNER = TokenSigner(b"x" * 32)
+PULLING = f"Bearer {SIGNER.sign(Grant('me', frozenset({'hello', 'team/app'})))}"
+GUARDS: dict[str, Guard] = {
+    "account": AccountGuard("me", "se:cret"),
+    "users": PasswordGuard(USERS),
+    "tokens": TokenGuard(USERS, SIGNER),
+}
 
 
-def basic(account: str) -> str:
-    return "Basic " + base64.b64encode(account.encode()).decode()
+@pytest.fixture(params=GUARDS)
+def guard(request: pytest.FixtureRequest) -> Guard:
+    return GUARDS[request.param]
 
 
-def hash_password(password: str) -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    file = tmp_path / "users"
-    file.write_text(f"# users\nme:{hash_password('se:cret')}\n\nanna:{hash_password('päss')}\n")
-    return file
-
-
-@pytest.fixture(params=["account", "file"])
-def guard(request: pytest.FixtureRequest, file: Path) -> Guard:
-    return AccountGuard("me", "se:cret") if request.param == "account" else read_password_file("--auth-file", file)
-
-
-def test_the_right_password_is_accepted_again_and_again(guard: Guard) -> None:
-    for _ in range(3):
-        assert guard.identify(basic("me:se:cret")) == "me"
-        assert guard.identify(basic("me:se:cret").replace("Basic", "basic")) == "me"
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "Basic",
-        "Basic ",
-        "Basic !!!",
-        "Basic é",
-        "Bearer " + basic("me:se:cret")[6:],
-        basic("me"),
-        basic("me:"),
-        basic("me:wrong"),
-        basic("me:se:cret2"),
-        basic("me:se:cret\0"),
-        basic("ME:se:cret"),
-        basic(":se:cret"),
-        basic("nobody:se:cret"),
-        basic("me:" + "x" * 5000),
-    ],
-)
-def test_all_else_is_refused_and_asked_to_log_in(guard: Guard, header: str) -> None:
+def challenge_of(guard: Guard, path: str, authorization: str = "", **headers: str) -> str:
     with pytest.raises(RequestRefused) as refused:
-        guard.identify(header)
+        guard.identify(ask(path, authorization, **headers))
     assert (refused.value.status, refused.value.code) == (401, "UNAUTHORIZED")
-    assert dict(refused.value.headers)["WWW-Authenticate"].startswith("Basic realm=")
+    return dict(refused.value.headers)["WWW-Authenticate"]
 
 
-def test_users_may_have_any_letters(file: Path) -> None:
-    assert read_password_file("--auth-file", file).identify(basic("anna:päss")) == "anna"
+def test_the_right_password_is_accepted_everywhere(guard: Guard) -> None:
+    for path in ("/v2/", "/v2/hello/manifests/latest", "/", "/metrics"):
+        assert guard.identify(ask(path, basic("me:se:cret"))) == "me"
+
+
+@pytest.mark.parametrize("header", ["", "Basic", basic("me:wrong"), basic("nobody:se:cret"), "Bearer x"])
+def test_browsers_are_asked_for_a_password(guard: Guard, header: str) -> None:
+    for path in ("/", "/metrics", "/v3/"):
+        assert challenge_of(guard, path, header).startswith("Basic realm=")
+
+
+@pytest.mark.parametrize("name", ["account", "users"])
+def test_without_tokens_all_clients_are_asked_for_a_password(name: str) -> None:
+    for header in ("", "Basic", basic("me:wrong"), PULLING):
+        assert challenge_of(GUARDS[name], "/v2/hello/manifests/latest", header).startswith("Basic realm=")
+
+
+@pytest.mark.parametrize("name", ["users", "tokens"])
+def test_the_token_of_a_program_is_accepted(name: str) -> None:
+    for path in ("/v2/", "/v2/other/tags/list", "/metrics"):
+        assert GUARDS[name].identify(ask(path, "Bearer program")) == "ci"
+
+
+def test_clients_are_told_where_to_get_a_token_and_for_what() -> None:
+    guard = GUARDS["tokens"]
+    common = 'Bearer realm="http://127.0.0.1:5000/token",service="lamina"'
+    assert challenge_of(guard, "/v2/") == challenge_of(guard, "/v2") == common
+    for path in ("manifests/latest", "blobs/sha256:" + "0" * 64, "tags/list", "referrers/sha256:" + "0" * 64):
+        assert challenge_of(guard, f"/v2/a/b/{path}") == f'{common},scope="repository:a/b:pull"'
+    assert challenge_of(guard, "/v2/", basic("me:wrong")) == common
+
+
+def test_the_address_of_the_tokens_is_the_one_that_the_client_knows() -> None:
+    guard = GUARDS["tokens"]
+    assert 'realm="http://reg.example/token"' in challenge_of(guard, "/v2/", host="Reg.example")
+    proxied = challenge_of(guard, "/v2/", host="reg.example", x_forwarded_proto="https")
+    assert 'realm="https://reg.example/token"' in proxied
+    assert 'realm="http://' in challenge_of(guard, "/v2/", x_forwarded_proto='https"')
+    for host in ("", 'a",realm="http://evil', "a/b"):
+        with pytest.raises(RequestRefused) as refused:
+            guard.identify(ask("/v2/", host=host))
+        assert refused.value.status == 400
+
+
+def test_a_token_is_for_its_repositories_only() -> None:
+    guard = GUARDS["tokens"]
+    for path in ("/v2/", "/v2", "/v2/hello/manifests/latest", "/v2/team/app/tags/list", "/v2/hello/blobs/sha512:00"):
+        assert guard.identify(ask(path, PULLING)) == "me"
+    for name in ("other", "team", "team/app/x", "hello/world"):
+        answer = challenge_of(guard, f"/v2/{name}/manifests/latest", PULLING)
+        assert answer.endswith(f',scope="repository:{name}:pull",error="insufficient_scope"')
+
+
+@pytest.mark.parametrize("path", ["/v2/hello/../secret/manifests/latest", "/v2/%68ello%2F../manifests/x", "/v2/x"])
+def test_a_path_that_names_no_repository_is_for_everybody_with_a_token(path: str) -> None:
+    """Whatever such a path means to `respond`, it finds nothing there."""
+    assert GUARDS["tokens"].identify(ask(path, PULLING)) == "me"
+    assert challenge_of(GUARDS["tokens"], path).startswith("Bearer")
+
+
+def test_an_encoded_name_is_the_same_repository() -> None:
+    assert GUARDS["tokens"].identify(ask("/v2/%68ello/manifests/latest", PULLING)) == "me"
+    assert "insufficient_scope" in challenge_of(GUARDS["tokens"], "/v2/%6fther/manifests/latest", PULLING)
+
+
+def test_a_wrong_token_is_called_invalid() -> None:
+    assert challenge_of(GUARDS["tokens"], "/v2/", "Bearer x").endswith(',error="invalid_token"')
 
 
 def test_without_a_guard_nobody_has_a_name() -> None:
-    assert OpenGuard().identify(basic("me:x")) == ""
-
-
-@pytest.mark.parametrize("line", ["me:secret", "me:$apr1$abc$def", "me", ":$2b$05$" + "a" * 53, "me:$2b$05$short"])
-def test_a_file_of_another_form_is_refused_without_showing_it(tmp_path: Path, line: str) -> None:
-    file = tmp_path / "users"
-    file.write_text(f"anna:{hash_password('x')}\n{line}\n")
-    with pytest.raises(FormatError, match="line 2: got another form, expected USER and a bcrypt hash") as error:
-        read_password_file("--auth-file", file)
-    assert line not in str(error.value)
-
-
-def test_a_file_without_users_or_no_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "users").write_text("# nobody\n")
-    with pytest.raises(FormatError, match="got no user"):
-        read_password_file("--auth-file", tmp_path / "users")
-    with pytest.raises(InputError):
-        read_password_file("--auth-file", tmp_path / "none")
+    assert OpenGuard().identify(ask("/v2/", basic("me:x"))) == ""

@@ -7,7 +7,8 @@ from tests.support.served_images import RegistryAnswer
 
 from lamina.server.error_documents import RequestRefused
 from lamina.server.http_messages import ServerRequest
-from lamina.server.web_page import WebPage, parse_registry_address, respond_with_page
+from lamina.server.registry_address import parse_registry_address
+from lamina.server.web_page import WebPage, respond_with_page
 
 
 def make(address: str) -> WebPage:
