@@ -90,6 +90,8 @@ _SERVER_MISTAKES = (
     "--allow a/b",
     "--max-size many",
     "--max-builds 0",
+    "--platform none",
+    "--platform amd64 --platform amd64",
     "--auth-file none",
     "--token-key none",
     "--tls-cert none",

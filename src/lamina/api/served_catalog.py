@@ -18,7 +18,6 @@ from lamina.core.names import is_repository_path, parse_tag
 from lamina.errors import Error, InvalidArgument, NotFound, error_context
 from lamina.formats.image_names import LATEST
 from lamina.formats.media_types import OCI
-from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.blob_caches import BlobCaches
 from lamina.inputs.layer_caches import open_spec_layer_cache
@@ -75,15 +74,12 @@ class ImageCatalog:
     def make(self, repository: str, tag: str) -> ServedImage:
         """Make an image. Raises `lamina.Error`, and `RequestRefused` if it is too large."""
         own = _renew(self.images.get((repository, tag)))
-        named = ServedName.parse(repository)
-        arguments = own or self._describe_packages(repository, named)
         with ExitStack() as resources:
-            stream = _open_stream(arguments)
+            stream = _open_stream(own) if own else self._open_packages(repository)
             resources.callback(stream.close)
+            is_index = isinstance(stream, IndexStream)
             streams = stream.streams if isinstance(stream, IndexStream) else (stream,)
             self._check_size(repository, streams)
-            if not own and named.architecture:
-                _check_architecture(repository, named.architecture, streams[0].draft)
             spec = streams[0].spec
             settings = MakingSettings(
                 spec.layer_compression or REGISTRY_LAYER_COMPRESSION,
@@ -95,14 +91,18 @@ class ImageCatalog:
             blobs = self.blob_caches.find(spec)
             with open_spec_layer_cache(spec, warnings) as layer_cache:
                 context = BuildContext(layer_cache, settings.jobs, spec.verify, blobs=blobs)
-                image = make_image([one.draft for one in streams], context, settings, stream)
+                image = make_image([one.draft for one in streams], context, settings, stream, is_index=is_index)
             resources.pop_all()
         for text in warnings:
             self.warn(f"{repository}:{tag}: {text}")
         return image
 
-    def _describe_packages(self, repository: str, named: ServedName) -> ImageArguments:
-        """Return the arguments of the image of the packages that the name of a repository lists."""
+    def _open_packages(self, repository: str) -> Stream | IndexStream:
+        """Prepare the image of the packages that the name of a repository lists, or one for each platform.
+
+        Raises `NotFound` if the store has the packages for none of the platforms.
+        """
+        named = ServedName.parse(repository)
         arguments: ImageArguments = {
             **self.by_name,
             "contents": named.packages,
@@ -111,7 +111,12 @@ class ImageCatalog:
         }
         if named.architecture:
             arguments["architecture"] = named.architecture
-        return arguments
+            arguments.pop("platforms", None)
+        images = expand_platforms(arguments)
+        if len(images) > 1:
+            return _open_found_platforms(repository, images)
+        (expanded,) = images.values()
+        return _open_for_architecture(repository, expanded)
 
     def _check_size(self, repository: str, streams: Sequence[Stream]) -> None:
         size = sum(layer.weight for stream in streams for layer in stream.draft.layers)
@@ -175,14 +180,37 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_architecture(repository: str, architecture: str, draft: Draft) -> None:
-    """Raise `NotFound` if the packages have programs for another architecture than the one that the name begins with.
+def _open_for_architecture(repository: str, arguments: Mapping[str, Any]) -> Stream:
+    """Prepare an image of packages, all of which must be for the architecture in the arguments, if there is one.
 
-    Their image would be for the wrong machines, and no client would see a warning.
+    Raises `NotFound` if they are for another one. Their image would be for the wrong machines, and no client would see
+    a warning.
     """
-    found = detect_architecture((content.path for content in draft.inputs.contents), draft.store)
-    if found and found != architecture.partition("/")[0]:
-        raise NotFound(repository, f"packages with programs for {found}", f"some for {architecture}")
+    wanted = arguments.get("architecture") or ""
+    with ExitStack() as resources:
+        stream = resources.enter_context(stream_layered_image(**arguments))
+        for content in stream.draft.inputs.contents if wanted else ():
+            found = detect_architecture((content.path,), stream.draft.store)
+            if found and found != wanted.partition("/")[0]:
+                raise NotFound(repository, f"packages with programs for {found}", f"some for {wanted}")
+        resources.pop_all()
+    return stream
+
+
+def _open_found_platforms(repository: str, images: Mapping[str, Mapping[str, Any]]) -> IndexStream:
+    """Prepare the images for those platforms for which a store has the packages. Raises `NotFound` if it has none."""
+    streams: dict[str, Stream] = {}
+    missing: list[NotFound] = []
+    with ExitStack() as resources:
+        for platform, arguments in images.items():
+            try:
+                streams[platform] = resources.enter_context(_open_for_architecture(repository, arguments))
+            except NotFound as error:
+                missing.append(error)
+        if not streams:
+            raise missing[0]
+        kept = resources.pop_all()
+    return IndexStream(streams, kept.close, 0.0)
 
 
 def _open_stream(arguments: ImageArguments) -> Stream | IndexStream:

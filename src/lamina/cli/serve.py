@@ -17,6 +17,7 @@ from lamina.core.callbacks import ignore
 from lamina.errors import InvalidArgument
 from lamina.inputs.listen_address import ListenAddress
 from lamina.inputs.parsers import parse_size
+from lamina.inputs.platforms import parse_platforms
 from lamina.inputs.served_names import parse_allowed
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ _SPEED = ("jobs", "layer_cache", "blob_cache")
     metavar="PATTERN",
     help="Serve images of packages whose names match; * and ? stand for other characters.  [default: all packages; "
     "none with --spec]",
+)
+@option(
+    "--platform",
+    section="image",
+    multiple=True,
+    completion=("linux/amd64", "linux/arm64", "linux/arm/v7"),
+    metavar="[OS/]ARCH[/VARIANT]",
+    help="Serve packages for this platform, such as linux/arm64; given several times, each name is an index of the "
+    "images for those platforms that the stores have it for.  [default: that of the first program]",
 )
 @option(
     "--max-size",
@@ -99,6 +109,7 @@ _SPEED = ("jobs", "layer_cache", "blob_cache")
 def command(
     spec: str | None,
     allow: tuple[str, ...],
+    platform: tuple[str, ...],
     max_size: int | None,
     listen: ListenAddress | None,
     auth_file: str | None,
@@ -134,9 +145,10 @@ def command(
         public,
     )
     images = ImageOptions(given, spec, _NO_CONFIG, None)
+    by_name = images._replace(spec_file=None).make_arguments()
     serve_images(
         images.make_all_arguments() if spec else {},
-        images._replace(spec_file=None).make_arguments(),
+        {**by_name, "platforms": parse_platforms("--platform", platform)} if platform else by_name,
         settings,
         on_listening=_print_url,
         on_answer=ignore if report.quiet else _log,

@@ -154,6 +154,8 @@ def make_image(
     keep: object,
     progress: Progress | None = None,
     items: Sequence[ProgressItem] = (),
+    *,
+    is_index: bool = False,
 ) -> ServedImage:
     """Make the documents of an image, and the layers whose digests are not known.
 
@@ -164,6 +166,7 @@ def make_image(
         keep: what the drafts read from, which must not be closed before.
         progress: is told about ``items`` as layers are made.
         items: an item for each layer of the only image.
+        is_index: whether there is an index, even of one image.
 
     Raises:
         IntegrityError: a file changed while it was read.
@@ -191,7 +194,7 @@ def make_image(
             MadeImage(image, tuple(item.blob for item in written), tuple(item.source.name for item in written))
         )
     top = found[manifests[0].digest]
-    if len(drafts) > 1:
+    if is_index or len(drafts) > 1:
         index = make_index(drafts, manifests)
         top = found[index.digest] = Manifest(index.media_type, index.document, index.digest)
     return ServedImage(top, tuple(images), found, blobs)

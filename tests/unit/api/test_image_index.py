@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Program, example, store_path
+from tests.support.fake_nix_store import FakeStore, example, store_path
 from tests.support.oci_schemas import check_oci_document
+from tests.support.programs import MACHINES, program
 from tests.support.progress import RecordedProgress
 from tests.support.registry import QUICK, MemoryRegistry, serve_registry
 
@@ -22,12 +23,6 @@ from lamina.formats.media_types import DOCKER, OCI
 from lamina.transports.retry import use_policy
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
-MACHINES = {"linux/amd64": 62, "linux/arm64": 183}
-
-
-def program(machine: int) -> Program:
-    """Return an ELF file of the machine number (ELF specification, e_machine)."""
-    return Program(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0" + machine.to_bytes(2, "little") + bytes(100))
 
 
 @pytest.fixture

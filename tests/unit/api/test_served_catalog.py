@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Program, example, layer_cache_at
+from tests.support.fake_nix_store import FakeStore, example, layer_cache_at
+from tests.support.programs import MACHINES, program
 from tests.support.served_images import open_files
 
 from lamina.api.served_catalog import ImageCatalog, check_image, name_images
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.names import Digest
 from lamina.errors import Error, IntegrityError, InvalidArgument, NotFound
+from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.siblings import parse_siblings
 from lamina.server.blob_files import BlobFiles
@@ -143,12 +145,81 @@ def test_warnings_about_an_image_are_for_those_who_run_the_server(
 def test_packages_for_another_architecture_than_that_of_the_name_are_not_found(
     store: FakeStore, files: BlobFiles, common: ImageArguments
 ) -> None:
-    header = b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (62).to_bytes(2, "little") + bytes(44)
-    store.add("program-1", {"bin": {"program": Program(header)}})
+    store.add("program-1", {"bin": {"program": program(MACHINES["linux/amd64"])}})
     catalog = ImageCatalog({}, common, ("*",), files)
     assert read_config(catalog.make("amd64/program", "latest"))["architecture"] == "amd64"
-    with pytest.raises(NotFound, match="got packages with programs for amd64, expected some for arm64"):
-        catalog.make("arm64/program", "latest")
+    for name in ("arm64/program", "arm64/data/program"):
+        with pytest.raises(NotFound, match="got packages with programs for amd64, expected some for arm64"):
+            catalog.make(name, "latest")
+
+
+@pytest.fixture
+def two_platforms(store: FakeStore) -> FakeStore:
+    """The store with ``tool`` for two processors, ``gcc`` for one, and ``data-1`` for all."""
+    for platform, machine in MACHINES.items():
+        store.add("tool-1", {"bin": {"tool": program(machine)}}, seed=platform)
+    store.add("gcc-1", {"bin": {"gcc": program(MACHINES["linux/amd64"])}})
+    return store
+
+
+@pytest.mark.parametrize(
+    ("repository", "architectures"),
+    [
+        ("tool", ["amd64", "arm64"]),
+        ("tool/data", ["amd64", "arm64"]),
+        ("data", ["amd64", "arm64"]),
+        ("gcc", ["amd64"]),
+        ("tool/gcc", ["amd64"]),
+    ],
+)
+def test_a_name_is_an_index_of_the_platforms_for_which_there_are_packages(
+    two_platforms: FakeStore, files: BlobFiles, common: ImageArguments, repository: str, architectures: list[str]
+) -> None:
+    by_name: ImageArguments = {**common, "platforms": ("linux/amd64", "linux/arm64", "linux/s390x")}
+    if repository == "data":  # it has no programs
+        by_name["platforms"] = ("linux/amd64", "linux/arm64")
+    index = ImageCatalog({}, by_name, ("*",), files).make(repository, "latest")
+    assert index.manifest.media_type == INDEX_TYPE
+    entries = json.loads(index.manifest.document)["manifests"]
+    assert [entry["platform"]["architecture"] for entry in entries] == architectures
+    configs = [read_config(index, Digest.parse_oci(entry["digest"])) for entry in entries]
+    assert [config["architecture"] for config in configs] == architectures
+
+
+def test_an_architecture_in_a_name_selects_one_image(
+    two_platforms: FakeStore, files: BlobFiles, common: ImageArguments
+) -> None:
+    catalog = ImageCatalog({}, {**common, "platforms": ("linux/amd64", "linux/arm64")}, ("*",), files)
+    image = catalog.make("arm64/tool", "latest")
+    assert (image.manifest.media_type, read_config(image)["architecture"]) == (MANIFEST_TYPE, "arm64")
+    with pytest.raises(NotFound):
+        catalog.make("arm64/gcc", "latest")
+
+
+def test_a_package_for_none_of_the_platforms_is_not_found(
+    two_platforms: FakeStore, files: BlobFiles, common: ImageArguments
+) -> None:
+    catalog = ImageCatalog({}, {**common, "platforms": ("linux/s390x", "linux/arm64")}, ("*",), files)
+    for repository, words in (("gcc", "for amd64, expected some for s390x"), ("nothing", "'nothing'")):
+        with pytest.raises(NotFound, match=words):
+            catalog.make(repository, "latest")
+
+
+def test_a_single_platform_makes_one_image(two_platforms: FakeStore, files: BlobFiles, common: ImageArguments) -> None:
+    catalog = ImageCatalog({}, {**common, "platforms": ("linux/arm64",)}, ("*",), files)
+    assert read_config(catalog.make("tool", "latest"))["architecture"] == "arm64"
+    with pytest.raises(NotFound, match="for amd64, expected some for arm64"):
+        catalog.make("gcc", "latest")
+
+
+def test_the_layers_of_all_platforms_count_for_the_limit(
+    two_platforms: FakeStore, files: BlobFiles, common: ImageArguments
+) -> None:
+    size = 4000  # more than that of data-1 with its folders and headers, and less than twice as much
+    several: ImageArguments = {**common, "platforms": ("linux/amd64", "linux/arm64")}
+    ImageCatalog({}, common, ("*",), files, size).make("data", "latest")
+    with pytest.raises(RequestRefused, match="at most"):
+        ImageCatalog({}, several, ("*",), files, size).make("data", "latest")
 
 
 def test_packages_outside_of_the_patterns_are_denied(files: BlobFiles, common: ImageArguments) -> None:
