@@ -31,11 +31,13 @@ class Fleet:
 
     Attributes:
         options: options that every command of lamina gets, such as ``--store``.
+        variables: additional environment variables of the batch.
     """
 
     spec: Path
     folder: Path
     options: Sequence[str] = ()
+    variables: tuple[tuple[str, str], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ class Fleet:
         """Return the side that pushes all images in one batch; its output is the JSON result."""
         target = ("--to", f"{registry}/fleet", "--layer-cache", str(self.folder / "batch.sqlite"))
         command = (LAMINA, "batch", "--quiet", "--json", str(self.spec), *target, *self.options, *options)
-        return Side((command,), output=self.folder / "batch.json")
+        return Side((command,), output=self.folder / "batch.json", variables=self.variables)
 
     def push(self, name: str, registry: str, *options: str) -> Side:
         """Return the side that pushes one image; all pushes together fill one layer cache."""

@@ -47,8 +47,8 @@ class Rates:
     prepare: float = 0.025
     finish: float = 0.05
     finishers: int = 4
-    submit: float = 0.001
-    schedule: float = 0.001
+    submit: float = 0.0008
+    schedule: float = 0.0014
     start: float = 0.1
     pack: float = 130e6
     nar_ratio: float = 0.31

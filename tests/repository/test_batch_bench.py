@@ -3,7 +3,10 @@
 import hashlib
 import subprocess
 import sys
+import time
+import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from bench.fleets.compare import BatchRun, check_batch
 from bench.fleets.images import MAX_PACKAGES, draw_images, dump_images, write_images
 from bench.fleets.registry_requests import RegistryRequests, find_blobs
 from bench.fleets.runs import Fleet
+from bench.fleets.slow_store import serve_slowly
 from bench.trees import generate_large_files
 from tests.support.paths import REPOSITORY
 
@@ -127,3 +131,17 @@ def test_chosen_images_are_spread_over_the_spec_file(tmp_path: Path) -> None:
     assert fleet.choose(3) == ("service-01", "service-04", "service-07")
     assert fleet.choose(20) == fleet.names
     assert fleet.choose(0) == ()
+
+
+def test_a_slow_store_gives_each_connection_its_own_rate(tmp_path: Path) -> None:
+    (tmp_path / "nar").write_bytes(bytes(300_000))
+    with serve_slowly(tmp_path, 1e6) as url, ThreadPoolExecutor(4) as threads:
+        began = time.monotonic()
+        sizes = list(threads.map(lambda _: len(urllib.request.urlopen(f"{url}/nar").read()), range(4)))
+        seconds = time.monotonic() - began
+    assert sizes == [300_000] * 4
+    assert seconds >= 0.3
+    with serve_slowly(tmp_path, 1e12) as url:
+        began = time.monotonic()
+        urllib.request.urlopen(f"{url}/nar").read()
+        assert time.monotonic() - began < seconds
