@@ -19,7 +19,7 @@ from lamina.formats.docker import DEFAULT_DATE, HistoryItem, ImageConfig, dump_i
 from lamina.formats.tar import Owner
 from lamina.images.blob_totals import UpdateTotals
 from lamina.layering.plans import LayerPlan
-from lamina.layers.layer import Layer, LayerSource, StoreLayer
+from lamina.layers.layer import Layer, LayerSource, StoredBlob, StoreLayer
 from lamina.messages.sizes import format_size
 from lamina.stores.store import Store
 from lamina.system.transfer import BlobInfo
@@ -99,6 +99,7 @@ class Draft:
         settings: everything else about the image.
         base: the layers of the base image, from the lowest up.
         inputs: what the image is made of.
+        blobs: for each plan, the blob that a registry has of its layer, or None; empty if no registry has one.
     """
 
     plans: tuple[LayerPlan, ...]
@@ -107,6 +108,7 @@ class Draft:
     settings: ImageSettings
     base: tuple[LayerSource, ...] = ()
     inputs: ImageInputs = ImageInputs()
+    blobs: tuple[StoredBlob | None, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
         return f"<Draft {self.settings.repository}: {len(self.base) + len(self.plans) + 1} layers>"
@@ -121,7 +123,11 @@ class Draft:
         """The layers from the lowest up: the base image's, those of store paths, then the customisation layer."""
         owner, mtime = self.settings.owner, self.settings.mtime_seconds
         store = self.store
-        layers = (StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local) for plan in self.plans)
+        blobs = self.blobs or (None,) * len(self.plans)
+        layers = (
+            StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local, blob)
+            for plan, blob in zip(self.plans, blobs, strict=True)
+        )
         return (*self.base, *layers, self.root)
 
     def describe_work(self, items: tuple[ProgressItem, ...], *, names_platform: bool = False) -> Work:
@@ -185,6 +191,7 @@ class BuildResult(Image):
         update: what an update from the image that had the same name and platform in the OCI layout before moves; None
             if there was none.
         warnings: messages about the arguments, the stores and writing, as in `Stream.warnings`.
+        manifest_digest: the digest of its OCI manifest; None in a docker-archive without one.
 
     """
 
@@ -196,6 +203,7 @@ class BuildResult(Image):
     seconds: float = field(default=0.0, compare=False)
     update: UpdateTotals | None = field(default=None, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    manifest_digest: Digest | None = field(default=None, compare=False)
 
     @property
     def blobs_reused(self) -> int:

@@ -166,6 +166,7 @@ class StoreLayer(LayerSource):
         mtime: The modification time of every file, in whole seconds since 1970.
         locate: Returns the location of a store path on this machine.
         is_path_local: Returns whether a store path can be read without waiting for a download.
+        stored_blob: The blob that another image has of this layer, or None.
     """
 
     plan: LayerPlan
@@ -174,6 +175,7 @@ class StoreLayer(LayerSource):
     mtime: int
     locate: Locate = ignore
     is_path_local: Callable[[StorePath], bool] = accept
+    stored_blob: StoredBlob | None = None
 
     @property
     def name(self) -> str:

@@ -132,6 +132,7 @@ class OciArchive:
                 blobs,
                 sum(blob not in known for blob in blobs),
                 members.size - start,
+                manifest_digest=documents.descriptor.digest,
             ),
         )
 

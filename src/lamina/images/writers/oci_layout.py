@@ -124,6 +124,7 @@ class OciLayout:
                 tuple(item.blob for item in written),
                 len(new),
                 sum(blob.size for blob in new),
+                manifest_digest=documents.descriptor.digest,
             ),
         )
 

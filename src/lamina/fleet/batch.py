@@ -1,0 +1,198 @@
+"""Make the layers of a batch, each once, and finish every image as soon as its last layer is there.
+
+The batch is the same for processes of this machine and for a cluster: it knows only a `concurrent.futures.Executor`.
+
+Invariant: an image fails only with the error of one of its own layers or documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from lamina.core.labels import summarize_layer_paths
+from lamina.errors import Error, OutputError
+from lamina.fleet.images import DistinctLayers, PlannedImage
+from lamina.fleet.layer_task import LayerId, LayerResult, LayerTask
+from lamina.fleet.make_layer import make_layer
+from lamina.fleet.results import FAILED, MADE, REUSED, BatchImage, BatchLayer, BatchProgress
+from lamina.fleet.task_runner import DEFAULT_RULES, RetryRules, TaskRunner
+from lamina.layers.workers import WorkerLost
+from lamina.system.threads import ThreadPool
+
+FinishImage = Callable[[PlannedImage, Mapping[LayerId, LayerResult]], BatchImage]
+"""Makes the documents of an image whose layers are in their homes."""
+_FINISHERS = 4
+_LOST_HINT = "look at the log of the workers: one that needs too much memory is ended by its system"
+_Key = tuple[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How a batch is run.
+
+    Attributes:
+        executor: runs the tasks of the layers.
+        finish: finishes an image.
+        learn: is called with each layer that was made.
+        rules: how often a task is tried.
+        progress: receives the progress.
+        fails_fast: whether the first error ends the batch.
+    """
+
+    executor: Executor
+    finish: FinishImage
+    learn: Callable[[LayerTask, LayerResult], object]
+    rules: RetryRules = DEFAULT_RULES
+    progress: BatchProgress = field(default_factory=BatchProgress)
+    fails_fast: bool = False
+
+
+class Batch:
+    """The images and layers of a batch while it runs.
+
+    Args:
+        images: the images.
+        layers: their layers.
+        known: the layers that are in their homes already.
+        settings: how the batch is run.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[PlannedImage],
+        layers: DistinctLayers,
+        known: Mapping[LayerId, LayerResult],
+        settings: BatchSettings,
+    ) -> None:
+        self._images = images
+        self._layers = layers
+        self._settings = settings
+        self._results = dict(known)
+        self._missing = [len(needed - known.keys()) for needed in layers.needed]
+        self._finished: dict[int, BatchImage] = {}
+        self._described: dict[LayerId, BatchLayer] = {}
+        self._runner: TaskRunner[_Key] = TaskRunner(settings.rules, self._report_retry)
+
+    def run(self) -> tuple[tuple[BatchImage, ...], tuple[BatchLayer, ...]]:
+        """Make the layers and finish the images.
+
+        Returns:
+            The images, in their order, and the layers, the largest first. Layers that only failed images need may be
+            missing.
+
+        Raises:
+            Error: the first error, if the batch fails fast.
+
+        """
+        self._settings.progress.begin(len(self._images), len(self._layers.tasks))
+        with ThreadPool(_FINISHERS, "lamina-batch") as self._finishers:
+            for layer, result in self._results.items():
+                self._report_layer(layer, REUSED, result)
+            for layer, task in self._layers.tasks.items():
+                if layer not in self._results:
+                    self._runner.start(("layer", layer), partial(self._settings.executor.submit, make_layer, task))
+            for number, missing in enumerate(self._missing):
+                if not missing:
+                    self._start_finishing(number)
+            for (kind, key), future in self._runner:
+                if kind == "layer":
+                    self._end_layer(key, future)
+                else:
+                    self._end_image(key, future)
+        images = tuple(self._finished[number] for number in range(len(self._images)))
+        return images, tuple(self._described[layer] for layer in self._layers.tasks if layer in self._described)
+
+    # --- layers
+
+    def _end_layer(self, layer: LayerId, future: Future[LayerResult]) -> None:
+        task = self._layers.tasks[layer]
+        try:
+            result = future.result()
+        except WorkerLost as error:
+            lost = OutputError(_name_layer(task), error, "a worker that finishes the layer", hint=_LOST_HINT)
+            self._fail_layer(layer, lost)
+            return
+        except Error as error:
+            self._fail_layer(layer, error.add_context(_name_layer(task)))
+            return
+        self._results[layer] = result
+        self._settings.learn(task, result)
+        self._report_layer(layer, MADE if result.is_made else REUSED, result)
+        for number in self._layers.users[layer]:
+            self._missing[number] -= 1
+            if not self._missing[number] and number not in self._finished:
+                self._start_finishing(number)
+
+    def _fail_layer(self, layer: LayerId, error: Error) -> None:
+        self._report_layer(layer, FAILED, None)
+        for number in self._layers.users[layer]:
+            if number not in self._finished:
+                self._fail_image(number, error.convert(type(error)))
+
+    def _report_layer(self, layer: LayerId, outcome: str, result: LayerResult | None) -> None:
+        described = _describe_layer(self._layers.tasks[layer], len(self._layers.users[layer]), outcome, result)
+        self._described[layer] = described
+        self._settings.progress.layer(described)
+
+    # --- images
+
+    def _start_finishing(self, number: int) -> None:
+        image = self._images[number]
+        results = {layer: self._results[layer] for layer in self._layers.needed[number]}
+        finish = partial(self._settings.finish, image, results)
+        self._runner.start(("image", number), lambda: self._finishers.submit(finish))
+
+    def _end_image(self, number: int, future: Future[BatchImage]) -> None:
+        try:
+            image = future.result()
+        except Error as error:
+            self._fail_image(number, error)
+            return
+        self._finished[number] = image
+        self._settings.progress.image(image)
+
+    def _fail_image(self, number: int, error: Error) -> None:
+        """Record the error of an image, and drop the layers that no other image needs any more."""
+        if self._settings.fails_fast:
+            raise error.add_context(f"image {self._images[number].name}")
+        failed = BatchImage(self._images[number].name, error)
+        self._finished[number] = failed
+        self._settings.progress.image(failed)
+        for layer in self._layers.needed[number]:
+            if layer not in self._results and all(user in self._finished for user in self._layers.users[layer]):
+                self._runner.drop(("layer", layer))
+
+    def _report_retry(self, key: _Key, error: BaseException) -> None:
+        kind, value = key
+        subject = _name_layer(self._layers.tasks[value]) if kind == "layer" else self._images[value].name
+        self._settings.progress.retry(subject, error)
+
+
+def _name_layer(task: LayerTask) -> str:
+    sizes = [size for _, _, size in task.inputs.contents]
+    return f"layer {summarize_layer_paths(task.paths, sizes)}"
+
+
+def _describe_layer(task: LayerTask, images: int, outcome: str, result: LayerResult | None) -> BatchLayer:
+    names = tuple(path.name for path in task.paths)
+    described = BatchLayer(task.id[0], task.compression, names, task.nar_size, images, outcome)
+    if result is None:
+        return described
+    return BatchLayer(
+        described.key,
+        described.compression,
+        names,
+        described.nar_size,
+        images,
+        outcome,
+        result.plain.digest,
+        result.plain.size,
+        result.blob.digest,
+        result.blob.size,
+        result.seconds,
+        result.worker,
+    )

@@ -1,0 +1,96 @@
+"""The images of a batch before they are finished, and the distinct layers that they need.
+
+Invariant: every layer of store paths whose layer key is known is listed once, however many images have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lamina.compression.compressors import LayerCompression
+from lamina.fleet.blob_homes import BlobHome
+from lamina.fleet.fingerprint import Fingerprint
+from lamina.fleet.layer_task import LayerCachePlace, LayerId, LayerTask, PathSources
+from lamina.formats.media_types import MediaTypes
+from lamina.formats.registry_references import RegistryReference
+from lamina.images.image import Draft
+from lamina.layer_cache.key import LayerInputs
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """An image of a batch, with one draft for each of its platforms.
+
+    Attributes:
+        name: the name that messages have for it; no other image of the batch has it.
+        drafts: the drafts, in the order of the platforms.
+        compression: how its layers are compressed.
+        sources: where its store paths come from.
+        home: where the layers go that no earlier image of the batch has.
+        target: its name in a registry; None if it goes to a layout.
+        media_types: those of its manifest; None for OCI's.
+        verify: whether layers are made although the layer cache knows them, and compared.
+        insecure: whether plain HTTP is allowed.
+    """
+
+    name: str
+    drafts: tuple[Draft, ...] = field(repr=False)
+    compression: LayerCompression
+    sources: PathSources
+    home: BlobHome
+    target: RegistryReference | None = None
+    media_types: MediaTypes | None = None
+    verify: bool = False
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctLayers:
+    """The layers of all images, each once.
+
+    Attributes:
+        tasks: how each is made, the largest first.
+        users: the numbers of the images that have it, ascending.
+        needed: for each image, its layers.
+    """
+
+    tasks: Mapping[LayerId, LayerTask]
+    users: Mapping[LayerId, tuple[int, ...]]
+    needed: tuple[frozenset[LayerId], ...]
+
+
+def collect_layers(
+    images: Sequence[PlannedImage], layer_cache: LayerCachePlace, fingerprint: Fingerprint, *, offline: bool = False
+) -> DistinctLayers:
+    """Return the distinct layers of ``images``. The home of each is that of the first image that has it.
+
+    Args:
+        images: the images.
+        layer_cache: where workers find the layer cache.
+        fingerprint: the versions that every worker must have.
+        offline: whether the layer cache may send no request.
+
+    """
+    tasks: dict[LayerId, LayerTask] = {}
+    users: dict[LayerId, list[int]] = {}
+    needed: list[frozenset[LayerId]] = []
+    for number, image in enumerate(images):
+        found: set[LayerId] = set()
+        for inputs in _list_inputs(image):
+            layer = inputs.key, str(image.compression)
+            if layer not in tasks:
+                tasks[layer] = LayerTask(
+                    inputs, layer[1], image.sources, image.home, fingerprint, layer_cache, offline, image.verify
+                )
+            if layer not in found:
+                found.add(layer)
+                users.setdefault(layer, []).append(number)
+        needed.append(frozenset(found))
+    largest_first = sorted(tasks.items(), key=lambda item: -item[1].nar_size)
+    return DistinctLayers(dict(largest_first), {layer: tuple(those) for layer, those in users.items()}, tuple(needed))
+
+
+def _list_inputs(image: PlannedImage) -> list[LayerInputs]:
+    """Return the inputs of the layers of store paths; a layer without known inputs is made with its image."""
+    return [inputs for draft in image.drafts for source in draft.layers if (inputs := source.key)]

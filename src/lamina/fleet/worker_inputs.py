@@ -1,0 +1,47 @@
+"""The inputs of a worker: where it reads store paths, and which layer cache it uses.
+
+Invariant: what goes to another machine contains no credentials. A worker uses its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from lamina.errors import InvalidArgument
+from lamina.fleet.layer_task import LayerCachePlace, PathSources
+from lamina.inputs.parsers import is_shared_cache
+from lamina.inputs.spec import Spec, StoreSpec
+from lamina.messages.redaction import holds_secret
+from lamina.transports.urls import redact_url
+
+
+def find_sources(spec: Spec, *, is_remote: bool) -> PathSources:
+    """Return where workers read the store paths of an image.
+
+    Args:
+        spec: the image.
+        is_remote: whether the workers are on other machines. What binary caches send them goes to temporary folders.
+
+    Raises:
+        InvalidArgument: the store is an object, or a URL with credentials that would leave this machine.
+
+    """
+    if not isinstance(spec.store, tuple):
+        hint = "a batch reads store paths in other processes, which open the stores themselves"
+        raise InvalidArgument("store", "an object", "the names of stores: folders and URLs", hint=hint)
+    if is_remote:
+        for url in (*spec.store, *filter(None, (spec.channel,))):
+            if holds_secret(url):
+                hint = "workers use their own credentials: a netrc file, or the variables of AWS"
+                raise InvalidArgument("store", f"{redact_url(url)} with a password", "a URL without one", hint=hint)
+    values = {each.name: getattr(spec, each.name) for each in fields(StoreSpec)}
+    if spec.store:
+        values["channel"] = None  # it only gives store paths their names
+    return PathSources(StoreSpec(**values), None if is_remote else spec.embedded_store)
+
+
+def find_layer_cache(spec: Spec, *, is_remote: bool) -> LayerCachePlace:
+    """Return the layer cache that workers use. Those on other machines use only one that is shared."""
+    if is_remote:
+        return LayerCachePlace(spec.layer_cache if spec.layer_cache and is_shared_cache(spec.layer_cache) else None)
+    return LayerCachePlace(spec.layer_cache, spec.local_layer_cache)

@@ -1,0 +1,181 @@
+"""Many images in one batch: the same images as by `lamina push` and `lamina build`, with every layer made once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.fake_nix_store import FakeStore
+from tests.support.registry import MemoryRegistry, answer_with, serve_registry
+
+import lamina
+from lamina.api.batch import BatchOptions, batch_tables, parse_destination
+from lamina.errors import InvalidArgument, NotFound, RegistryError
+from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
+from lamina.fleet.task_runner import RetryRules
+from lamina.fleet.where import LocalWorkers
+
+APPLICATIONS = {"web": ("log", "http"), "api": ("log", "http"), "job": ("log",)}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    """A store with three applications, which share two libraries and the path below them."""
+    made = FakeStore(tmp_path / "root")
+    base = made.add("base-1", {"lib": bytes(range(256)) * 300})
+    libraries = {name: made.add(f"{name}-1", {"lib": name.encode() * 20_000}, [base]) for name in ("log", "http")}
+    made.add("bash-5", {"bin": {"bash": b"#!"}})
+    for name, needed in APPLICATIONS.items():
+        made.add(f"{name}-1", {name: name.encode() * 3000}, [libraries[each] for each in needed])
+    return made
+
+
+@pytest.fixture
+def registry() -> Iterator[MemoryRegistry]:
+    with serve_registry() as server:
+        yield server
+
+
+def describe(store: FakeStore, *names: str, **arguments: Any) -> dict[str, Any]:
+    common = {"store": str(store.root), "tag": "1", **arguments}
+    return {name: {"contents": [name], "name": name, **common} for name in names or APPLICATIONS}
+
+
+class Recorder(BatchProgress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.layers: list[BatchLayer] = []
+        self.images: list[BatchImage] = []
+        self.retried: list[str] = []
+
+    def layer(self, layer: BatchLayer) -> None:
+        self.layers.append(layer)
+
+    def image(self, image: BatchImage) -> None:
+        self.images.append(image)
+
+    def retry(self, subject: str, error: BaseException) -> None:
+        self.retried.append(subject)
+
+
+def run(
+    tables: dict[str, Any], to: str | None = None, output: Path | None = None, **options: Any
+) -> tuple[BatchResult, Recorder]:
+    recorder = Recorder()
+    rules = RetryRules(delays=(0.0,))
+    chosen = BatchOptions(parse_destination(to, output), LocalWorkers(2), progress=recorder, rules=rules, **options)
+    return batch_tables(tables, chosen), recorder
+
+
+def digests(result: BatchResult) -> dict[str, str]:
+    assert not result.failed, [str(image.error) for image in result.failed]
+    return {image.name: str(image.digest) for image in result.images}
+
+
+def count_uploads(registry: MemoryRegistry) -> Counter[str]:
+    """Return how often each blob was sent, by its digest."""
+    sent = (request.path.partition("digest=")[2] for request in registry.seen if request.method == "PUT")
+    return Counter(digest.replace("%3A", ":") for digest in sent if digest)
+
+
+def test_a_batch_pushes_the_images_that_a_push_gives(store: FakeStore, registry: MemoryRegistry) -> None:
+    tables = describe(store)
+    result, _ = run(tables, f"{registry.host}/batch")
+    siblings = {name: {**table, "layering": "shared"} for name, table in tables.items()}
+    alone = {
+        name: str(
+            lamina.push_layered_image(
+                to=f"{registry.host}/alone/{name}:1", **{**table, "layering": "shared"}, siblings=siblings
+            ).manifest_digest
+        )
+        for name, table in tables.items()
+    }
+    assert digests(result) == alone
+    stored = {name: registry.manifests[f"batch/{name}"]["1"] for name in tables}
+    assert stored == {name: registry.manifests[f"alone/{name}"]["1"] for name in tables}
+
+
+def test_every_layer_is_made_and_sent_once(store: FakeStore, registry: MemoryRegistry) -> None:
+    result, recorder = run(describe(store), f"{registry.host}/batch")
+    digests(result)
+    assert set(count_uploads(registry).values()) == {1}
+    assert len(recorder.layers) == len({layer.key for layer in recorder.layers}) == result.layers_made
+    assert result.blobs_mounted > 0
+    assert result.bytes_saved > 0
+    assert Counter(image.name for image in recorder.images) == Counter({*APPLICATIONS})
+
+
+def test_a_registry_that_mounts_nothing_gets_copies_and_no_layer_is_made_twice(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    registry.can_mount = False
+    result, recorder = run(describe(store), f"{registry.host}/batch")
+    digests(result)
+    assert len(recorder.layers) == len({layer.key for layer in recorder.layers}) == result.layers_made
+    assert result.blobs_mounted == 0
+
+
+def test_a_layout_gets_the_images_that_a_build_gives(store: FakeStore, tmp_path: Path) -> None:
+    result, _ = run(describe(store), output=tmp_path / "batch")
+    ids = {image.name: image.images[0].id for image in result.images}
+    tables = describe(store, layering="shared")
+    built = {
+        name: lamina.build_layered_image(output=f"{tmp_path}/alone/", **table, siblings=tables)
+        for name, table in tables.items()
+    }
+    assert ids == {name: image.id for name, image in built.items()}
+    assert digests(result) == {name: str(image.manifest_digest) for name, image in built.items()}
+    assert {file.name for file in (tmp_path / "batch/blobs/sha256").iterdir()} == {
+        file.name for file in (tmp_path / "alone/blobs/sha256").iterdir()
+    }
+
+
+def test_a_second_batch_makes_no_layer(store: FakeStore, registry: MemoryRegistry, tmp_path: Path) -> None:
+    tables = describe(store, layer_cache=str(tmp_path / "layers.sqlite"))
+    first, _ = run(tables, f"{registry.host}/batch")
+    before = len(registry.seen)
+    second, _ = run(tables, f"{registry.host}/batch")
+    assert (second.layers_made, second.layers_reused) == (0, first.layers_made)
+    assert digests(second) == digests(first)
+    assert not [request for request in registry.seen[before:] if request.method == "PATCH"]
+    assert second.bytes_sent == 0
+
+
+def test_an_image_whose_path_is_missing_fails_and_the_others_are_done(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    tables = describe(store) | describe(store, "nothing")
+    result, recorder = run(tables, f"{registry.host}/batch")
+    assert [image.name for image in result.failed] == ["nothing"]
+    (failed,) = result.failed
+    assert isinstance(failed.error, NotFound)
+    assert "nothing" in str(failed.error)
+    assert {image.name for image in result.images if image.digest} == set(APPLICATIONS)
+    assert recorder.images[0].name == "nothing"
+
+
+def test_a_batch_that_fails_fast_raises_the_first_error(store: FakeStore, registry: MemoryRegistry) -> None:
+    with pytest.raises(NotFound, match="image nothing"):
+        run(describe(store) | describe(store, "nothing"), f"{registry.host}/batch", fail_fast=True)
+
+
+def test_a_layer_whose_registry_fails_for_long_fails_its_images_alone(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    registry.fail("POST", "/v2/batch/job/blobs/uploads", answer_with(400), times=10_000)
+    result, recorder = run(describe(store), f"{registry.host}/batch")
+    assert [image.name for image in result.failed] == ["job"]
+    assert isinstance(result.failed[0].error, RegistryError)
+    assert {image.name for image in result.images if image.digest} == {"web", "api"}
+    assert recorder.retried
+
+
+def test_two_images_of_one_name_are_refused_before_work_begins(store: FakeStore, registry: MemoryRegistry) -> None:
+    tables = describe(store, "web", "api", name="same")
+    with pytest.raises(InvalidArgument, match=r"image api: name: got same:1, as image web"):
+        run(tables, f"{registry.host}/batch")
+    assert registry.seen == []
