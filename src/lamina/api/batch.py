@@ -140,6 +140,8 @@ def batch_tables(
 
     Raises what `batch` raises.
     """
+    if not tables:
+        raise InvalidArgument("specs", "none", "the images to build")
     began, warnings = time.monotonic(), list[str]()
     names = name_images(tables, options.destination)
     with ExitStack() as resources:

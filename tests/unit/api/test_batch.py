@@ -1,0 +1,72 @@
+"""The arguments of a batch: which images it has, what they are called, and where they go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.api.batch import batch, name_images, parse_destination
+from lamina.errors import InputError, InvalidArgument
+from lamina.fleet.destinations import LayoutFolder, RegistryPrefix
+
+REGISTRY = RegistryPrefix.parse("ghcr.io/me")
+
+
+def test_an_image_is_called_as_its_table_and_latest_by_default() -> None:
+    assert name_images({"web": {}, "fleet.toml#api": {}}, REGISTRY) == {
+        "web": ("web", "latest"),
+        "fleet.toml#api": ("api", "latest"),
+    }
+
+
+def test_the_name_and_the_tag_of_the_arguments_count() -> None:
+    assert name_images({"web": {"name": "shop/web", "tag": "2"}}, REGISTRY) == {"web": ("shop/web", "2")}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"web": {"name": "Web"}}, "image web: name: got 'Web', expected a name in lower case"),
+        ({"web": {"name": "ghcr.io/../web"}}, "image web: name"),
+        ({"web": {"tag": "no tag"}}, "image web: tag"),
+        ({"web": {"name": "x"}, "api": {"name": "x"}}, "image api: name: got x:latest, as image web"),
+    ],
+)
+def test_names_that_cannot_be_in_a_registry_or_twice_are_refused(tables: Any, message: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        name_images(tables, REGISTRY)
+    assert message in str(raised.value)
+
+
+def test_exactly_one_destination_is_named(tmp_path: Path) -> None:
+    assert parse_destination("ghcr.io/me", None) == REGISTRY
+    assert parse_destination(None, tmp_path) == LayoutFolder(tmp_path)
+    for both in ((None, None), ("ghcr.io/me", tmp_path)):
+        with pytest.raises(InvalidArgument, match="to: got"):
+            parse_destination(*both)
+
+
+def test_a_relative_layout_is_one_of_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_destination(None, "layout/") == LayoutFolder(tmp_path / "layout")
+
+
+def test_a_missing_spec_file_is_an_error_before_work_begins(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.toml"):
+        batch(tmp_path / "nothing.toml", output=tmp_path / "layout")
+
+
+def test_a_file_without_images_and_no_file_at_all_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="specs: got none"):
+        batch([], output=tmp_path / "layout")
+    with pytest.raises(InvalidArgument, match="specs: got none"):
+        batch({}, output=tmp_path / "layout")
+
+
+def test_tables_of_one_name_in_two_files_are_called_by_their_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text('[web]\ncontents = ["x"]\n')
+    with pytest.raises(InvalidArgument, match=r"b\.toml#web: name: got web:latest, as image .*a\.toml#web"):
+        batch([tmp_path / "a.toml", tmp_path / "b.toml"], output=tmp_path / "layout")
