@@ -34,6 +34,8 @@ from tests.integration.tools import (
     with_private_mounts,
 )
 
+from lamina.core.names import Digest
+
 # The blob cache of root's podman and skopeo: they copy differently once it says which registry has which layer.
 _BLOB_CACHE = ("/var/lib/containers/cache",)
 
@@ -114,6 +116,14 @@ class Engine:
         """Return the document of the engine about an image."""
         (document,) = json.loads(self.call("image", "inspect", image).stdout)
         return dict(document)
+
+    def check_id(self, image: str, digest: Digest) -> None:
+        """Check that the ID of an image is the digest of its config.
+
+        Docker with the image store of containerd shows the digest of the manifest instead.
+        """
+        if self.driver != "overlayfs":
+            assert self.inspect(image)["Id"].removeprefix("sha256:") == digest.hex
 
     def images(self) -> tuple[str, ...]:
         """Return the names of all images, as `name:tag`."""

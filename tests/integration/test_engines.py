@@ -29,9 +29,8 @@ def test_an_image_of_a_real_closure_runs(engine: Engine, small: Sample, tmp_path
     name = _load(engine, archive)
     output = engine.run(name).stdout
     assert output.splitlines()[:3] == ["good morning", "args: a b", "uid: 0"]
-    inspected = engine.inspect(name)
-    assert inspected["Id"].removeprefix("sha256:") == image.digest.hex
-    assert inspected["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
+    engine.check_id(name, image.digest)
+    assert engine.inspect(name)["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
     engine.remove(name)
 
 
@@ -115,7 +114,7 @@ def test_docker_loads_as_many_layers_as_requested(docker: Engine, extra: Sample,
 def test_docker_loads_a_compressed_file(docker: Engine, small: Sample, tmp_path: Path, ending: str) -> None:
     archive, image = write_image(tmp_path, small, file="image" + ending)
     docker.load(archive)
-    assert docker.inspect("test/image:1")["Id"] == image.id
+    docker.check_id("test/image:1", image.digest)
     docker.remove("test/image:1")
 
 
@@ -126,7 +125,7 @@ def test_docker_loads_zstd_since_version_23(docker: Engine, small: Sample, tmp_p
             docker.load(archive)
         return
     docker.load(archive)
-    assert docker.inspect("test/image:1")["Id"] == image.id
+    docker.check_id("test/image:1", image.digest)
     docker.remove("test/image:1")
 
 

@@ -96,8 +96,7 @@ def test_an_archive_of_compressed_layers_runs(engine: Engine, small: Sample, tmp
     name = "localhost/test/image:1" if engine.kind == "podman" else "test/image:1"
     assert name in engine.load(archive)
     assert f"args: {compression}" in engine.run(name).stdout
-    inspected = engine.inspect(name)
-    assert inspected["Id"].removeprefix("sha256:") == image.digest.hex, "the image is that of plain layers"
+    engine.check_id(name, image.digest)  # that of plain layers
     engine.remove(name)
 
 

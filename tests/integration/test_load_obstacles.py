@@ -1,4 +1,4 @@
-"""``lamina load`` notices a real docker that cannot reach it, and finds dockerd as docker does."""
+"""``lamina load`` notices real engines that cannot reach it, and finds dockerd as docker does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from tests.integration.closures import Sample
 from tests.integration.conftest import short_folder
 from tests.integration.engines import Engine, start_dockerd
+from tests.integration.test_load import target_podman
 from tests.integration.tools import loopback_port, require
 from tests.support.fake_nix_store import MODULE
 
@@ -54,6 +55,19 @@ def isolated_docker() -> Iterator[Engine]:
     """A dockerd in a network of its own: its loopback addresses are not those of this machine."""
     with short_folder() as folder, start_dockerd(folder, prefix=(require("unshare"), "--net")) as engine:
         yield engine
+
+
+def test_a_podman_in_another_network_gets_an_archive(loading: Loading, podman: Engine) -> None:
+    isolated = replace(podman, command=(require("unshare"), "--net", "--", *podman.command))
+    target = target_podman(isolated, loading.folder)
+    loaded = target.load("far", contents=[loading.root])
+    name = target.full_name("test/load:far")
+    try:
+        assert loaded.way == "archive"
+        assert "127.0.0.1:" in loaded.warnings[0]
+        assert podman.run(name, "/bin/hello").stdout.startswith("good morning")
+    finally:
+        podman.remove(name)
 
 
 def address_of(engine: Engine) -> str:

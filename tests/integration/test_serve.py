@@ -126,6 +126,13 @@ def test_crane_finds_the_tags_and_the_digest(crane: RegistryClient, serving: Ser
     assert crane.call("digest", "--insecure", f"{serving.address}/app:1").strip() == digest
 
 
+def test_crane_pulls_an_image_unchanged(crane: RegistryClient, serving: Serving, tmp_path: Path) -> None:
+    crane.call("pull", "--insecure", "--format=oci", f"{serving.address}/app:1", f"{tmp_path}/layout")
+    (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
+    assert entry["digest"] == serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
+    assert len(lamina.inspect(tmp_path / "layout")) == 1
+
+
 def test_oras_copies_an_image_unchanged(oras: RegistryClient, serving: Serving, tmp_path: Path) -> None:
     oras.call("copy", "--from-plain-http", "--to-oci-layout", f"{serving.address}/app:1", f"{tmp_path}/layout:1")
     (entry,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
