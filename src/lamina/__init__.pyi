@@ -30,6 +30,7 @@ from lamina.api.outputs import open_output as open_output
 from lamina.api.pull import pull_image as pull_image
 from lamina.api.pull import pull_index as pull_index
 from lamina.api.results import ListResult as ListResult
+from lamina.api.signatures import batch as batch
 from lamina.api.signatures import build_image_index as build_image_index
 from lamina.api.signatures import build_layered_image as build_layered_image
 from lamina.api.signatures import export_paths as export_paths
@@ -88,6 +89,10 @@ from lamina.errors import ScriptError as ScriptError
 from lamina.errors import StoreError as StoreError
 from lamina.errors import Unavailable as Unavailable
 from lamina.errors import Unreachable as Unreachable
+from lamina.fleet.results import BatchImage as BatchImage
+from lamina.fleet.results import BatchLayer as BatchLayer
+from lamina.fleet.results import BatchProgress as BatchProgress
+from lamina.fleet.results import BatchResult as BatchResult
 from lamina.formats.docker import ImageConfig as ImageConfig
 from lamina.formats.keys import PublicKey as PublicKey
 from lamina.formats.narinfo import NarInfo as NarInfo

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from lamina.api.prepared_images import FailedImage, PreparedImage, prepare_images
 from lamina.compression.compressors import LayerCompression
@@ -32,17 +31,14 @@ from lamina.fleet.worker_inputs import find_layer_cache, find_sources
 from lamina.formats.image_names import LATEST
 from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments, StrPath
+from lamina.inputs.batch_specs import Specs, load_specs
 from lamina.inputs.layer_caches import open_layer_cache
 from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_compression, parse_path, parse_text
 from lamina.inputs.spec import Spec
-from lamina.inputs.specfile import load_all
 from lamina.layer_cache.cache import LayerCache
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
 from lamina.system.cpus import cpu_count
-
-Specs = StrPath | Iterable[StrPath] | Mapping[str, ImageArguments]
-"""Spec files, each with or without ``#NAME`` for one of its images; or the arguments of images, by names for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ def batch(
         parse_boolean("fail_fast", fail_fast),
         progress or BatchProgress(),
     )
-    return batch_tables({name: {**arguments, **table} for name, table in _load(specs).items()}, options)
+    return batch_tables({name: {**arguments, **table} for name, table in load_specs(specs).items()}, options)
 
 
 def parse_destination(to: str | None, output: StrPath | None, *, insecure: bool = False) -> BatchDestination:
@@ -185,20 +181,6 @@ def _list_compressions(tables: Mapping[str, ImageArguments], destination: BatchD
     return {parse_layer_compression("layer_compression", text) or destination.compression for text in given}
 
 
-def _load(specs: Specs) -> Mapping[str, ImageArguments]:
-    """Return the arguments of the images of spec files, by the names of their tables or ``FILE#NAME``."""
-    if isinstance(specs, Mapping):
-        return specs
-    files = [specs] if isinstance(specs, (str, os.PathLike)) else list(specs)
-    tables = [table for file in files for table in load_all(os.fspath(file)).values()]
-    counts = Counter(table.name for table in tables)
-    loaded: dict[str, ImageArguments] = {}
-    for table in tables:
-        arguments: Any = table.parse()
-        loaded[table.name if table.name and counts[table.name] == 1 else table.subject] = arguments
-    return loaded
-
-
 class _Planner:
     """Makes the images of a batch of what was prepared."""
 
@@ -248,7 +230,7 @@ class _Planner:
             platforms[0].name,
             tuple(_name_draft(draft, repository, tag) for draft in drafts),
             spec.layer_compression or destination.compression,
-            find_sources(spec, is_remote=self._workers.is_remote),
+            find_sources(spec, on_cluster=self._workers.is_remote),
             destination.find_home(repository),
             destination.make_reference(repository, tag),
             spec.media_types,
@@ -275,7 +257,7 @@ def _run(
     if not images:
         return (), ()
     spec = specs[0]
-    place = find_layer_cache(spec, is_remote=workers.is_remote)
+    place = find_layer_cache(spec, on_cluster=workers.is_remote)
     layers = collect_layers(images, place, fingerprint, offline=spec.offline)
     with open_layer_cache(
         spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline

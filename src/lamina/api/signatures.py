@@ -18,6 +18,7 @@ HOMES = {
     "stream_image_index": "lamina.api.image_index",
     "build_image_index": "lamina.api.image_index",
     "push_image_index": "lamina.api.image_index",
+    "batch": "lamina.api.batch",
     "open_store": "lamina.api.sources",
     "fetch_paths": "lamina.api.store",
     "verify_image": "lamina.api.verify",

@@ -13,6 +13,7 @@ from lamina.api.stream import Stream
 from lamina.builder.prepare import PlanResult
 from lamina.core.names import StorePath
 from lamina.core.progress import Progress
+from lamina.fleet.results import BatchProgress, BatchResult
 from lamina.images.image import BuildResult
 from lamina.images.software import SbomFormat, SbomResult
 from lamina.images.verification import ImageVerificationResult
@@ -20,6 +21,7 @@ from lamina.images.writers.push_result import RegistryPushResult
 from lamina.images.writers.registry_index import IndexPushResult
 from lamina.images.written_index import IndexBuildResult
 from lamina.inputs.arguments import StrPath
+from lamina.inputs.batch_specs import Specs
 from lamina.inputs.registry_names import References
 from lamina.layering import LayeringFunction, Pipeline
 from lamina.rootfs.entries import DeclaredEntry
@@ -1553,6 +1555,195 @@ def push_image_index(
 
     Raises:
         Error: what `push_layered_image` raises. The error of an image names its platform.
+    """
+
+def batch(
+    specs: Specs,
+    *,
+    to: str | None = None,
+    output: StrPath | None = None,
+    on: str = "local",
+    client: object | None = None,
+    fail_fast: bool = False,
+    progress: BatchProgress | None = None,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: StrPath | None = None,
+    offline: bool = False,
+    contents: StrPath | Iterable[StrPath] = (),
+    roots: Mapping[str, StrPath | Iterable[StrPath]] | Sequence[str] = {},
+    closure: StrPath | Iterable[StrPath] = (),
+    from_image: StrPath | None = None,
+    lock_file: StrPath | None = None,
+    locked: bool = False,
+    max_unpacked_size: int | str | None = None,
+    max_layers: int = 100,
+    layering: StrPath | Sequence[Any] | Pipeline | LayeringFunction = "cost",
+    layers: Sequence[str | Sequence[str]] = (),
+    history: StrPath | Iterable[StrPath] = (),
+    rates: StrPath | Mapping[str, float] = {},
+    reserve: int = 0,
+    siblings: Mapping[str, Mapping[str, Any]] = {},
+    include_store_paths: bool = True,
+    config: Mapping[str, Any] | None = {},
+    name: str | None = None,
+    tag: str | None = None,
+    architecture: str | None = None,
+    platforms: str | Sequence[str] = (),
+    created: str | datetime = "1970-01-01T00:00:01Z",
+    annotations: Mapping[str, str] | Sequence[str] = (),
+    mtime: str | datetime = "1970-01-01T00:00:01Z",
+    uid: int = 0,
+    gid: int = 0,
+    uname: str = "root",
+    gname: str = "root",
+    extra_commands: str = "",
+    inherit: str | Sequence[str] = (),
+    fake_root_commands: str = "",
+    enable_fakechroot: bool = False,
+    include_nix_db: bool = False,
+    time_limit: float | None = None,
+    sandbox: bool = True,
+    extras: str | Sequence[str] = (),
+    add_user: str | User | Sequence[str | User] = (),
+    tree: Sequence[DeclaredEntry] = (),
+    compressor: str | None = None,
+    format: str | None = None,
+    layer_compression: str | None = None,
+    media_types: str | None = None,
+    jobs: int | None = None,
+    layer_cache: StrPath | None = None,
+    local_layer_cache: StrPath | None = None,
+    blob_cache: StrPath | None = None,
+    local_blob_cache: StrPath | None = None,
+    verify: bool = False,
+    insecure: bool = False,
+    search_path: str = "/bin:/usr/bin",
+    embedded_store: StrPath | None = None,
+) -> BatchResult:
+    """Build many images; every distinct layer is made once, sent once, and mounted elsewhere.
+
+    Images whose arguments name no ``layering`` are planned together, so that they share layers.
+
+    Args:
+        specs: spec files, each as ``FILE`` or ``FILE#NAME``; or the arguments of images, by names for them.
+        to: the prefix of a registry, such as ``ghcr.io/me``. An image gets the name and the tag of its arguments below
+            it; by default that of its table, and ``latest``.
+        output: an OCI layout for all images, instead of ``to``.
+        on: where layers are made: ``local`` or ``local:N`` for worker processes of this machine, or the address of the
+            scheduler of a Dask cluster, such as ``tcp://10.0.0.1:8786``.
+        client: a ``distributed.Client`` whose cluster makes the layers, instead of ``on``.
+        fail_fast: whether the first error ends the batch. Otherwise the other images are built, and the errors are in
+            the result.
+        progress: receives the progress.
+        store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
+            (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of
+            several, the first that has a path gives it. By default the machine's own store, then ``embedded_store``.
+        trusted_keys: public keys, ``NAME:BASE64``, whose signatures of store paths are trusted, beside that of
+            cache.nixos.org.
+        verify_signatures: whether a path from a binary cache must have the signature of a trusted key.
+        channel: where package names are looked up: a channel such as ``nixos-25.11``, or the URL or file of a list of
+            store paths.
+        channel_lists: the folder that keeps downloaded lists of channels. By default they are not kept.
+        offline: whether the network is not used at all.
+        contents: what the image is made of: store paths, folders inside store paths, links to store paths, or package
+            names that fit exactly one path of the store. Each is linked at the image's root, and its closure is added.
+        roots: contents for single platforms, beside ``contents``, which all platforms have: an object of lists such as
+            ``{'linux/arm64': ['/nix/store/…']}``, or a list of ``OS/ARCH=ROOT``.
+        closure: store paths that are added with their closures, without links at the image's root.
+        from_image: the base image: a docker-archive or an OCI layout; ``FILE#NAME`` names one of several images in it.
+            Or a reference to an image in a registry, such as ``debian:12`` or ``ghcr.io/me/base@sha256:…``.
+        lock_file: the file that `lock_images` wrote. A base image in a registry has the digest in it, wherever its tag
+            has moved. A missing file is not used.
+        locked: whether a base image in a registry must have a digest, in its reference or in ``lock_file``.
+        max_unpacked_size: the most that the base image may unpack to: bytes, or a text such as ``4GiB``. By default 2
+            GiB, or 100 times the size of a larger file, or of the compressed layers in a registry.
+        max_layers: the most layers that the image may have, with those of the base image and the customisation layer.
+        layering: how store paths are distributed to layers: ``cost``, ``auto``, ``popularity``, ``shared``,
+            ``pinned:IMAGE`` to keep the layers of an earlier image, a pipeline of operations, the name of a JSON file
+            that holds one, or in Python a function (`LayeringFunction`).
+        layers: layers of store paths that belong together: for each layer, a list of patterns on package names, such as
+            ``numpy-*``. A path goes to the first list that takes it; ``python3^*`` takes what python3 refers to as
+            well. ``layering`` plans the other paths.
+        history: earlier images, from which the layerings ``cost``, ``shared`` and ``pinned:IMAGE`` learn how often each
+            package changes: files, OCI layouts with all their images, folders of image files, references, and
+            repositories without a tag with all their tags. Only their documents are read.
+        rates: how often packages change, for the layerings ``cost``, ``shared`` and ``pinned:IMAGE``: a number for each
+            pattern on package names, such as ``{'glibc': 0.5}``, or a file in TOML or JSON with that. 1 is the rate of
+            most packages. The first pattern that takes a path counts, and more than ``history``.
+        reserve: the number of layers that something else will add to the image, such as a Dockerfile: the image has so
+            few that docker can load it with them.
+        siblings: the images that the layering ``shared`` plans together with this one: for each, its arguments by a
+            name for it. Those with another layering are not used.
+        include_store_paths: whether the image holds the store paths. Without them, the links at its root dangle.
+        config: the container config, with the keys of the OCI and docker image specifications, such as ``Cmd`` and
+            ``Env``.
+        name: the image's name. By default the package name of the first item of ``contents``.
+        tag: the image's tag. By default the first 32 hex digits of the image ID.
+        architecture: the image's architecture as Go spells it, with a variant if it has one: ``amd64``, ``arm64``,
+            ``arm/v7``. By default that of the first program in the image.
+        platforms: the platforms that the image is for, such as ``linux/amd64`` and ``linux/arm64``. `build_image_index`
+            and `push_image_index` make an image for each; all other functions make one image, and take one platform. By
+            default those in ``roots``, and without these the one that ``architecture`` says.
+        created: the date of the image: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or ``now``.
+        annotations: what the image's manifest says about it, in an OCI layout and in a registry: an object of strings,
+            or a list of ``K=V``. The date of the image and its base image are there already.
+        mtime: the modification time of all files in store layers: ISO 8601, ``@SECONDS`` since 1970, a `datetime`, or
+            ``now``.
+        uid: the number of the user who owns all files in store layers.
+        gid: the number of the group that owns all files in store layers.
+        uname: the name of the user who owns all files in store layers.
+        gname: the name of the group that owns all files in store layers.
+        extra_commands: a Bash script that runs in the folder that becomes the image's root. It uses relative paths.
+        inherit: keys of the base image's container config that are taken over, beside ``Env``.
+        fake_root_commands: a Bash script that runs after ``extra_commands`` in the same folder, under fakeroot, so that
+            it can change owners.
+        enable_fakechroot: whether ``fake_root_commands`` sees the image's root as ``/``, under proot.
+        include_nix_db: whether the image holds a Nix database in which all its store paths are valid.
+        time_limit: the most seconds that each script may take. By default there is no limit.
+        sandbox: whether scripts are confined to the image's root, without a network. If no sandbox can be had, they are
+            refused.
+        extras: ready-made contents: ``nss``, ``certs``, ``sh``, ``env`` and ``tmp``.
+        add_user: users of the image, each a `User` or ``NAME:UID[:GID[:HOME]]``. They are added to ``/etc/passwd`` and
+            ``/etc/group``, and each home folder is created for its user.
+        tree: entries of the image's root, which need no script: `Dir`, `File`, `Symlink`, `Perm` and `Xattr`.
+        compressor: the compression of an image file: ``none``, ``gz`` or ``zstd``. By default the file's extension says
+            it.
+        format: the format of an image file: ``docker``, ``oci`` or ``hybrid``, which has the documents of both. By
+            default ``docker``; a folder is always ``oci``.
+        layer_compression: the compression of each layer: ``none``, ``gzip`` or ``zstd``, optionally with ``:LEVEL``. By
+            default ``gzip`` in a registry, and ``none`` elsewhere.
+        media_types: the media types in a registry: ``oci``, or ``docker`` for registries and programs that know no
+            others. By default ``oci``, which annotations and layers of zstd need.
+        jobs: the number of processors to use. By default all that this process may use.
+        layer_cache: the file that keeps what is learnt about layers, so that later images need not read them again; or
+            the URL of a place that several machines share, ``s3://BUCKET/PREFIX`` or ``file:///FOLDER``. By default
+            there is none.
+        local_layer_cache: the file in which this machine remembers what a shared ``layer_cache`` knows; it is used only
+            if that is a URL. By default there is none.
+        blob_cache: the folder that keeps layers once they are compressed, so that each is compressed once, and the
+            layers of base images in registries; or the URL of a bucket that several machines share,
+            ``s3://BUCKET/PREFIX``, which needs ``local_blob_cache``. By default, layers are not kept.
+        local_blob_cache: the folder of this machine in front of a ``blob_cache`` in a bucket. Without a ``blob_cache``,
+            it keeps the layers of base images in registries only. By default there is none.
+        verify: whether layers that the layer cache knows are read and hashed again, and compared.
+        insecure: whether a registry on another machine may be used over plain HTTP if it does not speak TLS.
+        search_path: the folders in which scripts look for programs, in the form of ``PATH``.
+        embedded_store: the folder that keeps the store paths that binary caches send. By default a temporary one.
+
+    Returns:
+        The images, each with its digests or its error, the distinct layers, and what they took.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or two images have the same name and tag.
+        InputError: a spec file is missing, or cannot be read.
+        FormatError: a spec file does not follow its format.
+        OutputError: the cluster cannot be reached, or its workers have other versions than this machine.
+        RegistryError: the registry failed before the first layer was made.
+        AuthError: the registry refuses the credentials, or wants some.
+        Error: the first error of an image, if the batch fails fast.
     """
 
 def open_store(

@@ -127,9 +127,9 @@ class LayoutFinisher(ImageFinisher):
     def _write(self, image: PlannedImage, drafts: list[Draft], layers: LayerResults) -> BatchImage:
         for (key, _), made in layers.items():
             self.context.layer_cache.add_statement(key, made.plain, image.compression.identity, made.blob)
-        warnings: list[str] = []
         digest: Digest | None
-        layout = OciLayout(self.folder, image.compression, None, self.context, warnings.append)
+        # Images of a batch often have the same tag, which a layout has for the last of them. So no warning says that.
+        layout = OciLayout(self.folder, image.compression, None, self.context)
         if len(drafts) > 1:
             index = layout.write_index(drafts)
             built, digest, reference = index.images, index.digest, index.reference
@@ -137,7 +137,7 @@ class LayoutFinisher(ImageFinisher):
             single = layout.write(drafts[0])
             built, digest, reference = (single,), single.manifest_digest, single.reference
         written = sum(each.bytes_written for each in built)
-        return BatchImage(image.name, None, built, str(reference), digest, bytes_sent=written, warnings=tuple(warnings))
+        return BatchImage(image.name, None, built, str(reference), digest, bytes_sent=written)
 
 
 def _share_layers(draft: Draft, image: PlannedImage, layers: LayerResults) -> Draft:

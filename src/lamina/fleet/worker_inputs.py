@@ -11,16 +11,16 @@ from lamina.errors import InvalidArgument
 from lamina.fleet.layer_task import LayerCachePlace, PathSources
 from lamina.inputs.parsers import is_shared_cache
 from lamina.inputs.spec import Spec, StoreSpec
-from lamina.messages.redaction import holds_secret
-from lamina.transports.urls import redact_url
+from lamina.stores.open import is_remote
+from lamina.transports.urls import redact_url, try_split_url
 
 
-def find_sources(spec: Spec, *, is_remote: bool) -> PathSources:
+def find_sources(spec: Spec, *, on_cluster: bool) -> PathSources:
     """Return where workers read the store paths of an image.
 
     Args:
         spec: the image.
-        is_remote: whether the workers are on other machines. What binary caches send them goes to temporary folders.
+        on_cluster: whether the workers are on other machines. What binary caches send them goes to temporary folders.
 
     Raises:
         InvalidArgument: the store is an object, or a URL with credentials that would leave this machine.
@@ -29,19 +29,25 @@ def find_sources(spec: Spec, *, is_remote: bool) -> PathSources:
     if not isinstance(spec.store, tuple):
         hint = "a batch reads store paths in other processes, which open the stores themselves"
         raise InvalidArgument("store", "an object", "the names of stores: folders and URLs", hint=hint)
-    if is_remote:
+    if on_cluster:
         for url in (*spec.store, *filter(None, (spec.channel,))):
-            if holds_secret(url):
+            if _has_credentials(url):
                 hint = "workers use their own credentials: a netrc file, or the variables of AWS"
                 raise InvalidArgument("store", f"{redact_url(url)} with a password", "a URL without one", hint=hint)
     values = {each.name: getattr(spec, each.name) for each in fields(StoreSpec)}
     if spec.store:
         values["channel"] = None  # it only gives store paths their names
-    return PathSources(StoreSpec(**values), None if is_remote else spec.embedded_store)
+    return PathSources(StoreSpec(**values), None if on_cluster else spec.embedded_store)
 
 
-def find_layer_cache(spec: Spec, *, is_remote: bool) -> LayerCachePlace:
+def _has_credentials(url: str) -> bool:
+    """Return whether a URL has a user, a password or, for HTTP, a query, which may be a token."""
+    parts = try_split_url(url) if is_remote(url) else None
+    return parts is not None and ("@" in parts.netloc or (parts.scheme in ("http", "https") and bool(parts.query)))
+
+
+def find_layer_cache(spec: Spec, *, on_cluster: bool) -> LayerCachePlace:
     """Return the layer cache that workers use. Those on other machines use only one that is shared."""
-    if is_remote:
+    if on_cluster:
         return LayerCachePlace(spec.layer_cache if spec.layer_cache and is_shared_cache(spec.layer_cache) else None)
     return LayerCachePlace(spec.layer_cache, spec.local_layer_cache)
