@@ -104,10 +104,12 @@ class RegistryServer:
 def _make_server(application: RegistryApplication, tls: TlsFiles | None) -> uvicorn.Server:
     import uvicorn  # here, because no other verb needs it
 
+    from lamina.server.connections import ClientConnection
+
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http="h11",
+        http=ClientConnection,
         ws="none",
         lifespan="off",
         log_config=None,
