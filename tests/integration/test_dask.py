@@ -20,6 +20,7 @@ from tests.support.processes import wait_until
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument, OutputError, ScriptError
 from lamina.fleet import dask_cluster
+from lamina.fleet.dask_executor import DaskExecutor
 from lamina.fleet.executors import BatchExecutor, open_executor
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.where import DaskScheduler, LocalWorkers
@@ -169,6 +170,20 @@ def test_a_scheduler_that_is_killed_ends_the_batch_with_a_hint(
     assert capfd.readouterr().err == "", "the messages of Dask do not get between those of lamina"
 
 
+def test_after_the_connection_to_the_scheduler_has_ended_calls_fail_in_the_same_way(
+    cluster: DaskCluster, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_cluster, "_CONNECT_SECONDS", 1)
+    cluster.start_worker()
+    executor = connect(cluster, stack).executor
+    assert isinstance(executor, DaskExecutor)
+    cluster.scheduler.kill()
+    wait_until(lambda: executor._executor._client.status == "closed")
+    error = executor.submit(abs, -1).exception()
+    assert isinstance(error, OutputError)
+    assert error.hint == "run the command again: it makes only layers that are missing"
+
+
 def test_without_a_scheduler_the_error_says_so(cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "_CONNECT_SECONDS", 0.5)
     cluster.stop()
@@ -216,6 +231,7 @@ def test_a_worker_with_other_versions_that_joins_later_is_refused_by_its_first_t
 
 _PROGRAM = """
 import os, sys
+from lamina.fleet.dask_executor import DaskExecutor
 from lamina.fleet.executors import open_executor
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.where import DaskScheduler

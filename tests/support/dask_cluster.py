@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distributed import Client
-from tests.support.paths import REPOSITORY
+from tests.support.paths import REPOSITORY, SOURCES
 from tests.support.processes import wait_until
 
 import lamina
@@ -31,6 +31,7 @@ class DaskCluster:
         self._folder = folder
         self._environment = {f"DASK_DISTRIBUTED__{name}": value for name, value in config.items()}
         self._processes: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
         options = ("--port=0", "--dashboard-address=127.0.0.1:0", f"--scheduler-file={file}")
         self.scheduler = self._start("scheduler", *options, path=scheduler_path)
@@ -47,7 +48,9 @@ class DaskCluster:
         options = (self.address, f"--nthreads={threads}", "--no-nanny", "--no-dashboard")
         process = self._start("worker", *options, f"--local-directory={self._folder}", path=path)
         with Client(self.address, set_as_default=False) as client:
-            wait_until(lambda: process.pid in client.run(os.getpid).values())
+            # A worker that was just killed does not answer.
+            wait_until(lambda: process.pid in client.run(os.getpid, on_error="ignore").values())
+        self.workers.append(process)
         return process
 
     def stop(self) -> None:
@@ -58,7 +61,7 @@ class DaskCluster:
 
     def _start(self, kind: str, *options: str, path: Path | None) -> subprocess.Popen[bytes]:
         command = (sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host=127.0.0.1", *options)
-        paths = [str(folder) for folder in (path, REPOSITORY) if folder]
+        paths = [str(folder) for folder in (path, SOURCES, REPOSITORY) if folder]
         environment = {**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(paths)}
         with (self._folder / f"{kind}-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, cwd=self._folder, stdout=log, stderr=log)

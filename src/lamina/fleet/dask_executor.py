@@ -50,14 +50,22 @@ class DaskExecutor(Executor):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Call ``fn`` on a worker, and return a future for its result. Earlier calls have a higher priority."""
-        inner: Future[_T] = self._executor.submit(
-            pickle.loads,
-            pickle.dumps(_Call(partial(fn, *args, **kwargs))),
-            # Tasks whose keys have the same name are one group, which the scheduler keeps until a worker is free.
-            key=f"{fn.__name__}-{uuid.uuid4()}",
-            priority=-next(self._numbers),
-        )
+        call = pickle.dumps(_Call(partial(fn, *args, **kwargs)))
         outer: Future[_T] = Future()
+        try:
+            inner: Future[_T] = self._executor.submit(
+                pickle.loads,
+                call,
+                # Tasks whose keys have the same name are one group, which the scheduler keeps until a worker is free.
+                key=f"{fn.__name__}-{uuid.uuid4()}",
+                priority=-next(self._numbers),
+            )
+        except Exception as error:
+            translated = self._translate(error)
+            if translated is error:
+                raise
+            outer.set_exception(translated)
+            return outer
         self._running.add(outer)
         outer.add_done_callback(self._running.discard)
         outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
@@ -74,16 +82,13 @@ class DaskExecutor(Executor):
         if wait and not cancel_futures:
             _wait(self._running.copy())
         self._is_cancelled = True
-        self._executor.shutdown(wait=False)
+        with suppress(Exception):  # the connection may have ended
+            self._executor.shutdown(wait=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.shutdown()
-        else:
-            with suppress(Exception):  # the cluster may be the reason for the end
-                self.shutdown(cancel_futures=True)
+        self.shutdown(cancel_futures=kind is not None)
 
     def _finish(self, outer: Future[_T], inner: Future[_T]) -> None:
         if inner.cancelled() and self._is_cancelled:
@@ -99,13 +104,14 @@ class DaskExecutor(Executor):
 
     def _translate(self, error: BaseException) -> BaseException:
         from distributed import KilledWorker
+        from distributed.client import ClosedClientError
         from distributed.comm.core import CommClosedError
 
         if isinstance(error, Error):
             return error
         if isinstance(error, KilledWorker):
             return _describe_death(error)
-        if isinstance(error, (CommClosedError, TimeoutError)):
+        if isinstance(error, (ClosedClientError, CommClosedError, TimeoutError)):
             return self._lost_scheduler(error)
         return error
 
