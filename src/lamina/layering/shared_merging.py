@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from lamina.layering.merging import GreedyMerger
 from lamina.layering.reach import iter_bits
@@ -146,6 +147,8 @@ class _SharedMerger:
         self._rows: dict[int, _Row] = {}
         self._next = 0
         self._heap: list[tuple[int, int, int]] = []
+        self._partners: dict[int, None] = {}
+        self._known_excess = self._counts.excess
         for group in ordered:
             self._add(group.members, group.images)
 
@@ -175,15 +178,14 @@ class _SharedMerger:
             key, first, second = heapq.heappop(self._heap)
             if first not in self._rows:
                 continue
-            if second in self._rows and self._keys(self._rows[first], [self._rows[second]], [second]) == [
-                (key, second)
-            ]:
+            if second in self._rows and self._find_best(self._rows[first], [second]) == (key, second):
                 return first, second
             self._offer(first)
 
     def _remove(self, number: int) -> tuple[int, ...]:
         members = self._members.pop(number)
         del self._rows[number], self._numbers[members]
+        self._partners.pop(number, None)
         return members
 
     def _add(self, members: tuple[int, ...], images: int) -> None:
@@ -203,29 +205,45 @@ class _SharedMerger:
         self._members[number], self._numbers[members] = members, number
         self._rows[number] = mask, size, extra, cost, images
         self._offer(number)
+        self._partners[number] = None
 
     def _offer(self, number: int) -> None:
         """Put the best partner among the groups with smaller numbers on the heap."""
         row = self._rows[number]
-        images = row[4] & self._counts.excess
-        others = [other for other, candidate in self._rows.items() if other < number and candidate[4] & images]
-        keys = self._keys(row, [self._rows[other] for other in others], others)
-        if keys:
-            key, other = min(keys)
+        if not row[4] & self._counts.excess:
+            return
+        best = self._find_best(row, self._list_partners(number))
+        if best:
+            key, other = best
             heapq.heappush(self._heap, (key, number, other))
 
-    def _keys(self, row: _Row, others: Sequence[_Row], numbers: Sequence[int]) -> list[tuple[int, int]]:
-        """Return what merging the group with each of ``others`` adds to the cost, for each image that needs it."""
-        probabilities, excess = self._items.probabilities, self._counts.excess
+    def _list_partners(self, number: int) -> Iterable[int]:
+        """Return the smaller numbers of groups that an image with too many layers has."""
+        excess = self._counts.excess
+        if excess != self._known_excess:  # images never get more layers, so such a group has no partner ever again
+            self._known_excess = excess
+            self._partners = {other: None for other in self._partners if self._rows[other][4] & excess}
+        return takewhile(lambda other: other < number, self._partners)
+
+    def _find_best(self, row: _Row, others: Iterable[int]) -> tuple[int, int] | None:
+        """Return what merging the group with the cheapest of ``others`` adds to the cost, and the number of that one.
+
+        The cost is for each image that needs the merge. The result is None if no image needs one.
+        """
+        rows, probabilities, excess = self._rows, self._items.probabilities, self._counts.excess
         mask, size, extra, cost, images = row
-        found = []
-        for (mask_, size_, extra_, cost_, images_), number in zip(others, numbers, strict=True):
-            both = images & images_
-            needed = (both & excess).bit_count()
+        needing = images & excess
+        best: tuple[int, int] | None = None
+        for number in others:
+            mask_, size_, extra_, cost_, images_ = rows[number]
+            needed = (needing & images_).bit_count()
             if needed:
+                both = images & images_
                 sent = (size + size_) * (probabilities[(mask | mask_).bit_count()] + extra + extra_) - cost - cost_
                 # A group is not stored on its own any more if no other image has it.
-                stored = (size if images & ~both else 0) + (size_ if images_ & ~both else 0)
+                stored = (size if images != both else 0) + (size_ if images_ != both else 0)
                 added = CERTAIN * stored + UPDATES * both.bit_count() * sent
-                found.append(((added << _PRECISION) // needed, number))
-        return found
+                found = (added << _PRECISION) // needed, number
+                if best is None or found < best:
+                    best = found
+        return best
