@@ -21,6 +21,7 @@ from lamina.cli.group import group
 # What the verbs with -o are run with. Those of a folder write an OCI layout there, the others only write files.
 WITH_OUTPUT = {
     "build": [ROOT, "--store", "store"],
+    "batch": ["fleet.toml", "--store", "store", "--on", "local:1"],
     "script": [ROOT, "--store", "store"],
     "pull": ["{registry}/me/app:1"],
     "sbom": [ROOT, "--store", "store"],
@@ -29,7 +30,7 @@ WITH_OUTPUT = {
     "store export": [ROOT, "--store", "store"],
     "store key generate": ["a-1"],
 }
-LAYOUTS = {"build", "merge", "pull"}
+LAYOUTS = {"batch", "build", "merge", "pull"}
 # The verbs with --to write to a store, which is a folder or its URL.
 WITH_DESTINATION = {
     "store fetch": [ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY],
@@ -50,13 +51,14 @@ def list_verbs(option: str) -> set[str]:
 
 def test_every_verb_with_a_destination_is_in_a_table() -> None:
     assert list_verbs("--output") == set(WITH_OUTPUT)
-    assert list_verbs("--to") - {"push", "merge"} == set(WITH_DESTINATION), "a registry has no folders"
+    assert list_verbs("--to") - {"batch", "push", "merge"} == set(WITH_DESTINATION), "a registry has no folders"
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     store = fetch_example(folder / "store").folder
+    (folder / "fleet.toml").write_text(f'[app]\ncontents = ["{ROOT}"]\n')
     lamina.build_layered_image(contents=[ROOT], store=str(store), output=folder / "image.tar", architecture="amd64")
     lamina.export_paths([ROOT], output=folder / "export", embedded_store=store)
     return folder

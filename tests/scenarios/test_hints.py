@@ -119,6 +119,26 @@ MISTAKES = {
     ],
     "load": [*_IMAGES, "hello --into rkt", "hello --store {root} --watch", "hello --platform amd64 --platform arm64"],
     "run": [*_IMAGES, "hello --into rkt", "hello --store {root} --json", "hello none -- --into docker"],
+    "batch": [
+        "",
+        "none.toml",
+        "none.toml -o images/",
+        "key.toml -o images/",
+        "sandbox.toml -o images/",
+        "several.toml#c -o images/",
+        "several.toml -o images.tar",
+        "several.toml -o images/",
+        "several.toml -o images/ --to 127.0.0.1:1",
+        "several.toml -o images/ --fail-fast --keep-going",
+        "several.toml -o images/ --store {root} --report {empty}",
+        "several.toml -o images/ --store none",
+        "several.toml -o images/ --on remote",
+        "several.toml -o images/ --on local:0",
+        "several.toml -o images/ --jobs 0",
+        "several.toml -o images/ --media-types docker",
+        "hello.toml --store {root} --to 127.0.0.1:1 --layering none",
+        *(f"hello.toml --store {{root}} --to {name}" for name in ("oci:x/y", "HOST:1/Name", "a@b", "./x", NOWHERE)),
+    ],
     "serve": [
         "--listen 0.0.0.0:0",
         "--listen none",
@@ -208,6 +228,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "several.toml").write_text("[a]\n[b]\n")
     (folder / "base.toml").write_text("[a]\nfrom_image = 'debian'\n")
     (folder / "key.toml").write_text("[a]\ncontent = []\n")
+    (folder / "hello.toml").write_text("[hello]\ncontents = ['hello']\n")
     paths = {name: str(folder / name) for name in ("root", "cache", "empty", "own", "key")} | {"image": "image.tar"}
     old = os.getcwd()
     os.chdir(folder)

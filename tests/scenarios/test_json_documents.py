@@ -28,6 +28,7 @@ RUNS = {
     "build": [ROOT, "--store", "store", "-t", "hello:1", "-o", "layout/", "--layer-compression", "gzip"],
     "push": [ROOT, "--store", "store", "--to", "{registry}/hello:1"],
     "load": [ROOT, "--store", "store", "--into", "docker"],
+    "batch": ["fleet.toml", "--store", "store", "--on", "local:1", "--to", "{registry}/fleet"],
     "plan": [ROOT, "--store", "store", "--max-layers", "3"],
     "script": [ROOT, "--store", "store", "-o", "script"],
     "inspect": ["image.tar"],
@@ -77,6 +78,7 @@ def test_the_document_of_every_verb_follows_its_schema(tmp_path: Path, monkeypat
     fetch_example(Path("store"))
     Path("store/nar/stray").write_text("x")
     Path("file").write_text("x")
+    Path("fleet.toml").write_text(f'[app]\ncontents = ["{ROOT}"]\n')
     assert run("build", ROOT, "--store", "store", "-o", "image.tar").code == 0
     for tag in "12":
         assert run("build", ROOT, "--store", "store", "--tag", tag, "-o", "layout/").code == 0

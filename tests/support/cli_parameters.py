@@ -56,6 +56,9 @@ def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) ->
         words += ["hello"]
     if names[0] in ("build", "script", "merge", "export") and option != "--output":
         words += ["-o", "out.tar"]
+    if names == ("batch",):
+        words += ["none.toml"] if option else []
+        words += ["-o", "out/"] if option not in ("--output", "--to") else []
     if names[-1] == "push" and option != "--to":
         words += ["--to", f"file://{folder}/cache"]
     if names == ("serve",) and option != "--listen":

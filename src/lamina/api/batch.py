@@ -143,6 +143,8 @@ def batch_tables(
     with ExitStack() as resources:
         fingerprint = Fingerprint.of_this_process(_list_compressions(tables, options.destination))
         workers = resources.enter_context(open_executor(options.where, options.client, fingerprint))
+        options.progress.connect(workers.description, workers.dashboard)
+        options.progress.prepare(len(tables))
         prepared = resources.enter_context(prepare_images(tables, warnings, siblings=siblings))
         planner = _Planner(names, options, workers, resources)
         planned, failed = planner.plan(prepared)
@@ -206,6 +208,7 @@ class _Planner:
         planned: list[PlannedImage] = []
         failed: list[BatchImage] = []
         for name, group in groupby(prepared, key=lambda image: image.name):
+            self._options.progress.prepared(name)
             try:
                 planned.append(self._plan_image(list(group)))
             except Error as error:

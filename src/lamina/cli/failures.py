@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.cli.output import escape_controls, print_script_output
 from lamina.cli.reporting import JSON_VERSION
 from lamina.errors import Error, ScriptError
 from lamina.messages.redaction import clean
+
+if TYPE_CHECKING:
+    from lamina.cli.documents.errors import FailureDocument
 
 INTERRUPTED = 130
 BUG = 1
@@ -63,11 +66,9 @@ class Failure(NamedTuple):
         message = f"{subject}: got {got}, expected {expected}"
         return cls("Bug", message, BUG, subject, got, expected, hint, traceback=traceback)
 
-    def to_json(self) -> str:
-        """Return the JSON document; ``output`` and ``traceback`` are left out if they are empty."""
-        import json
-
-        error: dict[str, Any] = {
+    def to_document(self) -> FailureDocument:
+        """Return the document; ``output`` and ``traceback`` are left out if they are empty."""
+        document: FailureDocument = {
             "kind": self.kind,
             "message": self.message,
             "subject": self.subject,
@@ -76,9 +77,17 @@ class Failure(NamedTuple):
             "hint": self.hint,
             "exit_code": self.exit_code,
         }
-        error |= {"output": self.output} if self.output else {}
-        error |= {"traceback": list(self.traceback)} if self.traceback else {}
-        return json.dumps({"version": JSON_VERSION, "error": error}, indent=2)
+        if self.output:
+            document["output"] = self.output
+        if self.traceback:
+            document["traceback"] = list(self.traceback)
+        return document
+
+    def to_json(self) -> str:
+        """Return the JSON document of a run that ends with it."""
+        import json
+
+        return json.dumps({"version": JSON_VERSION, "error": self.to_document()}, indent=2)
 
     def print(self, *, as_json: bool = False) -> None:
         """Print the report on stderr, as far as stderr can be written to."""

@@ -27,6 +27,7 @@ VERBS = {
     "push": "Push an image to a registry; send only what is missing there.",
     "load": "Load an image into docker, podman or containerd; send only missing layers.",
     "run": "Load an image into docker, podman or containerd, and start it there.",
+    "batch": "Build the images of spec files together; make and send each layer once.",
     "serve": "Serve images as a registry that makes them when a client pulls.",
     "inspect": "Show what an image file, an OCI layout or a reference holds.",
     "diff": "Show what an update from one image to another changes and moves.",

@@ -1,4 +1,4 @@
-"""The option ``--html`` of verbs that also write their result as a page, and the file that it names."""
+"""The options of verbs that also write their result as a page, and the files that they name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from lamina.cli.command import Decorator, option
 
 def html_option(help_text: str) -> Decorator:
     """Return the decorator of ``--html``, whose value is the name of a file."""
-    return option("--html", section="output", completion="file", parse=_parse_file, metavar="FILE", help=help_text)
+    return page_option("--html", "html", help_text)
+
+
+def page_option(name: str, parameter: str, help_text: str) -> Decorator:
+    """Return the decorator of an option whose value is the name of a file; the verb gets it as ``parameter``."""
+    return option(
+        name, parameter, section="output", completion="file", parse=_parse_file, metavar="FILE", help=help_text
+    )
 
 
 def write_page(file: str, page: bytes) -> None:

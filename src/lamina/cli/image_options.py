@@ -76,6 +76,10 @@ class ContainerOptions(NamedTuple):
     ]
 
 
+NO_CONTAINER_OPTIONS = ContainerOptions(None, None, None, (), None, None, (), (), (), None)
+"""The options of a verb whose images have the config of a spec file, or none."""
+
+
 class ImageOptions(NamedTuple):
     """The options that describe an image.
 

@@ -134,7 +134,7 @@ class ProgressBars(Progress):
             f"{fraction:4.0%}",
             _format_sizes(self._count, size),
             rate_text,
-            f"{_format_seconds((size - self._count) / rate):>5} left" if rate else " " * 10,
+            f"{format_seconds((size - self._count) / rate):>5} left" if rate else " " * 10,
             f"{self._finished:>{len(str(total))}}/{total} {self._work.unit}s" if self._work.unit != "file" else "",
         ]
         shown = set()
@@ -167,7 +167,8 @@ def _format_sizes(count: int, total: int) -> str:
     return f"{format_size(count):>8} of {format_size(total):>8}"
 
 
-def _format_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
+    """Return a time as ``M:SS``, or ``H:MM:SS`` from an hour on."""
     minutes, second = divmod(max(round(seconds), 0), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

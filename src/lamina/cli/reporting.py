@@ -84,7 +84,7 @@ def print_summary(facts: Sequence[str], report: ReportOptions, details: Sequence
     width = _find_width()
     lines = [_GAP.join((*facts, *details))]
     if width is not None and len(lines[0]) > width:
-        lines = [*_join_facts(facts, width, ""), *_join_facts(details, width, _GAP)]
+        lines = [*join_facts(facts, width, ""), *join_facts(details, width, _GAP)]
     for line in lines:
         print_stderr(line)
 
@@ -195,7 +195,7 @@ def _find_width() -> int | None:
     return None
 
 
-def _join_facts(facts: Iterable[str], width: int, indent: str) -> Iterator[str]:
+def join_facts(facts: Iterable[str], width: int, indent: str) -> Iterator[str]:
     """Yield lines of facts that are not longer than ``width``, unless a single fact is; the first one is indented."""
     line = indent
     for fact in facts:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.command import option, verb
-from lamina.cli.image_options import ContainerOptions, ImageOptions
+from lamina.cli.image_options import NO_CONTAINER_OPTIONS, ImageOptions
 from lamina.cli.options import NUMBER, ReportOptions, argument_options, list_flags, server_options
 from lamina.cli.output import flush, print_stdout
 from lamina.cli.reporting import warn
@@ -144,7 +144,7 @@ def command(
         _make_tls(tls_cert, tls_key),
         public,
     )
-    images = ImageOptions(given, spec, _NO_CONFIG, None)
+    images = ImageOptions(given, spec, NO_CONTAINER_OPTIONS, None)
     by_name = images._replace(spec_file=None).make_arguments()
     serve_images(
         images.make_all_arguments() if spec else {},
@@ -154,9 +154,6 @@ def command(
         on_answer=ignore if report.quiet else _log,
         warn=lambda text: warn((text,), report),
     )
-
-
-_NO_CONFIG = ContainerOptions(None, None, None, (), None, None, (), (), (), None)
 
 
 def _make_tls(certificate: str | None, key: str | None) -> TlsFiles | None:

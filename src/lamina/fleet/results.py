@@ -144,6 +144,15 @@ class BatchProgress:
     The methods do nothing; a subclass overrides those that it needs. They are called one at a time.
     """
 
+    def connect(self, workers: str, dashboard: str) -> None:
+        """Report that the workers are there: what they are in words, and the URL of a page about them, or nothing."""
+
+    def prepare(self, images: int) -> None:
+        """Report that ``images`` images are about to be prepared: their stores are asked, and layers are planned."""
+
+    def prepared(self, name: str) -> None:
+        """Report that the image called ``name`` is prepared, or could not be."""
+
     def begin(self, images: int, layers: int) -> None:
         """Report that the layers of ``images`` images are about to be made, which have ``layers`` distinct ones."""
 

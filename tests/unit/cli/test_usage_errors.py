@@ -34,10 +34,13 @@ def test_an_option_that_nothing_has_is_answered_with_near_ones(
     [
         (["plan", "hello", "--extra-commands", "x"], "lamina stream, build, script, push, load and run take it"),
         (["plan", "hello", "--perm", "/x:600"], "lamina stream, build, script, push, load and run take it"),
-        (["plan", "hello", "--jobs", "2"], "lamina stream, build, push, load, run, serve, store fetch and store push"),
+        (
+            ["plan", "hello", "--jobs", "2"],
+            "lamina stream, build, push, load, run, batch, serve, store fetch",
+        ),
         (
             ["script", "hello", "--layer-compression", "zstd"],
-            "lamina stream, build, push, load, run, serve and merge take it",
+            "lamina stream, build, push, load, run, batch, serve and merge take it",
         ),
         (["stream", "hello", "--compressor", "gz"], "lamina build, pull, merge and export take it"),
         (["cache", "info", "--progress", "plain"], "commands such as lamina stream take it"),

@@ -1,0 +1,149 @@
+"""``lamina batch``: what it prints, its exit codes, and the page that it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.fake_nix_store import CompletedRun, FakeStore, run
+from tests.support.registry import MemoryRegistry, serve_registry
+
+import lamina
+
+SPEC = """
+[web]
+contents = ["web"]
+tag = "1"
+
+[api]
+contents = ["api"]
+tag = "1"
+"""
+BROKEN = """
+[job]
+contents = ["missing"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a store with two applications that share a library, and a spec file for them, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    store = FakeStore(tmp_path / "root")
+    library = store.add("log-1", {"lib": bytes(range(256)) * 300})
+    for name in ("web", "api"):
+        store.add(f"{name}-1", {name: name.encode() * 3000}, [library])
+    Path("fleet.toml").write_text(SPEC)
+    Path("broken.toml").write_text(BROKEN + SPEC)
+
+
+@pytest.fixture
+def registry() -> Iterator[MemoryRegistry]:
+    with serve_registry() as server:
+        yield server
+
+
+def batch(*arguments: str) -> CompletedRun:
+    return run("batch", *arguments, "--store", "root", "--on", "local:1", "--layer-cache", "layers.sqlite")
+
+
+def test_images_are_pushed_below_a_prefix_and_their_references_are_printed(registry: MemoryRegistry) -> None:
+    ran = batch("fleet.toml", "--to", f"{registry.host}/team")
+    assert ran.code == 0, ran.stderr
+    found = [line.partition("@") for line in ran.stdout.decode().splitlines()]
+    assert [name for name, _, _ in found] == [f"{registry.host}/team/{name}:1" for name in ("web", "api")]
+    stored = [str(lamina.inspect(name)[0].manifest_digest) for name, _, _ in found]
+    assert [digest for _, _, digest in found] == stored
+
+
+def test_images_are_written_to_one_layout(tmp_path: Path) -> None:
+    ran = batch("fleet.toml", "-o", "images/")
+    assert (ran.code, ran.stdout) == (0, b""), ran.stderr
+    assert "2 images  3 layers  3 made  0 reused" in ran.stderr
+    assert sorted(image.repo_tags[0] for image in lamina.inspect("images")) == ["api:1", "web:1"]
+
+
+def test_one_image_of_a_file_has_the_bytes_that_it_has_among_all() -> None:
+    assert batch("fleet.toml", "-o", "all/").code == 0
+    assert batch("fleet.toml#web", "-o", "one/").code == 0
+    (one,) = lamina.inspect("one")
+    assert one.manifest_digest in {image.manifest_digest for image in lamina.inspect("all")}
+
+
+def test_an_image_that_fails_is_listed_at_the_end_and_decides_the_exit_code() -> None:
+    ran = batch("broken.toml", "-o", "images/")
+    assert ran.code == 5
+    *_, summary, error, hint = ran.stderr.splitlines()
+    assert summary.startswith("2 of 3 images  3 layers")
+    assert error.startswith("lamina: image job: 'missing': got no")
+    assert hint.startswith("hint: ")
+    assert len(lamina.inspect("images")) == 2
+
+
+def test_quiet_prints_the_errors_and_the_references_alone(registry: MemoryRegistry) -> None:
+    ran = batch("broken.toml", "--to", registry.host, "--quiet")
+    assert ran.code == 5
+    assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["lamina", "hint"]
+    assert len(ran.stdout.splitlines()) == 2
+
+
+def test_fail_fast_writes_nothing_after_the_first_error() -> None:
+    ran = batch("broken.toml", "-o", "images/", "--fail-fast")
+    assert ran.code == 5
+    assert "lamina: image job: 'missing': got no" in ran.stderr
+    assert not list(Path("images").glob("blobs/sha256/*"))
+
+
+def test_the_document_has_every_image_and_layer_and_the_errors() -> None:
+    ran = batch("broken.toml", "-o", "images/", "--json")
+    assert (ran.code, ran.stderr) == (5, "")
+    document: dict[str, Any] = json.loads(ran.stdout)
+    assert [image["name"] for image in document["images"]] == ["job", "web", "api"]
+    failed, *done = document["images"]
+    assert (failed["digest"], failed["error"]["kind"], failed["error"]["exit_code"]) == (None, "NotFound", 5)
+    assert all(image["error"] is None and len(image["layers"]) == 2 for image in done)
+    assert {layer["digest"] for layer in document["layers"]} == {each for image in done for each in image["layers"]}
+    assert sorted(layer["image_count"] for layer in document["layers"]) == [1, 1, 2]
+    assert (document["layers_made"], document["layers_reused"], document["images_failed"]) == (3, 0, 1)
+
+
+def test_a_batch_that_is_run_again_makes_no_layer() -> None:
+    assert batch("fleet.toml", "-o", "images/").code == 0
+    document = json.loads(batch("fleet.toml", "-o", "images/", "--json").stdout)
+    assert (document["layers_made"], document["layers_reused"], document["bytes_read"]) == (0, 3, 0)
+
+
+def test_two_platforms_give_an_index(registry: MemoryRegistry) -> None:
+    platforms = ["--platform", "linux/amd64", "--platform", "linux/arm64"]
+    ran = batch("fleet.toml#web", "--to", registry.host, *platforms)
+    assert ran.code == 0, ran.stderr
+    (reference,) = ran.stdout.decode().split()
+    assert [image.platform for image in lamina.inspect(reference)] == ["linux/amd64", "linux/arm64"]
+
+
+def test_the_page_is_written_with_failed_images_too() -> None:
+    assert batch("broken.toml", "-o", "images/", "--report", "fleet.html").code == 5
+    page = Path("fleet.html").read_text()
+    assert all(name in page for name in ("web", "api", "job", "log-1"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("fleet.toml", "batch: got neither of --to and -o, expected one of them"),
+        ("fleet.toml -o images/ --to host/x", "batch: got --to and -o"),
+        ("fleet.toml -o images.tar", "-o: got 'images.tar', expected a folder"),
+        ("fleet.toml fleet.toml#web twice.toml -o images/", "api:1, as image"),
+        ("fleet.toml -o images/ --fail-fast --keep-going", "--fail-fast: got it and --keep-going"),
+        ("fleet.toml#job -o images/", "got image 'job', expected one of web, api"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_written(words: str, message: str) -> None:
+    Path("twice.toml").write_text('[other]\nname = "api"\ntag = "1"\ncontents = ["api"]\n')
+    ran = batch(*words.split())
+    assert ran.code == 2
+    assert message in ran.stderr
+    assert not Path("images").exists()
