@@ -11,7 +11,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, quote
 
 from lamina.core.names import Digest
-from lamina.errors import Error
+from lamina.errors import Error, InvalidArgument, NotFound
 from lamina.formats.oci import INDEX_TYPE
 from lamina.messages.redaction import short_repr
 from lamina.server.error_documents import JSON_TYPE, RequestRefused, explain_failure
@@ -81,7 +81,10 @@ def _send_manifest(request: ServerRequest, route: ManifestRoute, repositories: R
 
 def _send_blob(request: ServerRequest, route: BlobRoute, repositories: Repositories) -> ServerResponse:
     digest = route.digest
-    content = None if digest is None else repositories.find_blob(route.repository, digest)
+    try:
+        content = None if digest is None else repositories.find_blob(route.repository, digest)
+    except (NotFound, InvalidArgument) as error:  # there is no image that could have it
+        raise RequestRefused(404, "BLOB_UNKNOWN", str(error)) from error
     if content is None or digest is None:
         raise RequestRefused(404, "BLOB_UNKNOWN", f"{route.repository} has no such blob")
     headers = (("Content-Type", _BLOB_TYPE), ("Accept-Ranges", "bytes"), *_describe_digest(digest))

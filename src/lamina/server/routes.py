@@ -72,15 +72,16 @@ def parse_route(path: str) -> Route:
     found = _ROUTE.fullmatch(text)
     if not found or _ENCODED_SLASH.search(path):
         raise RequestRefused(404, "UNSUPPORTED", f"{short_repr(path)} is no path of the distribution protocol")
-    repository, target = _parse_name(found["name"]), found["target"]
+    # An invalid name or digest is a bad request only here (distribution-spec 1.1, "Listing Referrers").
+    invalid = 400 if found["kind"] == "referrers" else 404
+    repository, target = _parse_name(found["name"], invalid), found["target"]
     match found["kind"]:
         case "manifests":
             return ManifestRoute(repository, _parse_reference(target))
         case "blobs":
-            return BlobRoute(repository, _parse_digest(target, 404))
+            return BlobRoute(repository, _parse_digest(target, invalid))
         case "referrers":
-            # An invalid digest is a bad request only here (distribution-spec 1.1, "Listing Referrers").
-            return ReferrersRoute(repository, _parse_digest(target, 400))
+            return ReferrersRoute(repository, _parse_digest(target, invalid))
     return TagsRoute(repository)
 
 
@@ -92,11 +93,11 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _parse_name(text: str) -> str:
+def _parse_name(text: str, status: int) -> str:
     """Return the name of a repository, which has no host and no capitals. Raises `RequestRefused`."""
     if is_repository_path(text):
         return text
-    raise RequestRefused(404, "NAME_INVALID", f"{short_repr(text)} is not the name of a repository")
+    raise RequestRefused(status, "NAME_INVALID", f"{short_repr(text)} is not the name of a repository")
 
 
 def _parse_reference(text: str) -> str | Digest | None:
