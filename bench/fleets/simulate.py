@@ -28,6 +28,7 @@ VARIANTS: Mapping[str, Mapping[str, float]] = {
     "registry: 5,000 requests/s": {"requests": 5000},
     "client: 16 threads finish images": {"finishers": 16},
     "both": {"requests": 5000, "finishers": 16},
+    "both, and one request to mount a layer": {"requests": 5000, "finishers": 16, "mount_requests": 1},
     "both, and a client twice as fast": {"requests": 5000, "finishers": 16, "prepare": 0.0125, "finish": 0.025},
 }
 

@@ -40,7 +40,8 @@ class Rates:
         requests: how many requests the registry answers in a second.
         latency: the time between a request and its answer if the registry is idle.
         layer_requests: the requests for each layer that is sent.
-        image_requests: the requests for each image, in addition to one for each of its layers.
+        mount_requests: the requests for each layer of each image: one that looks for it, and one that mounts it.
+        image_requests: the other requests for each image, for its customisation layer and documents.
     """
 
     workers: int = 100
@@ -59,6 +60,7 @@ class Rates:
     requests: float = 1000
     latency: float = 0.003
     layer_requests: int = 5
+    mount_requests: int = 2
     image_requests: int = 10
 
 
@@ -175,5 +177,6 @@ class _Simulation:
         while self._ready:
             layers = self._fleet.images[self._ready.popleft()]
             yield (Use(self._rates.finish, self._client),)
-            yield (Use(len(layers) + self._rates.image_requests, self._requests),)
+            requests = len(layers) * self._rates.mount_requests + self._rates.image_requests
+            yield (Use(requests, self._requests),)
         self._idle_finishers += 1

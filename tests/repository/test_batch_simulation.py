@@ -27,6 +27,7 @@ FREE = Rates(
     registry=1e18,
     requests=1e18,
     latency=1e-18,
+    mount_requests=1,
 )
 LAYERS = SimulatedFleet([100] * 12, [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11], [0, 11]])
 
