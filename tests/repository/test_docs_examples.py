@@ -21,7 +21,16 @@ from lamina.stores import open as opening
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 # Options of other programs that the pages name.
-_FOREIGN_OPTIONS = {"--add", "--check-contents", "--export", "--format", "--key-file", "--seed", "--slow-pairs"}
+_FOREIGN_OPTIONS = {
+    "--add",
+    "--check-contents",
+    "--export",
+    "--format",
+    "--key-file",
+    "--nthreads",
+    "--seed",
+    "--slow-pairs",
+}
 
 
 def find_commands(page: str) -> Iterator[list[str]]:
