@@ -11,6 +11,7 @@ in
   packages.click
   packages.cryptography
   packages.cyclonedx-python-lib
+  packages.h11
   packages.lz4
   packages.packageurl-python
   packages.platformdirs

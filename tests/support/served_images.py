@@ -65,7 +65,7 @@ class RegistryAnswer:
 
     @classmethod
     def read(cls, response: ServerResponse) -> RegistryAnswer:
-        return cls(response.status, _to_dict(response.headers), b"".join(response.body))
+        return cls(response.status, _to_dict(response.headers), b"".join(map(bytes, response.body)))
 
 
 def _to_dict(headers: Headers) -> dict[str, str]:

@@ -18,6 +18,7 @@ from threading import Condition
 
 from lamina.errors import Error, IntegrityError, Unavailable
 from lamina.layers.temporary_blobs import PartFiles, create_blob_folder
+from lamina.server.http_messages import FilePart
 from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo, OnBytes
 
@@ -25,7 +26,8 @@ MakeBlob = Callable[[Path, OnBytes], BlobInfo]
 """Writes a blob to an empty file, and returns its digest and size. The callback is called after each portion."""
 CLOSE_TIMEOUT = 1.0
 """How many seconds the end of a server waits for threads whose results nobody needs any more."""
-_PIECE_SIZE = 1 << 18
+_PART_SIZE = 8 << 20
+"""After how many bytes it is noticed that a client left. A part is never in memory."""
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -64,8 +66,10 @@ class BlobFiles:
                 part.unlink()
             self._evict()
 
-    def read(self, blob: BlobInfo, make: MakeBlob, start: int, end: int) -> Iterator[bytes]:
+    def read(self, blob: BlobInfo, make: MakeBlob, start: int, end: int) -> Iterator[FilePart]:
         """Yield the bytes of a blob from ``start`` up to ``end``, not included; make the blob first if it is not here.
+
+        The descriptor of a part is open until the next part is asked for.
 
         Args:
             blob: its digest and size.
@@ -84,11 +88,9 @@ class BlobFiles:
             try:
                 while start < end:
                     limit = growth.wait(start) if growth else end
-                    piece = os.pread(fd, min(_PIECE_SIZE, min(limit, end) - start), start)
-                    if not piece:
-                        raise Unavailable(f"blob {blob.digest}", f"{start} bytes", str(blob.size))
-                    yield piece
-                    start += len(piece)
+                    part = FilePart(fd, start, min(_PART_SIZE, min(limit, end) - start))
+                    yield part
+                    start += part.size
             finally:
                 os.close(fd)
         except OSError as error:

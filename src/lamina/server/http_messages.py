@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lamina.errors import Unavailable
+
 Headers = tuple[tuple[str, str], ...]
 """Names and values, in the order in which they are sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A part of a file, which a server may send without reading it. ``bytes`` reads it.
+
+    Attributes:
+        fd: the descriptor of the file, which is open until the next piece of the body is asked for.
+        offset: the first byte.
+        size: the number of bytes.
+    """
+
+    fd: int
+    offset: int
+    size: int
+
+    def fileno(self) -> int:
+        """Return the descriptor, as files do."""
+        return self.fd
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bytes__(self) -> bytes:
+        """Read the part. Raises `OSError`, and `Unavailable` if the file is too short."""
+        pieces, start, end = [], self.offset, self.offset + self.size
+        while start < end:
+            piece = os.pread(self.fd, end - start, start)
+            if not piece:
+                raise Unavailable("file", f"{start} bytes", str(end))
+            pieces.append(piece)
+            start += len(piece)
+        return b"".join(pieces)
+
+    def split(self, size: int) -> Iterator[FilePart]:
+        """Yield parts of at most ``size`` bytes."""
+        for offset in range(0, self.size, size):
+            yield FilePart(self.fd, self.offset + offset, min(size, self.size - offset))
+
+
+Piece = bytes | FilePart
+"""A piece of a body, which is not empty."""
 
 
 class Content(Protocol):
@@ -17,7 +62,7 @@ class Content(Protocol):
     def size(self) -> int:
         """The number of bytes."""
 
-    def read(self, start: int, end: int) -> Iterator[bytes]:
+    def read(self, start: int, end: int) -> Iterator[Piece]:
         """Yield the bytes from ``start`` up to ``end``, which is not included.
 
         Raises `lamina.Error` if they cannot be read, or are not what they should be. The last byte of the content is
@@ -36,7 +81,7 @@ class BytesContent:
         """The number of bytes."""
         return len(self.data)
 
-    def read(self, start: int, end: int) -> Iterator[bytes]:
+    def read(self, start: int, end: int) -> Iterator[Piece]:
         """Yield the bytes from ``start`` up to ``end``."""
         yield self.data[start:end]
 
@@ -73,5 +118,5 @@ class ServerResponse:
 
     status: int
     headers: Headers = ()
-    body: Iterable[bytes] = ()
+    body: Iterable[Piece] = ()
     problem: str = ""

@@ -104,12 +104,12 @@ class RegistryServer:
 def _make_server(application: RegistryApplication, tls: TlsFiles | None) -> uvicorn.Server:
     import uvicorn  # here, because no other verb needs it
 
-    from lamina.server.connections import ClientConnection
+    from lamina.server.zero_copy import SendfileConnection
 
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http=ClientConnection,
+        http=SendfileConnection,
         ws="none",
         lifespan="off",
         log_config=None,

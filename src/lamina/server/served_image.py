@@ -24,7 +24,7 @@ from lamina.layers.blob_writer import BlobWriter, OnStored, WrittenBlob
 from lamina.layers.context import BuildContext, LayerBlobs
 from lamina.layers.worker_tasks import write_blob_file
 from lamina.server.blob_files import BlobFiles
-from lamina.server.http_messages import BytesContent, Content
+from lamina.server.http_messages import BytesContent, Content, Piece
 from lamina.server.repositories import Manifest
 from lamina.system.transfer import BlobInfo, OnBytes
 
@@ -67,7 +67,7 @@ class LayerContent:
         """The number of bytes of the blob."""
         return self.written.blob.size
 
-    def read(self, start: int, end: int) -> Iterator[bytes]:
+    def read(self, start: int, end: int) -> Iterator[Piece]:
         """Yield the bytes from ``start`` up to ``end``. Raises what `BlobFiles.read` raises."""
         return self.settings.files.read(self.written.blob, self._make, start, end)
 

@@ -49,13 +49,15 @@ def common(store: FakeStore, tmp_path: Path) -> ImageArguments:
 def read_config(image: ServedImage, digest: Digest | None = None) -> dict[str, Any]:
     manifest = json.loads((image.manifests[digest] if digest else image.manifest).document)
     content = image.blobs[Digest.parse_oci(manifest["config"]["digest"])]
-    document: dict[str, Any] = json.loads(b"".join(content.read(0, content.size)))
+    document: dict[str, Any] = json.loads(b"".join(map(bytes, content.read(0, content.size))))
     return document
 
 
 def read_layers(image: ServedImage) -> dict[str, bytes]:
     layers = [Digest.parse_oci(layer["digest"]) for layer in json.loads(image.manifest.document)["layers"]]
-    return {str(digest): b"".join(image.blobs[digest].read(0, image.blobs[digest].size)) for digest in layers}
+    return {
+        str(digest): b"".join(map(bytes, image.blobs[digest].read(0, image.blobs[digest].size))) for digest in layers
+    }
 
 
 def test_the_blobs_of_packages_have_the_digests_of_the_manifest(files: BlobFiles, common: ImageArguments) -> None:
@@ -249,6 +251,6 @@ def test_a_wrong_entry_of_the_layer_cache_gives_no_wrong_blob_and_is_removed(
     damaged = catalog.make("data", "latest").blobs[wrong.digest]
     received = bytearray()
     with pytest.raises(IntegrityError):
-        deque(map(received.extend, damaged.read(0, damaged.size)), 0)
+        deque(map(received.extend, map(bytes, damaged.read(0, damaged.size))), 0)
     assert len(received) < damaged.size
     assert read_layers(catalog.make("data", "latest")) == right

@@ -86,7 +86,7 @@ def test_a_whole_image_arrives_over_one_connection(registry: RunningRegistry, im
         for layer in (*manifest["layers"], manifest["config"]):
             content = images.find_blob("large", Digest.parse_oci(layer["digest"]))
             assert content
-            assert get(f"/v2/large/blobs/{layer['digest']}") == b"".join(content.read(0, content.size))
+            assert get(f"/v2/large/blobs/{layer['digest']}") == b"".join(map(bytes, content.read(0, content.size)))
 
 
 def test_the_answers_are_those_of_respond(registry: RunningRegistry) -> None:

@@ -222,7 +222,7 @@ def test_referrers_are_selected_by_the_type_of_their_artifact(client: LocalClien
 
     def ask(query: str) -> tuple[list[str], str | None]:
         answer = respond(ServerRequest("GET", f"/v2/hello/referrers/{UNKNOWN}", query), images)
-        entries = json.loads(b"".join(answer.body))["manifests"]
+        entries = json.loads(b"".join(map(bytes, answer.body)))["manifests"]
         return [entry["artifactType"] for entry in entries], dict(answer.headers).get("OCI-Filters-Applied")
 
     assert ask("") == (["application/spdx", "application/cyclone"], None)

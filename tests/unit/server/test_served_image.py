@@ -51,7 +51,7 @@ def read_layers(image: ServedImage) -> dict[Digest, bytes]:
 
 
 def read(content: Content) -> bytes:
-    return b"".join(content.read(0, content.size))
+    return b"".join(map(bytes, content.read(0, content.size)))
 
 
 def test_a_layer_that_was_kept_is_not_made(store: FakeStore, kept: BlobCache, layer_cache: LayerCache) -> None:

@@ -22,7 +22,7 @@ def get_grant(query: str) -> Grant | None:
     response, user = ENDPOINT.respond(ask("/token", basic("me:secret"), query))
     assert (response.status, user) == (200, "me")
     assert dict(response.headers)["Cache-Control"] == "no-store"
-    document = json.loads(b"".join(response.body))
+    document = json.loads(b"".join(map(bytes, response.body)))
     assert document["token"] == document["access_token"]
     assert document["expires_in"] == LIFETIME
     assert document["issued_at"].endswith("Z")
