@@ -55,12 +55,19 @@ class BlobLocations:
             known = self._located.get(digest)
         if known:
             return known
-        targets = self._destination.repositories
-        present = [target for target in targets if find_blob(target.connection, digest)]
+        present: list[TargetRepository] = []
         missing: list[tuple[TargetRepository, UploadSession | None]] = []
         is_mounted = False
-        for target in [target for target in targets if target not in present]:
-            succeeded, session = self.mount(target, digest, present)
+        for target in self._destination.repositories:
+            succeeded, session = self._mount_first(target, digest)
+            is_mounted |= succeeded
+            if succeeded or find_blob(target.connection, digest):
+                present.append(target)
+            else:
+                missing.append((target, session))
+        for target, opened in tuple(missing):
+            succeeded, session = (False, opened) if opened else self.mount(target, digest, present)
+            missing.remove((target, opened))
             if succeeded:
                 present.append(target)
                 is_mounted = True
@@ -83,6 +90,13 @@ class BlobLocations:
         source = self._find_source(target, digest, present)
         session = mount_blob(target.connection, digest, source) if source else None
         return bool(source) and session is None, session
+
+    def _mount_first(self, target: TargetRepository, digest: Digest) -> tuple[bool, UploadSession | None]:
+        """Mount a blob that another repository has into one that has no such image yet, without asking for it first.
+
+        It is very likely missing there, so that saves a request for each blob of a new image.
+        """
+        return (False, None) if target.earlier else self.mount(target, digest, ())
 
     def put(self, digest: Digest) -> None:
         """Remember that all repositories have a blob now."""

@@ -7,9 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.support.registry import MemoryRegistry, connect, digest_of, serve_registry
+from tests.support.registry import (
+    MemoryRegistry,
+    config_document,
+    connect,
+    digest_of,
+    manifest_document,
+    serve_registry,
+)
 
-from lamina.formats.oci import LAYER_TYPE, Descriptor
+from lamina.formats.oci import LAYER_TYPE, MANIFEST_TYPE, Descriptor
 from lamina.images.registry_destination import open_destination
 from lamina.images.writers.blob_locations import BlobLocations
 from lamina.layers.layer import StoredBlob
@@ -49,7 +56,27 @@ def test_a_blob_of_a_known_owner_is_mounted_into_all_repositories_and_asked_for_
         count = len(server.seen)
         assert ([target.name for target in found.present], found.missing) == (["me/app", "you/app"], ())
         assert (found.outcome, locations.find(DIGEST)) == ("mounted", found)
-        assert len(server.seen) == count == 4, "a HEAD and a mount for each"
+        assert [request.method for request in server.seen] == ["POST", "POST"], "no repository has such an image yet"
+        assert count == 2
+
+
+def test_a_repository_with_an_earlier_image_is_asked_before_a_blob_is_mounted(server: MemoryRegistry) -> None:
+    server.add_blob("me/app", DATA)
+    server.add_manifest("me/app", "1", manifest_document(config_document(), DATA), MANIFEST_TYPE)
+    with opened(server, "me/app:1") as locations:
+        locations.add_owners([stored(server)])
+        found = locations.find(DIGEST)
+        assert (len(found.present), found.outcome) == (1, "reused")
+        assert [request.method for request in server.seen] == ["HEAD"]
+
+
+def test_a_blob_that_is_there_is_found_although_nothing_can_be_mounted(server: MemoryRegistry) -> None:
+    server.can_mount = False
+    server.add_blob("me/app", DATA)
+    with opened(server, "me/app:1") as locations:
+        locations.add_owners([stored(server)])
+        found = locations.find(DIGEST)
+        assert (len(found.present), found.missing, found.outcome) == (1, (), "reused")
 
 
 def test_a_blob_without_a_known_owner_is_missing_until_a_neighbour_has_it(server: MemoryRegistry) -> None:
