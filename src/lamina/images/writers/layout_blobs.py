@@ -54,8 +54,9 @@ def open_layout(path: Path, *, verify: bool) -> Iterator[LayoutBlobs]:
     try:
         if (
             os.path.exists(path)
-            and not os.path.exists(path / LAYOUT)
             and any(not _is_layout_file(name) for name in os.listdir(path))
+            # Looked up last: another process may be creating the layout, and writes this file before its others.
+            and not os.path.exists(path / LAYOUT)
         ):
             raise InvalidArgument(
                 path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,25 @@ def test_entries_of_other_programs_are_kept(store: FakeStore, tmp_path: Path) ->
     assert after["annotations"] == {"kept": "yes"}
     assert after["manifests"][0] == theirs
     assert len(after["manifests"]) == 2
+
+
+def test_a_layout_that_another_process_creates_at_the_same_time_is_one(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers of a batch open a new layout at the same time."""
+    folder = tmp_path / "layout"
+    folder.mkdir()
+    made, list_folder = draft(store), os.listdir
+
+    def list_after_the_other(path: Any) -> list[str]:
+        if path == folder:
+            monkeypatch.undo()
+            write_layout(made, folder)
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "listdir", list_after_the_other)
+    write_layout(draft(store, name="y"), folder)
+    assert len(entries(folder)) == 2
 
 
 def test_a_folder_that_is_something_else_is_left_alone(store: FakeStore, tmp_path: Path) -> None:
