@@ -38,15 +38,18 @@ class DaskCluster:
         wait_until(lambda: file.exists() and file.read_text().endswith("}"))
         self.address: str = json.loads(file.read_text())["address"]
 
-    def start_worker(self, path: Path | None = None, threads: int = 1) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, path: Path | None = None, threads: int = 1, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a worker, and wait until the scheduler knows it.
 
         Args:
             path: A folder of modules that it finds first.
             threads: How many tasks it runs at the same time.
+            environment: Its variables besides those of this process.
         """
         options = (self.address, f"--nthreads={threads}", "--no-nanny", "--no-dashboard")
-        process = self._start("worker", *options, f"--local-directory={self._folder}", path=path)
+        process = self._start("worker", *options, f"--local-directory={self._folder}", path=path, more=environment)
         with Client(self.address, set_as_default=False) as client:
             # A worker that was just killed does not answer.
             wait_until(lambda: process.pid in client.run(os.getpid, on_error="ignore").values())
@@ -59,10 +62,16 @@ class DaskCluster:
             process.kill()
             process.wait()
 
-    def _start(self, kind: str, *options: str, path: Path | None) -> subprocess.Popen[bytes]:
+    def read_logs(self) -> str:
+        """Return all that the processes have logged."""
+        return "\n".join(file.read_text(errors="replace") for file in self._folder.glob("*.log"))
+
+    def _start(
+        self, kind: str, *options: str, path: Path | None, more: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         command = (sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host=127.0.0.1", *options)
         paths = [str(folder) for folder in (path, SOURCES, REPOSITORY) if folder]
-        environment = {**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(paths), **(more or {})}
         with (self._folder / f"{kind}-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, cwd=self._folder, stdout=log, stderr=log)
         self._processes.append(process)
