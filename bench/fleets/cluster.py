@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,7 @@ def run_on_cluster(fleet: Fleet, folder: Path, workers: int, cache: BinaryCache)
 
 def main() -> None:
     """Measure the clusters, and print a table; the exit code is 1 if the images differ or are wrong."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # which removes the temporary folder
     arguments = _make_parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="lamina-cluster-", dir=arguments.folder) as folder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +87,7 @@ def check_batch(run: BatchRun) -> Iterator[str]:
 
 def main() -> None:
     """Measure a batch and the loops, and print the ratios; the exit code is 1 if the batch was wrong."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # which removes the temporary folder
     arguments = _make_parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="lamina-batch-", dir=arguments.folder) as folder:
