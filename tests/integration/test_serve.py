@@ -160,3 +160,15 @@ def test_sixty_four_pulls_of_a_cold_image_make_every_layer_once_in_little_memory
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     assert peak < _MAX_MEMORY
+
+
+def test_an_engine_takes_the_image_for_its_platform(engine: Engine, small: Sample, tmp_path: Path) -> None:
+    """The other platform is not in the index, because the programs of the image are for this one."""
+    name = StorePath.parse(small.root).hash
+    with serve(tmp_path, "--store", "/", "--platform", "linux/amd64", "--platform", "linux/arm64") as server:
+        entries = server.get_json(f"/v2/{name}/manifests/latest")["manifests"]
+        assert [entry["platform"]["architecture"] for entry in entries] == ["amd64"]
+        reference = f"{server.address}/{name}:latest"
+        with engine.pulled(reference):
+            assert engine.run(reference, "/bin/hello").stdout.startswith("good morning")
+        assert engine.pull(reference, options=("--platform", "linux/arm64"), check=False).returncode != 0

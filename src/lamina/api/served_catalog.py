@@ -11,7 +11,7 @@ from typing import Any
 from lamina.api.image_index import IndexStream, stream_image_index
 from lamina.api.images import stream_layered_image
 from lamina.api.stream import Stream
-from lamina.builder.architecture import detect_architecture
+from lamina.builder.architecture import detect_closure_architecture
 from lamina.compression.compressors import REGISTRY_LAYER_COMPRESSION
 from lamina.core.callbacks import ignore
 from lamina.core.names import is_repository_path, parse_tag
@@ -190,7 +190,7 @@ def _open_for_architecture(repository: str, arguments: Mapping[str, Any]) -> Str
     with ExitStack() as resources:
         stream = resources.enter_context(stream_layered_image(**arguments))
         for content in stream.draft.inputs.contents if wanted else ():
-            found = detect_architecture((content.path,), stream.draft.store)
+            found = detect_closure_architecture(content.path, stream.draft.store)
             if found and found != wanted.partition("/")[0]:
                 raise NotFound(repository, f"packages with programs for {found}", f"some for {wanted}")
         resources.pop_all()

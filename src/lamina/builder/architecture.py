@@ -62,8 +62,7 @@ def resolve_root_for(store: Store, text: str, architecture: str | None) -> Store
 def choose_paths(name: str, paths: Sequence[StorePath], architecture: str, store: Store) -> tuple[StorePath, ...]:
     """Return those of ``paths`` that hold programs for ``architecture``, which may have a variant.
 
-    A path without a program, such as a script, is for the architecture of the first program in its closure. Nothing is
-    known of a path whose contents no store has.
+    A path without a program, such as a script, is for the architecture of the first program in its closure.
 
     Raises:
         NotFound: all paths, which have the name ``name``, are for other architectures.
@@ -72,7 +71,7 @@ def choose_paths(name: str, paths: Sequence[StorePath], architecture: str, store
 
     """
     wanted = architecture.partition("/")[0]  # an ELF header has no variant
-    found = {path: _detect_in_closure(path, store) for path in paths}
+    found = {path: detect_closure_architecture(path, store) for path in paths}
     chosen = tuple(path for path in paths if found[path] == wanted)
     if not chosen and all(found.values()):
         others = join_names(dict.fromkeys(found.values()))
@@ -81,7 +80,11 @@ def choose_paths(name: str, paths: Sequence[StorePath], architecture: str, store
     return chosen
 
 
-def _detect_in_closure(path: StorePath, store: Store) -> str | None:
+def detect_closure_architecture(path: StorePath, store: Store) -> str | None:
+    """Return the GOARCH of the first program in ``path``, or else in its closure; None if there is none.
+
+    Nothing is known of a path whose contents ``store`` lacks. Errors of ``store`` are passed on.
+    """
     try:
         closure = Closure.resolve([path], store.query)
         return detect_architecture(dict.fromkeys([path, *(info.path for info in closure)]), store)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, example, layer_cache_at
+from tests.support.fake_nix_store import FakeStore, Program, example, layer_cache_at
 from tests.support.programs import MACHINES, program
 from tests.support.served_images import open_files
 
@@ -157,10 +157,11 @@ def test_packages_for_another_architecture_than_that_of_the_name_are_not_found(
 
 @pytest.fixture
 def two_platforms(store: FakeStore) -> FakeStore:
-    """The store with ``tool`` for two processors, ``gcc`` for one, and ``data-1`` for all."""
+    """The store with ``tool`` for two processors; ``gcc``, and a script that needs it, for one; and data for all."""
     for platform, machine in MACHINES.items():
         store.add("tool-1", {"bin": {"tool": program(machine)}}, seed=platform)
-    store.add("gcc-1", {"bin": {"gcc": program(MACHINES["linux/amd64"])}})
+    gcc = store.add("gcc-1", {"bin": {"gcc": program(MACHINES["linux/amd64"])}})
+    store.add("script-1", {"bin": {"script": Program(f"#!/bin/sh\n{gcc}/bin/gcc".encode())}}, [gcc])
     return store
 
 
@@ -172,6 +173,7 @@ def two_platforms(store: FakeStore) -> FakeStore:
         ("data", ["amd64", "arm64"]),
         ("gcc", ["amd64"]),
         ("tool/gcc", ["amd64"]),
+        ("script", ["amd64"]),
     ],
 )
 def test_a_name_is_an_index_of_the_platforms_for_which_there_are_packages(
