@@ -78,6 +78,9 @@ def check_batch(run: BatchRun) -> Iterator[str]:
     """Yield what is wrong with a batch: a layer that was made or sent twice, or an image that is missing."""
     if run.requests.repeated:
         yield f"{len(run.requests.repeated)} blobs were uploaded more than once: {', '.join(run.requests.repeated[:3])}"
+    made = [layer["digest"] for layer in run.result["layers"] if layer["outcome"] == "made"]
+    if wrong := [digest for digest in made if run.requests.uploads.get(digest) != 1]:
+        yield f"{len(wrong)} of {len(made)} layers were made and not sent once: {', '.join(wrong[:3])}"
     if unused := run.requests.uploads.keys() - run.blobs.keys():
         yield f"{len(unused)} uploaded blobs are not in the registry"
     missing = [name for name, digest in run.digests.items() if not digest.startswith("sha256:")]

@@ -112,8 +112,9 @@ def test_blobs_of_a_registry_are_found_with_their_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uploads", "digests", "fault"),
     [
+        ({}, {"a": "sha256:m"}, "1 of 1 layers were made and not sent once: sha256:one"),
         ({"sha256:one": 1}, {"a": "sha256:m"}, None),
-        ({"sha256:one": 2}, {"a": "sha256:m"}, "1 blobs were uploaded more than once: sha256:one"),
+        ({"sha256:one": 1, "sha256:old": 2}, {"a": "sha256:m"}, "1 blobs were uploaded more than once: sha256:old"),
         ({"sha256:one": 1, "sha256:two": 1}, {"a": "sha256:m"}, "1 uploaded blobs are not in the registry"),
         ({"sha256:one": 1}, {"a": "HTTP 404"}, "1 images are not in the registry: a"),
     ],
@@ -121,7 +122,8 @@ def test_blobs_of_a_registry_are_found_with_their_sizes(tmp_path: Path) -> None:
 def test_a_batch_that_sends_a_layer_twice_or_lacks_an_image_is_wrong(
     uploads: dict[str, int], digests: dict[str, str], fault: str | None
 ) -> None:
-    run = BatchRun(1.0, {}, RegistryRequests(uploads, 0, 1), {"sha256:one": 5}, digests)
+    result = {"layers": [{"digest": "sha256:one", "outcome": "made"}, {"digest": "sha256:old", "outcome": "reused"}]}
+    run = BatchRun(1.0, result, RegistryRequests(uploads, 0, 1), {"sha256:one": 5, "sha256:old": 5}, digests)
     assert list(check_batch(run)) == [fault] * bool(fault)
 
 
