@@ -128,22 +128,3 @@ def test_the_page_is_written_with_failed_images_too() -> None:
     assert batch("broken.toml", "-o", "images/", "--report", "fleet.html").code == 5
     page = Path("fleet.html").read_text()
     assert all(name in page for name in ("web", "api", "job", "log-1"))
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("fleet.toml", "batch: got neither of --to and -o, expected one of them"),
-        ("fleet.toml -o images/ --to host/x", "batch: got --to and -o"),
-        ("fleet.toml -o images.tar", "-o: got 'images.tar', expected a folder"),
-        ("fleet.toml fleet.toml#web twice.toml -o images/", "api:1, as image"),
-        ("fleet.toml -o images/ --fail-fast --keep-going", "--fail-fast: got it and --keep-going"),
-        ("fleet.toml#job -o images/", "got image 'job', expected one of web, api"),
-    ],
-)
-def test_mistakes_are_found_before_anything_is_written(words: str, message: str) -> None:
-    Path("twice.toml").write_text('[other]\nname = "api"\ntag = "1"\ncontents = ["api"]\n')
-    ran = batch(*words.split())
-    assert ran.code == 2
-    assert message in ran.stderr
-    assert not Path("images").exists()

@@ -12,7 +12,6 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, NotFound
 from lamina.inputs.spec import Spec
-from lamina.rootfs.entries import Dir, SymlinkEntry, Xattr
 from lamina.stores import open as opening
 from lamina.stores.local.database import LocalStore
 
@@ -51,33 +50,6 @@ def test_the_name_is_that_of_the_first_root(disk: FakeStore) -> None:
 def test_now_is_the_time_where_none_is_given(disk: FakeStore) -> None:
     settings = prepare(parse(contents=["hello"], created="now", mtime="now"), LocalStore(disk.root), NOW).draft.settings
     assert (settings.config.created, settings.mtime) == (NOW, NOW)
-
-
-def test_a_path_that_only_the_config_names_is_in_the_image(disk: FakeStore) -> None:
-    planned = plan(parse(config={"Cmd": [f"{HELLO}/bin/hello"]}), LocalStore(disk.root))
-    assert HELLO in paths_of(planned.layers)
-    assert planned.warnings == ()
-
-
-def test_a_path_that_no_store_has_is_a_warning(disk: FakeStore) -> None:
-    gone = store_path("gone-1")
-    planned = plan(parse(contents=["hello"], config={"Env": [f"A={gone}"]}), LocalStore(disk.root))
-    assert planned.warnings == (f"{gone}: mentioned by the config or the root, but not valid in the store; left out",)
-
-
-def test_a_long_link_to_a_path_that_no_store_has_is_one_warning(disk: FakeStore) -> None:
-    gone = store_path("gone-" + "1" * 80)  # a tar header has room for a hundred bytes of a target
-    spec = parse(contents=["hello"], tree=[SymlinkEntry("/gone", f"{gone}/bin")])
-    assert prepare(spec, LocalStore(disk.root), NOW).warnings == (
-        f"{gone}: mentioned by the config or the root, but not valid in the store; left out",
-    )
-
-
-def test_what_an_extended_attribute_names_is_in_the_image(disk: FakeStore) -> None:
-    extra = disk.add("extra-1", {"bin": {"extra": Program(b"#!/bin/sh\n")}})
-    tree = [Dir("/data"), Xattr("/data", "user.from", str(extra).encode())]
-    prepared = prepare(parse(contents=["hello"], tree=tree), LocalStore(disk.root), NOW)
-    assert extra in paths_of(prepared.draft.plans)
 
 
 def test_a_path_that_a_script_writes_down_is_in_the_image(disk: FakeStore) -> None:
