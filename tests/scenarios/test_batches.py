@@ -12,7 +12,8 @@ from tests.support.fake_nix_store import FakeStore
 from tests.support.registry import MemoryRegistry, answer_with, serve_registry
 
 import lamina
-from lamina.api.batch import BatchOptions, batch_tables, parse_destination
+from lamina.api.batch import batch_tables
+from lamina.api.batch_options import BatchOptions, parse_destination
 from lamina.errors import InvalidArgument, NotFound, RegistryError
 from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
@@ -179,3 +180,30 @@ def test_two_images_of_one_name_are_refused_before_work_begins(store: FakeStore,
     with pytest.raises(InvalidArgument, match=r"image api: name: got same:1, as image web"):
         run(tables, f"{registry.host}/batch")
     assert registry.seen == []
+
+
+def test_documents_are_attached_to_every_image(store: FakeStore, registry: MemoryRegistry) -> None:
+    result, _ = run(describe(store), f"{registry.host}/batch", sbom="spdx", has_provenance=True)
+    for name, digest in digests(result).items():
+        (image,) = lamina.inspect(f"{registry.host}/batch/{name}@{digest}", attached=True)
+        assert len(image.attached) == 2
+
+
+def test_the_warnings_about_an_image_are_in_its_result(store: FakeStore, registry: MemoryRegistry) -> None:
+    result, _ = run(describe(store, "web", config={"Unknown": 1}), f"{registry.host}/batch")
+    assert any("Unknown" in text for text in result.images[0].warnings)
+
+
+def test_a_batch_without_the_network_goes_to_a_layout_only(store: FakeStore, registry: MemoryRegistry) -> None:
+    result, _ = run(describe(store, "web", offline=True), f"{registry.host}/batch")
+    assert isinstance(result.failed[0].error, InvalidArgument)
+    assert registry.seen == []
+
+
+def test_several_platforms_become_an_index(store: FakeStore, registry: MemoryRegistry) -> None:
+    tables = describe(store, "web", platforms=("linux/amd64", "linux/arm64"), roots={}, architecture=None)
+    result, _ = run(tables, f"{registry.host}/batch")
+    digests(result)
+    images = lamina.inspect(f"{registry.host}/batch/web:1")
+    assert [image.platform for image in images] == ["linux/amd64", "linux/arm64"]
+    assert len(result.images[0].images) == 2

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
-from pathlib import Path
 from typing import Unpack
 
-from lamina.api.prepared_images import FailedImage, PreparedImage, prepare_images
+from lamina.api.batch_options import BatchOptions, parse_destination
+from lamina.api.batch_planner import BatchPlanner, name_images
+from lamina.api.prepared_images import prepare_images
+from lamina.api.sbom import parse_sbom_format
 from lamina.compression.compressors import LayerCompression
-from lamina.core.names import is_repository_path, parse_tag
-from lamina.errors import Error, InvalidArgument, error_context
+from lamina.errors import InvalidArgument
 from lamina.fleet.batch import Batch, BatchSettings
-from lamina.fleet.destinations import BatchDestination, LayoutFolder, RegistryPrefix
+from lamina.fleet.destinations import BatchDestination
 from lamina.fleet.executors import BatchExecutor, open_executor
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.finish import ImageFinisher, LayerResults
@@ -25,41 +23,17 @@ from lamina.fleet.images import PlannedImage, collect_layers
 from lamina.fleet.known_layers import find_known_layers
 from lamina.fleet.layer_task import LayerResult, LayerTask
 from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
-from lamina.fleet.task_runner import DEFAULT_RULES, RetryRules
-from lamina.fleet.where import Where, parse_where
-from lamina.fleet.worker_inputs import find_layer_cache, find_sources
-from lamina.formats.image_names import LATEST
-from lamina.images.image import Draft
+from lamina.fleet.where import parse_where
+from lamina.fleet.worker_inputs import find_layer_cache
+from lamina.images.software import SbomFormat
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.batch_specs import Specs, load_specs
 from lamina.inputs.layer_caches import open_layer_cache
-from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_compression, parse_path, parse_text
+from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_compression
 from lamina.inputs.spec import Spec
 from lamina.layer_cache.cache import LayerCache
 from lamina.layers.context import BuildContext
-from lamina.messages.redaction import short_repr
 from lamina.system.cpus import cpu_count
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOptions:
-    """How a batch is run.
-
-    Attributes:
-        destination: where the images go.
-        where: where the layers are made.
-        client: a client of a Dask cluster that the caller made, or None.
-        fail_fast: whether the first error ends the batch.
-        progress: receives the progress.
-        rules: how often a layer is tried.
-    """
-
-    destination: BatchDestination
-    where: Where
-    client: object | None = None
-    fail_fast: bool = False
-    progress: BatchProgress = field(default_factory=BatchProgress)
-    rules: RetryRules = DEFAULT_RULES
 
 
 def batch(
@@ -70,6 +44,8 @@ def batch(
     on: str = "local",
     client: object | None = None,
     fail_fast: bool = False,
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
     progress: BatchProgress | None = None,
     **arguments: Unpack[ImageArguments],
 ) -> BatchResult:
@@ -87,6 +63,8 @@ def batch(
         client: a ``distributed.Client`` whose cluster makes the layers, instead of ``on``.
         fail_fast: whether the first error ends the batch. Otherwise the other images are built, and the errors are in
             the result.
+        sbom: the format of a software bill of materials to attach to each image, as in `push_layered_image`.
+        provenance: whether to attach the provenance of each image, as in `push_layered_image`.
         progress: receives the progress.
         **arguments: those of `ImageArguments`, for all images. An argument of an image takes precedence.
 
@@ -109,17 +87,10 @@ def batch(
         client,
         parse_boolean("fail_fast", fail_fast),
         progress or BatchProgress(),
+        sbom=None if sbom is None else parse_sbom_format("sbom", sbom),
+        has_provenance=parse_boolean("provenance", provenance),
     )
     return batch_tables({name: {**arguments, **table} for name, table in load_specs(specs).items()}, options)
-
-
-def parse_destination(to: str | None, output: StrPath | None, *, insecure: bool = False) -> BatchDestination:
-    """Return the destination of a batch. Raises `InvalidArgument` unless exactly one argument names it."""
-    if (to is None) == (output is None):
-        raise InvalidArgument("to", "both or neither of to and output", "one of them, to say where the images go")
-    if to is not None:
-        return RegistryPrefix.parse(parse_text("to", to), insecure=insecure)
-    return LayoutFolder(Path(os.path.abspath(parse_path("output", output) or "")))
 
 
 def batch_tables(
@@ -146,7 +117,7 @@ def batch_tables(
         options.progress.connect(workers.description, workers.dashboard)
         options.progress.prepare(len(tables))
         prepared = resources.enter_context(prepare_images(tables, warnings, siblings=siblings))
-        planner = _Planner(names, options, workers, resources)
+        planner = BatchPlanner(names, options, workers, resources)
         planned, failed = planner.plan(prepared)
         made, layers = _run(planned, planner.specs, options, workers, fingerprint, warnings)
     images = {image.name: image for image in (*failed, *made)}
@@ -156,96 +127,10 @@ def batch_tables(
     )
 
 
-def name_images(tables: Mapping[str, ImageArguments], destination: BatchDestination) -> dict[str, tuple[str, str]]:
-    """Return the repository and the tag of each image.
-
-    Raises:
-        InvalidArgument: a name cannot be one in a registry, or two images have the same name and tag.
-
-    """
-    found: dict[tuple[str, str], str] = {}
-    for name, arguments in tables.items():
-        with error_context(f"image {name}", InvalidArgument):
-            repository = arguments.get("name") or name.rpartition("#")[2]
-            tag = parse_tag(arguments.get("tag") or LATEST)
-            if not is_repository_path(repository):
-                raise InvalidArgument("name", short_repr(repository), "a name in lower case, without a registry")
-            destination.make_reference(repository, tag)
-            if other := found.get((repository, tag)):
-                raise InvalidArgument("name", f"{repository}:{tag}, as image {other}", "a name or tag of its own")
-        found[repository, tag] = name
-    return {name: key for key, name in found.items()}
-
-
 def _list_compressions(tables: Mapping[str, ImageArguments], destination: BatchDestination) -> set[LayerCompression]:
     """Return how the layers of the images are compressed."""
     given = {arguments.get("layer_compression") for arguments in tables.values()}
     return {parse_layer_compression("layer_compression", text) or destination.compression for text in given}
-
-
-class _Planner:
-    """Makes the images of a batch of what was prepared."""
-
-    def __init__(
-        self,
-        names: Mapping[str, tuple[str, str]],
-        options: BatchOptions,
-        workers: BatchExecutor,
-        resources: ExitStack,
-    ) -> None:
-        self._names = names
-        self._options = options
-        self._workers = workers
-        self._resources = resources
-        self.specs: list[Spec] = []
-        """The spec of each image that can be built."""
-
-    def plan(self, prepared: Iterator[PreparedImage | FailedImage]) -> tuple[list[PlannedImage], list[BatchImage]]:
-        """Return the images that can be built, and those that failed.
-
-        Raises the first error if the batch fails fast.
-        """
-        planned: list[PlannedImage] = []
-        failed: list[BatchImage] = []
-        for name, group in groupby(prepared, key=lambda image: image.name):
-            self._options.progress.prepared(name)
-            try:
-                planned.append(self._plan_image(list(group)))
-            except Error as error:
-                error.add_context(f"image {name}")
-                if self._options.fail_fast:
-                    raise
-                failed.append(BatchImage(name, error))
-                self._options.progress.image(failed[-1])
-        return planned, failed
-
-    def _plan_image(self, platforms: list[PreparedImage | FailedImage]) -> PlannedImage:
-        drafts, specs = [], []
-        for image in platforms:
-            if isinstance(image, FailedImage):
-                raise image.error.add_context(image.platform) if image.platform else image.error
-            self._resources.callback(image.draft.close)
-            drafts.append(image.draft)
-            specs.append(image.spec)
-        spec, destination = specs[0], self._options.destination
-        repository, tag = self._names[platforms[0].name]
-        planned = PlannedImage(
-            platforms[0].name,
-            tuple(_name_draft(draft, repository, tag) for draft in drafts),
-            spec.layer_compression or destination.compression,
-            find_sources(spec, on_cluster=self._workers.is_remote),
-            destination.find_home(repository),
-            destination.make_reference(repository, tag),
-            spec.media_types,
-            spec.verify,
-            spec.insecure,
-        )
-        self.specs.append(spec)
-        return planned
-
-
-def _name_draft(draft: Draft, repository: str, tag: str) -> Draft:
-    return replace(draft, settings=replace(draft.settings, repository=repository, tag=tag))
 
 
 def _run(

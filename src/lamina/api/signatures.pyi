@@ -1565,6 +1565,8 @@ def batch(
     on: str = "local",
     client: object | None = None,
     fail_fast: bool = False,
+    sbom: SbomFormat | None = None,
+    provenance: bool = False,
     progress: BatchProgress | None = None,
     store: StrPath | StoreLike | Sequence[StrPath] = (),
     trusted_keys: str | Sequence[str] = (),
@@ -1637,6 +1639,8 @@ def batch(
         client: a ``distributed.Client`` whose cluster makes the layers, instead of ``on``.
         fail_fast: whether the first error ends the batch. Otherwise the other images are built, and the errors are in
             the result.
+        sbom: the format of a software bill of materials to attach to each image, as in `push_layered_image`.
+        provenance: whether to attach the provenance of each image, as in `push_layered_image`.
         progress: receives the progress.
         store: where store paths come from: a folder that holds ``nix/store``, a closure graph in JSON, a binary cache
             (``file://``, ``https://``, ``s3://``), an embedded store, or an object with the methods of `StoreLike`. Of

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lamina.cli.attachment_options import attachment_options
 from lamina.cli.batch_images import load_images
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
@@ -24,10 +25,11 @@ from lamina.messages.redaction import short_repr
 from lamina.messages.sizes import format_size
 
 if TYPE_CHECKING:
-    from lamina.api.batch import BatchOptions
+    from lamina.api.batch_options import BatchOptions
     from lamina.cli.batch_lines import BatchLines
     from lamina.cli.batch_table import BatchTable
     from lamina.fleet.results import BatchProgress, BatchResult
+    from lamina.images.software import SbomFormat
 
 _IMAGES = ("platforms", "created", "sandbox", "locked", "media_types")
 _SOURCES = ("store", "trusted_keys", "verify_signatures", "channel", "insecure")
@@ -64,6 +66,7 @@ def _list_flags() -> Iterator[Flag]:
     help="Push each image to this place, below which it has the name and the tag of its table.  [default: the name of "
     "the table itself, and latest]",
 )
+@attachment_options()
 @output_option("DIR/", "Write all images to this OCI layout, which is created if it is missing.")
 @option(
     "--on",
@@ -92,9 +95,11 @@ def command(
     output: str | None,
     where: str,
     report_file: str | None,
+    sbom: SbomFormat | None,
     given: Mapping[str, Any],
     report: ReportOptions,
     *,
+    provenance: bool,
     keep_going: bool,
     fail_fast: bool,
 ) -> None:
@@ -109,7 +114,9 @@ def command(
 
     if keep_going and fail_fast:
         raise InvalidArgument("--fail-fast", "it and --keep-going", "one of them")
-    options = _make_options(to, output, where, given, fail_fast=fail_fast)
+    options = replace(
+        _make_options(to, output, where, given, fail_fast=fail_fast), sbom=sbom, has_provenance=provenance
+    )
     images = load_images(specs, given)
     with _open_progress(report) as progress:
         result = batch_tables(images.picked, replace(options, progress=progress), images.others)
@@ -123,7 +130,7 @@ def command(
 def _make_options(
     to: str | None, output: str | None, where: str, given: Mapping[str, Any], *, fail_fast: bool
 ) -> BatchOptions:
-    from lamina.api.batch import BatchOptions, parse_destination
+    from lamina.api.batch_options import BatchOptions, parse_destination
     from lamina.fleet.where import parse_where
     from lamina.system.cpus import cpu_count
     from lamina.system.output import is_layout

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lamina
+from lamina.cli.attachment_options import attachment_options
 from lamina.cli.command import option, verb
 from lamina.cli.default_paths import get_default_embedded_store, get_default_layer_cache
 from lamina.cli.documents.pushes import dump_push
 from lamina.cli.image_files import is_image
 from lamina.cli.image_options import ImageOptions, choose_layer_cache, find_image_option, image_options, prepare_images
-from lamina.cli.options import Choice, ReportOptions, argument_option, report_options
+from lamina.cli.options import ReportOptions, argument_option, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import (
     explain,
@@ -64,21 +65,7 @@ _FOR_FILES = ("max_unpacked_size", "layer_compression", "layer_cache", "jobs", "
     "need not read them.  [default: the image that REF in --to names now]",
 )
 @option("--no-cache-from", section="registry", is_flag=True, help="Use nothing that an image in a registry states.")
-@option(
-    "--sbom",
-    section="registry",
-    type=Choice(("cyclonedx", "spdx")),
-    completion=("cyclonedx", "spdx"),
-    metavar="cyclonedx|spdx",
-    help="Attach a software bill of materials to the image, CycloneDX 1.6 or SPDX 2.3. Of an image that exists, it has "
-    "the hashes and references that --store knows.",
-)
-@option(
-    "--provenance",
-    section="registry",
-    is_flag=True,
-    help="Attach a statement about how the image was made: an in-toto statement with SLSA provenance, not signed.",
-)
+@attachment_options("Of an image that exists, it has the hashes and references that --store knows.")
 @argument_option("media_types")
 @image_options("plan", "draft", "write")
 @report_options

@@ -17,9 +17,14 @@ _EXAMPLE = "REGISTRY/PREFIX, such as ghcr.io/me"
 
 
 class BatchDestination(ABC):
-    """A place for many images."""
+    """A place for many images.
+
+    Attributes:
+        is_registry: Whether images go to repositories of a registry.
+    """
 
     __slots__ = ()
+    is_registry = False
 
     @property
     @abstractmethod
@@ -50,6 +55,7 @@ class RegistryPrefix(BatchDestination):
 
     prefix: str
     insecure: bool = False
+    is_registry = True
 
     @classmethod
     def parse(cls, text: str, *, insecure: bool = False) -> RegistryPrefix:

@@ -19,6 +19,7 @@ from lamina.fleet.layer_task import LayerId, LayerResult
 from lamina.fleet.results import BatchImage
 from lamina.formats.media_types import OCI
 from lamina.formats.registry_references import RegistryReference
+from lamina.images.attachments import describe_nothing
 from lamina.images.image import Draft
 from lamina.images.layer_descriptors import describe_layer
 from lamina.images.registry_destination import open_destination
@@ -55,7 +56,8 @@ class ImageFinisher(ABC):
         with error_context(f"image {image.name}", Error):
             drafts = [_share_layers(draft, image, layers) for draft in image.drafts]
             finished = self._write(image, drafts, layers)
-        return replace(finished, layers=frozenset(layers), seconds=time.monotonic() - began)
+        warnings = (*image.warnings, *finished.warnings)
+        return replace(finished, layers=frozenset(layers), seconds=time.monotonic() - began, warnings=warnings)
 
     @abstractmethod
     def _write(self, image: PlannedImage, drafts: list[Draft], layers: LayerResults) -> BatchImage:
@@ -91,8 +93,9 @@ class RegistryFinisher(ImageFinisher):
                     warnings.append,
                     image.media_types,
                     is_tagged=not is_index,
+                    describe=describe,
                 )
-                for _ in drafts
+                for describe in image.describe or (describe_nothing,) * len(drafts)
             ]
             if is_index:
                 index = push_drafts(destination, drafts, writers, image.media_types)

@@ -14,6 +14,7 @@ from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.layer_task import LayerCachePlace, LayerId, LayerTask, PathSources
 from lamina.formats.media_types import MediaTypes
 from lamina.formats.registry_references import RegistryReference
+from lamina.images.attachments import DescribeImage
 from lamina.images.image import Draft
 from lamina.layer_cache.key import LayerInputs
 
@@ -32,6 +33,8 @@ class PlannedImage:
         media_types: those of its manifest; None for OCI's.
         verify: whether layers are made although the layer cache knows them, and compared.
         insecure: whether plain HTTP is allowed.
+        describe: for each draft, what makes the documents that are attached to its image; empty for none.
+        warnings: messages about its arguments and stores. Making the documents adds to them.
     """
 
     name: str
@@ -43,6 +46,8 @@ class PlannedImage:
     media_types: MediaTypes | None = None
     verify: bool = False
     insecure: bool = False
+    describe: tuple[DescribeImage, ...] = field(default=(), repr=False)
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

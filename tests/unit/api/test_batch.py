@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from lamina.api.batch import batch, name_images, parse_destination
+from lamina.api.batch import batch
+from lamina.api.batch_options import parse_destination
+from lamina.api.batch_planner import name_images
 from lamina.errors import InputError, InvalidArgument
 from lamina.fleet.destinations import LayoutFolder, RegistryPrefix
 
@@ -70,3 +72,9 @@ def test_tables_of_one_name_in_two_files_are_called_by_their_files(tmp_path: Pat
         (tmp_path / f"{name}.toml").write_text('[web]\ncontents = ["x"]\n')
     with pytest.raises(InvalidArgument, match=r"b\.toml#web: name: got web:latest, as image .*a\.toml#web"):
         batch([tmp_path / "a.toml", tmp_path / "b.toml"], output=tmp_path / "layout")
+
+
+@pytest.mark.parametrize("attached", [{"sbom": "cyclonedx"}, {"provenance": True}])
+def test_documents_are_attached_in_registries_only(tmp_path: Path, attached: Any) -> None:
+    with pytest.raises(InvalidArgument, match="got it and an OCI layout"):
+        batch({"web": {}}, output=tmp_path, **attached)

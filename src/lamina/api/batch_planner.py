@@ -1,0 +1,136 @@
+"""Plan the images of a batch: what they are called, where their layers go, and what is attached to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import groupby
+
+from lamina.api.batch_options import BatchOptions
+from lamina.api.prepared_images import FailedImage, PreparedImage
+from lamina.core.names import is_repository_path, parse_tag
+from lamina.errors import Error, InvalidArgument, error_context
+from lamina.fleet.destinations import BatchDestination
+from lamina.fleet.executors import BatchExecutor
+from lamina.fleet.images import PlannedImage
+from lamina.fleet.results import BatchImage
+from lamina.fleet.worker_inputs import find_sources
+from lamina.formats.image_names import LATEST
+from lamina.images.attachments import DescribeImage, describe_nothing
+from lamina.images.image import Draft
+from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.spec import Spec
+from lamina.messages.redaction import short_repr
+
+
+def name_images(tables: Mapping[str, ImageArguments], destination: BatchDestination) -> dict[str, tuple[str, str]]:
+    """Return the repository and the tag of each image.
+
+    Raises:
+        InvalidArgument: a name cannot be one in a registry, or two images have the same name and tag.
+
+    """
+    found: dict[tuple[str, str], str] = {}
+    for name, arguments in tables.items():
+        with error_context(f"image {name}", InvalidArgument):
+            repository = arguments.get("name") or name.rpartition("#")[2]
+            tag = parse_tag(arguments.get("tag") or LATEST)
+            if not is_repository_path(repository):
+                raise InvalidArgument("name", short_repr(repository), "a name in lower case, without a registry")
+            destination.make_reference(repository, tag)
+            if other := found.get((repository, tag)):
+                raise InvalidArgument("name", f"{repository}:{tag}, as image {other}", "a name or tag of its own")
+        found[repository, tag] = name
+    return {name: key for key, name in found.items()}
+
+
+class BatchPlanner:
+    """Plans the images of a batch, once they are prepared.
+
+    Args:
+        names: the repository and the tag of each image.
+        options: how the batch is run.
+        workers: what makes the layers.
+        resources: closes the drafts.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, tuple[str, str]],
+        options: BatchOptions,
+        workers: BatchExecutor,
+        resources: ExitStack,
+    ) -> None:
+        self._names = names
+        self._options = options
+        self._workers = workers
+        self._resources = resources
+        self.specs: list[Spec] = []
+        """The spec of each image that can be built."""
+
+    def plan(self, prepared: Iterator[PreparedImage | FailedImage]) -> tuple[list[PlannedImage], list[BatchImage]]:
+        """Return the images that can be built, and those that failed.
+
+        Raises the first error if the batch fails fast.
+        """
+        planned: list[PlannedImage] = []
+        failed: list[BatchImage] = []
+        for name, group in groupby(prepared, key=lambda image: image.name):
+            self._options.progress.prepared(name)
+            try:
+                planned.append(self._plan_image(list(group)))
+            except Error as error:
+                error.add_context(f"image {name}")
+                if self._options.fail_fast:
+                    raise
+                failed.append(BatchImage(name, error))
+                self._options.progress.image(failed[-1])
+        return planned, failed
+
+    def _plan_image(self, platforms: list[PreparedImage | FailedImage]) -> PlannedImage:
+        prepared: list[PreparedImage] = []
+        for image in platforms:
+            if isinstance(image, FailedImage):
+                raise image.error.add_context(image.platform) if image.platform else image.error
+            self._resources.callback(image.draft.close)
+            prepared.append(image)
+        first, destination = prepared[0], self._options.destination
+        spec = first.spec
+        if spec.offline and destination.is_registry:
+            hint = "write an OCI layout instead"
+            raise InvalidArgument("offline", "true and a registry", "a registry, or no network", hint=hint)
+        repository, tag = self._names[first.name]
+        warnings = [_name_platform(text, image) for image in prepared for text in image.warnings]
+        planned = PlannedImage(
+            first.name,
+            tuple(_name_draft(image.draft, repository, tag) for image in prepared),
+            spec.layer_compression or destination.compression,
+            find_sources(spec, on_cluster=self._workers.is_remote),
+            destination.find_home(repository),
+            destination.make_reference(repository, tag),
+            spec.media_types,
+            spec.verify,
+            spec.insecure,
+            tuple(self._describe(image, warnings.append) for image in prepared),
+            warnings,
+        )
+        self.specs.append(spec)
+        return planned
+
+    def _describe(self, image: PreparedImage, warn: Callable[[str], object]) -> DescribeImage:
+        """Return what makes the documents that are attached to an image."""
+        options = self._options
+        if not (options.sbom or options.has_provenance):
+            return describe_nothing
+        from lamina.api.attachments import describe_draft
+
+        return describe_draft(image.draft, image.spec, options.sbom, warn, provenance=options.has_provenance)
+
+
+def _name_platform(text: str, image: PreparedImage) -> str:
+    return f"{image.platform}: {text}" if image.platform else text
+
+
+def _name_draft(draft: Draft, repository: str, tag: str) -> Draft:
+    return replace(draft, settings=replace(draft.settings, repository=repository, tag=tag))
