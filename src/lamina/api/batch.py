@@ -171,9 +171,13 @@ def _finish(finisher: ImageFinisher, image: PlannedImage, layers: LayerResults) 
 
 
 def _learn(layer_cache: LayerCache, task: LayerTask, made: LayerResult) -> None:
-    """Write what a worker learnt to the layer cache, unless the worker did."""
+    """Write what a worker learnt to the layer cache, unless the worker did.
+
+    It is written at once, so that a batch continues after this process was killed.
+    """
     if task.layer_cache.place is None:
         layer_cache.put_layer(task.inputs, made.plain)
         if made.blob != made.plain:
             identity = LayerCompression.parse(task.compression).identity
             layer_cache.put_compressed(made.plain.digest, identity, made.blob)
+        layer_cache.flush()

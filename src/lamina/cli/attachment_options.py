@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from lamina.cli.command import Decorator, option
 from lamina.cli.options import Choice
 

@@ -25,7 +25,7 @@ from lamina.system.threads import ThreadPool
 
 FinishImage = Callable[[PlannedImage, Mapping[LayerId, LayerResult]], BatchImage]
 """Makes the documents of an image whose layers are in their homes."""
-_FINISHERS = 4
+_FINISHERS = 8
 _LOST_HINT = "look at the log of the workers: one that needs too much memory is ended by its system"
 _Key = tuple[str, Any]
 
