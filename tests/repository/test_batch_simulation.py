@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 from bench.fleets.sharing import Clock, Process, SharedResource, Use, start_process
-from bench.fleets.simulate import VARIANTS, WORKERS, draw_fleet
+from bench.fleets.simulate import VARIANTS, WORKERS, draw_fleet, print_lines
 from bench.fleets.simulation import Rates, SimulatedFleet, simulate
 from tests.support.paths import REPOSITORY
 
@@ -127,3 +128,13 @@ def test_the_command_prints_a_table_of_workers_and_one_of_variants() -> None:
         "100 workers",
         *VARIANTS,
     ]
+
+
+@pytest.mark.integration
+def test_the_docs_have_the_tables_of_the_command() -> None:
+    lines = list(print_lines(draw_fleet(10_000, 1), Rates(), WORKERS))
+    page = (REPOSITORY / "docs/cluster.md").read_text()
+    assert "\n".join(lines[3:]) in page
+    numbers = re.findall(r"[\d,.]+(?= |$)", " ".join(lines[:2]))
+    text = " ".join(page.split())
+    assert [number for number in numbers if number.strip(",.") not in text] == []
