@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.logins import ask, basic, hash_password, hash_token
 
 from lamina.server.accounts import Accounts
 from lamina.server.error_documents import RequestRefused
 from lamina.server.guards import AccountGuard, Guard, OpenGuard, PasswordGuard, TokenGuard
+from lamina.server.token_endpoint import TokenEndpoint
 from lamina.server.tokens import Grant, TokenSigner
 
 USERS = Accounts({"me": hash_password("se:cret").encode()}, {bytes.fromhex(hash_token("program")[7:]): "ci"})
@@ -103,3 +108,28 @@ def test_a_wrong_token_is_called_invalid() -> None:
 
 def test_without_a_guard_nobody_has_a_name() -> None:
     assert OpenGuard().identify(ask("/v2/", basic("me:x"))) == ""
+
+
+# Headers and paths reach the guards as Latin-1, whatever bytes the client sent.
+TEXTS = st.text(st.characters(max_codepoint=255))
+HEADERS = st.one_of(TEXTS, st.builds("{} {}".format, st.sampled_from(["Basic", "Bearer", "bearer"]), TEXTS))
+
+
+@given(path=st.one_of(TEXTS, st.builds("/v2/{}/manifests/{}".format, TEXTS, TEXTS)), header=HEADERS, host=TEXTS)
+def test_any_other_request_is_refused(path: str, header: str, host: str) -> None:
+    for guard in GUARDS.values():
+        with pytest.raises(RequestRefused) as refused:
+            guard.identify(ask(path, header, host=host))
+        assert refused.value.status in (400, 401)
+        # A header of the answer has no characters that the request brought in and that would end it.
+        assert all(text.isprintable() for pair in refused.value.headers for text in pair)
+
+
+@given(query=TEXTS, header=HEADERS)
+def test_any_other_request_for_a_token_is_refused(query: str, header: str) -> None:
+    endpoint = TokenEndpoint(USERS, SIGNER)
+    with pytest.raises(RequestRefused):
+        endpoint.respond(ask("/token", header, query))
+    with suppress(RequestRefused):
+        response, user = endpoint.respond(ask("/token", basic("me:se:cret"), query))
+        assert (response.status, user) == (200, "me")
