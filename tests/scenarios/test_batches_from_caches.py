@@ -1,0 +1,88 @@
+"""A batch whose workers read store paths from a binary cache, which fails or lacks a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.binary_cache import KEY, Cache, serve_cache
+from tests.support.factories import File
+from tests.support.fault_proxy import ProxyFault, fail_every, serve_faults
+
+import lamina
+from lamina.core.names import StorePath
+from lamina.errors import IntegrityError, StoreError
+
+IMAGES = {"web": "http", "api": "http", "job": "log"}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", compression="none")
+
+
+@pytest.fixture
+def paths(cache: Cache) -> dict[str, StorePath]:
+    """Three applications with two libraries, over one path that all need."""
+    base = cache.add("base-1", {b"lib": File(b"base" * 9000)})
+    added = {name: cache.add(f"{name}-1", {b"lib": File(name.encode() * 9000)}, [base]) for name in ("http", "log")}
+    for name, library in IMAGES.items():
+        added[name] = cache.add(f"{name}-1", {b"bin": {b"run": File(name.encode() * 500)}}, [added[library]])
+    return added
+
+
+def run(url: str, paths: dict[str, StorePath], folder: Path, **arguments: Any) -> lamina.BatchResult:
+    tables: Any = {name: {"contents": [str(paths[name])]} for name in IMAGES}
+    key = str(KEY.public)
+    return lamina.batch(
+        tables, output=folder, on="local:2", store=url, trusted_keys=[key], tag="1", architecture="amd64", **arguments
+    )
+
+
+@pytest.fixture
+def url(cache: Cache) -> Iterator[str]:
+    with serve_cache(cache.folder) as server:
+        yield server.url
+
+
+def test_workers_fetch_what_they_pack(url: str, paths: dict[str, StorePath], tmp_path: Path) -> None:
+    result = run(url, paths, tmp_path / "batch")
+    assert not result.failed
+    assert result.layers_made == len(result.layers) >= 3
+    expected = run(f"file://{tmp_path}/cache", paths, tmp_path / "other")
+    assert [image.digest for image in result.images] == [image.digest for image in expected.images]
+
+
+@pytest.mark.parametrize("fault", [ProxyFault.UNAVAILABLE, ProxyFault.SERVER_ERROR, ProxyFault.CUT_IN_RESPONSE])
+def test_a_cache_that_fails_for_a_moment_costs_only_time(
+    fault: ProxyFault, url: str, paths: dict[str, StorePath], tmp_path: Path
+) -> None:
+    expected = run(url, paths, tmp_path / "expected")
+    with serve_faults(url.removeprefix("http://"), fail_every(4, 1, (fault,))) as proxy:
+        result = run(f"http://{proxy.address}", paths, tmp_path / "batch")
+        assert any(exchange.fault for exchange in proxy.exchanges)
+    assert not result.failed
+    assert [image.digest for image in result.images] == [image.digest for image in expected.images]
+
+
+def test_a_cache_without_one_path_fails_the_images_that_need_it(
+    cache: Cache, url: str, paths: dict[str, StorePath], tmp_path: Path
+) -> None:
+    (cache.folder / cache.narinfos[paths["log"]].url).unlink()
+    result = run(url, paths, tmp_path / "batch", max_layers=20)
+    assert [image.name for image in result.failed] == ["job"]
+    (failed,) = result.failed
+    assert isinstance(failed.error, StoreError)
+    assert str(paths["log"]) in str(failed.error)
+    assert {image.name for image in result.images if image.digest} == {"web", "api"}
+
+
+def test_a_path_that_does_not_match_its_narinfo_is_in_no_image(
+    cache: Cache, url: str, paths: dict[str, StorePath], tmp_path: Path
+) -> None:
+    file = cache.folder / cache.narinfos[paths["log"]].url
+    file.write_bytes(file.read_bytes().replace(b"loglog", b"evil!!", 1))
+    result = run(url, paths, tmp_path / "batch", max_layers=20)
+    assert [(image.name, type(image.error)) for image in result.failed] == [("job", IntegrityError)]
