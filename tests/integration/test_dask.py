@@ -1,13 +1,11 @@
 """The executor of a Dask cluster, with real schedulers and workers: results, versions, and processes that die."""
 
-import operator
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,12 +16,12 @@ from tests.support.dask_cluster import DaskCluster, run_dask_cluster, write_empt
 from tests.support.processes import wait_until
 
 from lamina.compression.compressors import LayerCompression
-from lamina.errors import InvalidArgument, OutputError, ScriptError
+from lamina.errors import InvalidArgument, OutputError
 from lamina.fleet import dask_cluster
 from lamina.fleet.dask_executor import DaskExecutor
 from lamina.fleet.executors import BatchExecutor, open_executor
 from lamina.fleet.fingerprint import Fingerprint
-from lamina.fleet.where import DaskScheduler, LocalWorkers
+from lamina.fleet.where import DaskScheduler
 from lamina.layers.workers import WorkerLost
 from lamina.version import __version__
 
@@ -63,58 +61,12 @@ def test_functions_are_called_on_the_workers(cluster: DaskCluster, stack: ExitSt
     )
 
 
-def test_errors_come_back_with_their_fields(cluster: DaskCluster, stack: ExitStack) -> None:
-    cluster.start_worker()
-    executor = connect(cluster, stack).executor
-    raised = ScriptError("subject", "a", "b", hint="c", output="d")
-    error = executor.submit(remote_calls.raise_error, raised).exception()
-    assert isinstance(error, ScriptError)
-    assert vars(error) == vars(raised)
-    assert isinstance(executor.submit(operator.truediv, 1, 0).exception(), ZeroDivisionError)
-
-
-def test_calls_begin_in_the_order_in_which_they_are_submitted(
-    cluster: DaskCluster, stack: ExitStack, tmp_path: Path
-) -> None:
-    cluster.start_worker()
-    executor = connect(cluster, stack).executor
-    first = executor.submit(remote_calls.wait_for, tmp_path / "gate")
-    futures = [executor.submit(remote_calls.append, tmp_path / "calls", str(number)) for number in range(30)]
-    (tmp_path / "gate").touch()
-    first.result()
-    wait(futures)
-    assert (tmp_path / "calls").read_text().split() == list(map(str, range(30)))
-
-
 def test_the_scheduler_needs_no_lamina(tmp_path: Path, stack: ExitStack) -> None:
     without_lamina = write_empty_package(tmp_path / "empty")
     cluster = stack.enter_context(run_dask_cluster(tmp_path, scheduler_path=without_lamina))
     cluster.start_worker()
     executor = connect(cluster, stack).executor
     assert executor.submit(OWN.check_this_process).result() is None
-
-
-def test_a_client_that_is_handed_in_stays_open(cluster: DaskCluster) -> None:
-    worker = cluster.start_worker()
-    with Client(cluster.address, set_as_default=False) as client:
-        for _ in range(2):
-            with open_executor(LocalWorkers(1), client, OWN) as opened:
-                assert opened.executor.submit(os.getpid).result() == worker.pid
-        assert client.submit(abs, -1).result() == 1
-
-
-def test_an_error_in_the_block_cancels_the_calls_that_have_not_begun(cluster: DaskCluster, tmp_path: Path) -> None:
-    cluster.start_worker()
-    with pytest.raises(KeyboardInterrupt), open_executor(DaskScheduler(cluster.address), None, OWN) as opened:  # noqa: PT012
-        opened.executor.submit(remote_calls.wait_for, tmp_path / "gate")
-        later = [opened.executor.submit(remote_calls.append, tmp_path / "calls", "") for _ in range(9)]
-        raise KeyboardInterrupt
-    wait(later)
-    assert all(future.cancelled() for future in later)
-    (tmp_path / "gate").touch()
-    with open_executor(DaskScheduler(cluster.address), None, OWN) as opened:
-        assert opened.executor.submit(abs, -1).result() == 1
-    assert not (tmp_path / "calls").exists()
 
 
 def test_a_call_whose_worker_is_killed_runs_on_another_one(
@@ -182,21 +134,6 @@ def test_after_the_connection_to_the_scheduler_has_ended_calls_fail_in_the_same_
     error = executor.submit(abs, -1).exception()
     assert isinstance(error, OutputError)
     assert error.hint == "run the command again: it makes only layers that are missing"
-
-
-def test_without_a_scheduler_the_error_says_so(cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "_CONNECT_SECONDS", 0.5)
-    cluster.stop()
-    with pytest.raises(OutputError, match=rf"^--on {cluster.address}: got .*, expected a Dask scheduler$") as caught:
-        open_executor(DaskScheduler(cluster.address), None, OWN).__enter__()
-    assert caught.value.hint == "start a scheduler with: dask scheduler"
-
-
-def test_without_workers_the_error_says_how_to_start_one(cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "_WORKER_SECONDS", 0.1)
-    with pytest.raises(OutputError, match=r"got no worker, expected at least one$") as caught:
-        open_executor(DaskScheduler(cluster.address), None, OWN).__enter__()
-    assert caught.value.hint == f"start a worker with: dask worker {cluster.address}"
 
 
 def test_workers_that_would_make_other_bytes_are_refused_by_name_before_work_begins(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from distributed import Client
+from distributed import Client, LocalCluster
 from tests.support.paths import REPOSITORY, SOURCES
 from tests.support.processes import wait_until
 
@@ -88,6 +88,18 @@ def run_dask_cluster(
         yield cluster
     finally:
         cluster.stop()
+
+
+@contextmanager
+def run_cluster_in_process(workers: int, protocol: str = "inproc") -> Iterator[LocalCluster]:
+    """Run a scheduler and workers with one thread each as threads of this process, for the block."""
+    options = {
+        "dashboard_address": "127.0.0.1:0",
+        "protocol": f"{protocol}://",
+        "host": "127.0.0.1" if protocol == "tcp" else None,
+    }
+    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=False, **options) as cluster:
+        yield cluster
 
 
 def write_other_version(folder: Path, version: str) -> Path:

@@ -103,7 +103,7 @@ def _open_client(address: str) -> Client:
         except OSError as error:
             hint = "start a scheduler with: dask scheduler"
             raise OutputError(f"--on {address}", error, "a Dask scheduler", hint=hint) from error
-        except (ValueError, ImportError, RuntimeError) as error:  # such as TLS without certificates
+        except (ValueError, TypeError, ImportError, RuntimeError) as error:  # such as TLS without certificates
             raise InvalidArgument(f"--on {address}", error, "a Dask scheduler") from error
 
 
