@@ -38,6 +38,8 @@ _HEALTH, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
 ZERO_COPY = "http.response.zerocopysend"
 """The extension of ASGI with which a server sends a part of a file itself ("Zero Copy Send")."""
 _PIECE_SIZE = 1 << 18
+_WAIT = 0.05
+"""After how many seconds a body is asked again that had nothing yet."""
 _LEFT = "the client left"
 
 
@@ -201,9 +203,13 @@ async def _send_response(
 async def _send_body(pieces: Iterator[Piece], leaving: asyncio.Future[None], send: Send, pool: ThreadPool) -> _SentBody:
     size = 0
     try:
-        while piece := await asyncio.wrap_future(pool.submit(partial(next, pieces, b""))):
+        while (piece := await asyncio.wrap_future(pool.submit(partial(next, pieces, None)))) is not None:
+            if not piece:
+                await asyncio.wait({leaving}, timeout=_WAIT)
             if leaving.done():
                 return _SentBody(size, _LEFT)
+            if not piece:
+                continue
             await send(_make_message(piece))
             size += len(piece)
     except ConnectionError:
@@ -225,8 +231,10 @@ def _make_message(piece: Piece) -> MutableMapping[str, Any]:
 def _read_pieces(body: Iterable[Piece]) -> Iterator[bytes]:
     """Yield small pieces of a body, so that many clients do not take much memory."""
     for piece in body:
-        if isinstance(piece, FilePart):
+        if isinstance(piece, FilePart) and piece:
             yield from map(bytes, piece.split(_PIECE_SIZE))
+        elif isinstance(piece, FilePart):
+            yield b""
         else:
             yield piece
 

@@ -28,6 +28,8 @@ CLOSE_TIMEOUT = 1.0
 """How many seconds the end of a server waits for threads whose results nobody needs any more."""
 _PART_SIZE = 8 << 20
 """After how many bytes it is noticed that a client left. A part is never in memory."""
+_GROWTH_TIMEOUT = 0.02
+"""How many seconds a thread waits for a blob to grow. Blobs that are ready need the threads too."""
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -69,7 +71,8 @@ class BlobFiles:
     def read(self, blob: BlobInfo, make: MakeBlob, start: int, end: int) -> Iterator[FilePart]:
         """Yield the bytes of a blob from ``start`` up to ``end``, not included; make the blob first if it is not here.
 
-        The descriptor of a part is open until the next part is asked for.
+        The descriptor of a part is open until the next part is asked for. An empty part says that the blob has not
+        grown for a moment, so that the caller can do something else before it asks again.
 
         Args:
             blob: its digest and size.
@@ -158,20 +161,18 @@ class _Growth:
             self.changed.notify_all()
 
     def wait(self, start: int) -> int:
-        """Wait for the byte at ``start``, and return how many bytes may be read; raise the error of the making.
+        """Return how many bytes may be read, after a moment if there is none at ``start``; raise the making's error.
 
         The last byte may be read only when the whole blob is right, so that no reader takes a wrong one for complete.
         """
         with self.changed:
-            while True:
-                if self.failure is not None:
-                    raise _copy_failure(self.failure)
-                if self.is_finished:
-                    return self.blob.size
-                available = min(self.part.stat().st_size, self.blob.size - 1)
-                if available > start:
-                    return available
-                self.changed.wait()
+            self.changed.wait_for(lambda: self.is_finished or self._count_available() > start, _GROWTH_TIMEOUT)
+            if self.failure is not None:
+                raise _copy_failure(self.failure)
+            return self.blob.size if self.is_finished else max(start, self._count_available())
+
+    def _count_available(self) -> int:
+        return min(self.part.stat().st_size, self.blob.size - 1)
 
 
 def _copy_failure(failure: BaseException) -> BaseException:

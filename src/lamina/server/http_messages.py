@@ -52,7 +52,7 @@ class FilePart:
 
 
 Piece = bytes | FilePart
-"""A piece of a body, which is not empty."""
+"""A piece of a body. An empty one says that the next bytes are not there yet."""
 
 
 class Content(Protocol):

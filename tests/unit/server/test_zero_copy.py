@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,12 +14,15 @@ from pathlib import Path
 
 import pytest
 from tests.support.running_registry import RunningRegistry, run_registry
+from tests.support.served_images import open_files
 
 from lamina.core.names import Digest
 from lamina.formats.referrers import Referrer
 from lamina.server import connections
+from lamina.server.blob_files import BlobFiles
 from lamina.server.http_messages import Content, FilePart, Piece
 from lamina.server.repositories import Manifest
+from lamina.system.transfer import BlobInfo, OnBytes
 
 DATA = os.urandom(20 << 20)
 BLOB = f"/v2/a/blobs/sha256:{'0' * 64}"
@@ -168,3 +173,67 @@ def test_a_part_can_be_read_and_split(content: FileContent) -> None:
         pieces = [*part.split(30)]
         assert [len(piece) for piece in pieces] == [30, 30, 30, 10]
         assert b"".join(map(bytes, pieces)) == bytes(part)
+
+
+@dataclass
+class GrowingBlobs:
+    """The `Repositories` with a blob that is ready, and in ``slow`` one that does not grow until ``gate`` is set."""
+
+    files: BlobFiles
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
+        return None
+
+    def find_blob(self, repository: str, digest: Digest) -> Content | None:
+        return GrowingContent(self, b"slow" * 1000 if repository == "slow" else b"ready" * 1000, repository == "slow")
+
+    def list_tags(self, repository: str) -> list[str]:
+        return []
+
+    def list_referrers(self, repository: str, digest: Digest) -> tuple[Referrer, ...]:
+        return ()
+
+
+@dataclass
+class GrowingContent:
+    blobs: GrowingBlobs
+    data: bytes
+    is_slow: bool
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self, start: int, end: int) -> Iterator[Piece]:
+        blob = BlobInfo(Digest(hashlib.sha256(self.data).digest()), len(self.data))
+
+        def make(part: Path, on_bytes: OnBytes) -> BlobInfo:
+            if self.is_slow:
+                assert self.blobs.gate.wait(60)
+            part.write_bytes(self.data)
+            return blob
+
+        return self.blobs.files.read(blob, make, start, end)
+
+
+def test_clients_of_a_blob_that_is_stuck_hold_up_nobody_and_may_leave() -> None:
+    with open_files() as files:
+        blobs = GrowingBlobs(files)
+        with run_registry(blobs) as registry:
+            waiting = [socket.create_connection(("127.0.0.1", registry.port), timeout=60) for _ in range(50)]
+            path = BLOB.replace("/a/", "/slow/")
+            for connection in waiting:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert connection.recv(12) == b"HTTP/1.1 200"
+            assert registry.get(BLOB).body == b"ready" * 1000
+            assert registry.answered.get(timeout=60).is_complete
+            for connection in waiting[1:]:
+                connection.close()
+            left = [registry.answered.get(timeout=60) for _ in waiting[1:]]
+            assert {entry.problem for entry in left} == {"the client left"}
+            blobs.gate.set()
+            received = b""
+            while not received.endswith(b"slow" * 1000):
+                received += waiting[0].recv(1 << 16)
+            waiting[0].close()
