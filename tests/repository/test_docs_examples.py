@@ -24,6 +24,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 _FOREIGN_OPTIONS = {
     "--add",
     "--check-contents",
+    "--engine",
     "--export",
     "--format",
     "--key-file",
