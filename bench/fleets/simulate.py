@@ -26,10 +26,10 @@ VARIANTS: Mapping[str, Mapping[str, float]] = {
     "binary cache: 5 MB/s for each worker": {"connection": 5e6},
     "registry: 1 Gbit/s": {"registry": _GIGABIT},
     "registry: 5,000 requests/s": {"requests": 5000},
-    "client: 16 threads finish images": {"finishers": 16},
-    "both": {"requests": 5000, "finishers": 16},
-    "both, and one request to mount a layer": {"requests": 5000, "finishers": 16, "mount_requests": 1},
-    "both, and a client twice as fast": {"requests": 5000, "finishers": 16, "prepare": 0.0125, "finish": 0.025},
+    "client: 32 threads finish images": {"finishers": 32},
+    "both": {"requests": 5000, "finishers": 32},
+    "both, and a client twice as fast": {"requests": 5000, "finishers": 32, "prepare": 0.0125, "finish": 0.025},
+    "as above, but two requests for each layer of an image": {"mount_requests": 2},
 }
 
 

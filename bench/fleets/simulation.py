@@ -40,14 +40,14 @@ class Rates:
         requests: how many requests the registry answers in a second.
         latency: the time between a request and its answer if the registry is idle.
         layer_requests: the requests for each layer that is sent.
-        mount_requests: the requests for each layer of each image: one that looks for it, and one that mounts it.
+        mount_requests: the requests for each layer of each image, which mount it.
         image_requests: the other requests for each image, for its customisation layer and documents.
     """
 
     workers: int = 100
     prepare: float = 0.025
     finish: float = 0.05
-    finishers: int = 4
+    finishers: int = 8
     submit: float = 0.0008
     schedule: float = 0.0014
     start: float = 0.1
@@ -60,7 +60,7 @@ class Rates:
     requests: float = 1000
     latency: float = 0.003
     layer_requests: int = 5
-    mount_requests: int = 2
+    mount_requests: int = 1
     image_requests: int = 10
 
 
