@@ -46,6 +46,14 @@ class Packages:
         libraries = [known for path, known in self.cache.narinfos.items() if path.name.startswith("lib")]
         return min(libraries, key=lambda known: known.info.nar_size).url
 
+    def find_users(self, library: StorePath) -> set[str]:
+        """Return the applications whose closure has ``library``."""
+        users, changed = {library}, True
+        while changed:
+            more = {path for path in self.cache.narinfos if users & self.cache.references(path)} - users
+            users, changed = users | more, bool(more)
+        return {name for name, path in self.applications.items() if path in users}
+
     def tables(self, store: str) -> dict[str, Any]:
         """Return the arguments of an image for each application."""
         # Without the architecture, a path with a program is read to find it, and there is none.
@@ -195,10 +203,37 @@ def test_a_batch_survives_the_death_of_a_local_worker_in_the_middle_of_a_layer(
         assert digests(running.result()) == expected
 
 
-def list_local_workers() -> set[int]:
-    """Return the processes of worker pools that this process started."""
+def test_a_layer_that_ends_three_workers_fails_its_images_alone(
+    packages: Packages, registry: str, expected: Digests
+) -> None:
+    users = {library: packages.find_users(library) for library in packages.cache.narinfos if "-lib" in str(library)}
+    library = min((each for each in users if users[each]), key=lambda each: len(users[each]))
+    assert 0 < len(users[library]) < _APPLICATIONS
+    killed: list[int] = []
+
+    def kill_worker(asked: CacheRequest) -> None:
+        (worker,) = list_local_workers()
+        killed.append(worker)
+        os.kill(worker, signal.SIGKILL)
+        asked.close_connection = True
+
+    with serve_cache(packages.cache.folder, {packages.cache.narinfos[library].url: kill_worker}) as cache:
+        result = batch(packages.tables(cache.url), to=f"{registry}/three", on="local:1")
+    assert len(set(killed)) == 3
+    assert {image.name for image in result.failed} == users[library]
+    for image in result.failed:
+        assert isinstance(image.error, OutputError)
+        assert str(image.error).endswith(
+            f"worker process {killed[-1]} ended with SIGKILL, expected a worker that finishes the layer"
+        )
+    done = {image.name: image.digest for image in result.images if not image.error}
+    assert done == {name: digest for name, digest in expected.items() if name not in users[library]}
+
+
+def list_local_workers(parent: int = os.getpid()) -> set[int]:
+    """Return the processes of worker pools that the process ``parent`` started, by default this one."""
     found = find_pids(lambda command: "lamina.layers.worker_tasks import main" in command)
-    return {pid for pid in found if f" {os.getpid()} " in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]}
+    return {pid for pid in found if f" {parent} " in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]}
 
 
 def test_after_the_death_of_the_scheduler_a_second_batch_continues(
@@ -249,6 +284,30 @@ import sys, json
 from lamina.api.batch import batch
 batch(json.loads(sys.argv[1]), to=sys.argv[2], on=sys.argv[3])
 """
+
+
+@pytest.mark.parametrize("place", ["local:2", "cluster"])
+def test_an_interrupt_ends_a_batch_at_once(
+    packages: Packages,
+    registry: str,
+    request: pytest.FixtureRequest,
+    stopped: StoppedRequests,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    where = request.getfixturevalue("cluster").address if place == "cluster" else place
+    with serve_cache(packages.cache.folder, {packages.last_nar: stopped}) as cache:
+        spec = tmp_path / "lamina.json"
+        spec.write_text(json.dumps(packages.tables(cache.url)))
+        command = ("-m", "lamina", "batch", str(spec), "--to", f"{registry}/interrupt", "--on", where)
+        with subprocess.Popen((sys.executable, *command), stderr=subprocess.PIPE, text=True) as client:
+            assert stopped.has_begun.wait(60)
+            client.send_signal(signal.SIGINT)
+            _, messages = client.communicate(timeout=60)
+    assert client.returncode == 130
+    assert "Traceback" not in messages
+    assert "distributed" not in messages
+    assert not list_local_workers(client.pid)
 
 
 def test_after_the_death_of_the_client_a_second_batch_continues(
