@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from lamina.builder.opened_bases import OpenedBases
 from lamina.builder.prepare import prepare
 from lamina.builder.shared_layers import resolve_separately
 from lamina.core.progress import Progress
@@ -118,7 +119,7 @@ def _parse_images(tables: Mapping[str, ImageArguments], warnings: list[str]) -> 
 
 
 class _Opened:
-    """The stores and the layer caches of several specs; those that two specs have in common are opened once."""
+    """Stores, layer caches and base images of several specs; those that two specs have in common are opened once."""
 
     def __init__(self, resources: ExitStack, warnings: list[str]) -> None:
         self._resources = resources
@@ -126,6 +127,7 @@ class _Opened:
         self._caches: dict[tuple[object, ...], LayerCache] = {}
         self._listed: dict[tuple[int, int], Store] = {}
         self.roots: KeptRoots = KeptRoots(resources)
+        self.open_base: OpenedBases = OpenedBases(resources)
         self.open_store: OpenedStores = OpenedStores(resources, warnings)
 
     def open_layer_cache(self, spec: Spec) -> LayerCache:
@@ -150,7 +152,7 @@ def _prepare_all(
 ) -> Iterator[PreparedImage | FailedImage]:
     now = datetime.now(UTC)
     shared = {key: spec for key, spec in siblings.items() if spec.layering == SHARED}
-    together, errors = resolve_separately(shared, opened.list_store)
+    together, errors = resolve_separately(shared, opened.list_store, opened.open_base)
     for (name, platform), spec in images.items():
         if error := errors.get((name, platform)):
             yield FailedImage(name, platform, error)
@@ -177,6 +179,7 @@ def _prepare(
         messages.append,
         plan_cache=layer_cache,
         prefetches_layers=False,
+        bases=opened.open_base,
     )
     root = opened.roots.keep(prepared.root)
     draft = replace(prepared.draft, store=opened.open_store(spec), root=root)

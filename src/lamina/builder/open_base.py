@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from lamina.builder.base_image import BaseImage, RegistryAccess
 from lamina.builder.offline import refuse_reference
@@ -10,6 +11,15 @@ from lamina.core.callbacks import ignore
 from lamina.errors import InvalidArgument
 from lamina.images.shared_blob_cache import make_blob_cache
 from lamina.inputs.spec import Spec
+
+
+class OpenBase(Protocol):
+    """A function that opens base images: `open_base`, or one that opens the same base image once."""
+
+    def __call__(
+        self, spec: Spec, default_architecture: Callable[[], str | None] = ..., warn: Callable[[str], object] = ...
+    ) -> BaseImage:
+        """Do what `open_base` does."""
 
 
 def open_base(

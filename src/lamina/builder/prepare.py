@@ -25,7 +25,7 @@ from lamina.builder.image_closure import (
     scan_config,
 )
 from lamina.builder.layer_plans import check_layer_count, plan_layers
-from lamina.builder.open_base import open_base
+from lamina.builder.open_base import OpenBase, open_base
 from lamina.builder.root import CustomisedRoot, customise
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
@@ -108,12 +108,14 @@ def prepare(
     plan_cache: PlanCache = NO_PLAN_CACHE,
     *,
     prefetches_layers: bool = True,
+    bases: OpenBase = open_base,
 ) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
     ``progress`` receives the progress of fetching a base image from a registry. ``warn`` is called with warnings about
     the blob cache, which may also come while the draft is written. ``plan_cache`` holds what earlier runs planned.
-    Without ``prefetches_layers``, only the contents are downloaded, because other processes read the layers.
+    Without ``prefetches_layers``, only the contents are downloaded, because other processes read the layers. ``bases``
+    opens the base image.
 
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
@@ -121,7 +123,7 @@ def prepare(
     contents = resolve_contents(spec, store)
     name = _choose_name(spec, contents)
     with ExitStack() as resources:
-        base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store), warn)
+        base = bases(spec, lambda: detect_architecture((content.path for content in contents), store), warn)
         resources.callback(base.close)
         if _needs_base(spec):
             base.fetch(progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 
 from lamina.builder.base_image import ARCHITECTURE_HINT, MISMATCH_HINT, RegistryAccess
@@ -162,11 +162,13 @@ class RegistryBaseLayer(LayerSource):
         layer: the layer as the manifest and the config describe it.
         number: its place, counted from 1.
         contents: fetches it.
+        is_shared: whether other images have the layer too, so that closing it does nothing.
     """
 
     layer: RegistryLayer
     number: int
     contents: BaseLayers = field(repr=False, compare=False)
+    is_shared: bool = field(default=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -224,8 +226,13 @@ class RegistryBaseLayer(LayerSource):
         return PackedLayer(tar.length, iter((tar,)))
 
     def close(self) -> None:
-        """Remove the temporary files."""
-        self.contents.close()
+        """Close the connection, and remove the temporary files."""
+        if not self.is_shared:
+            self.contents.close()
+
+    def share(self) -> RegistryBaseLayer:
+        """Return the same layer, which leaves the connection and the files to this one."""
+        return replace(self, is_shared=True)
 
 
 def _create_workspace(cache: BlobCache | None) -> TempDir:

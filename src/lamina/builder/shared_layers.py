@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from lamina import layering
 from lamina.builder.architecture import choose_architecture
 from lamina.builder.image_closure import resolve_contents, resolve_declared_closure
-from lamina.builder.open_base import open_base
+from lamina.builder.open_base import OpenBase, open_base
 from lamina.builder.update_history import read_known_updates
 from lamina.core.closure import Closure
 from lamina.errors import Error, error_context
@@ -51,13 +51,14 @@ def share_layers(spec: Spec, closure: Closure, base_layers: int, known: KnownUpd
 
 
 def resolve_separately(
-    images: Mapping[tuple[str, str], Spec], open_store: Callable[[Spec], Store]
+    images: Mapping[tuple[str, str], Spec], open_store: Callable[[Spec], Store], bases: OpenBase = open_base
 ) -> tuple[Siblings, Mapping[tuple[str, str], Error]]:
     """Ask the stores for the references of many images that are planned together.
 
     Args:
         images: the spec of each image by its name and platform.
         open_store: returns the opened store of a spec.
+        bases: opens base images.
 
     Returns:
         Those that can be planned, as siblings of each other, and the errors of the others.
@@ -67,7 +68,7 @@ def resolve_separately(
     errors: dict[tuple[str, str], Error] = {}
     for key, spec in images.items():
         try:
-            found.update(_resolve(spec, open_store))
+            found.update(_resolve(spec, open_store, bases))
         except Error as error:
             errors[key] = error
     siblings = Siblings(tuple((" ".join(key), spec) for key, spec in images.items() if key not in errors))
@@ -92,7 +93,7 @@ def _resolve_all(siblings: Siblings, open_store: Callable[[Spec], Store]) -> Ite
             yield from _resolve(spec, open_store)
 
 
-def _resolve(spec: Spec, open_store: Callable[[Spec], Store]) -> Iterator[SharingImage]:
+def _resolve(spec: Spec, open_store: Callable[[Spec], Store], bases: OpenBase = open_base) -> Iterator[SharingImage]:
     """Yield the image of a sibling, unless it has no layers that another image could have."""
     if not spec.include_store_paths or spec.mtime is None:
         return
@@ -100,7 +101,7 @@ def _resolve(spec: Spec, open_store: Callable[[Spec], Store]) -> Iterator[Sharin
     closure, _ = resolve_declared_closure(pinned, resolve_contents(pinned, store), store)
     if len(closure):
         known = read_known_updates(pinned, [])
-        with closing(open_base(pinned, lambda: choose_architecture((), store))) as base:
+        with closing(bases(pinned, lambda: choose_architecture((), store))) as base:
             yield _describe(pinned, closure, len(base.layers), known)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from lamina.core.callbacks import accept, ignore
@@ -78,6 +78,10 @@ class LayerSource(ABC):
 
     def close(self) -> None:  # noqa: B027 - most layers have no temporary files
         """Remove the temporary files that the layer is packed from. It cannot be packed afterwards."""
+
+    def share(self) -> LayerSource:
+        """Return the same layer for another image; to close it removes nothing, as long as this one is not closed."""
+        return self
 
     @property
     def outcome(self) -> str:
@@ -277,6 +281,10 @@ class FinishedLayer(LayerSource):
         """Remove the temporary folder."""
         if self.workspace:
             self.workspace.close()
+
+    def share(self) -> FinishedLayer:
+        """Return the same layer without its temporary folder."""
+        return replace(self, workspace=None)
 
     def find_tar(self) -> Extent:
         """Return the tar."""

@@ -1,0 +1,66 @@
+"""The base images of many images: the same one is opened, checked and fetched once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from lamina.builder.base_image import BaseImage
+from lamina.builder.open_base import open_base
+from lamina.core.callbacks import ignore
+from lamina.errors import Error
+from lamina.inputs.spec import Spec
+
+
+class OpenedBases:
+    """The base images of several specs, which closing ``resources`` closes.
+
+    An instance is called as `open_base`. To close a base image that it returned does nothing, because others use it.
+    """
+
+    def __init__(self, resources: ExitStack) -> None:
+        self._resources = resources
+        self._opened: dict[tuple[object, ...], BaseImage | Error] = {}
+
+    def __call__(
+        self,
+        spec: Spec,
+        default_architecture: Callable[[], str | None] = ignore,
+        warn: Callable[[str], object] = ignore,
+    ) -> BaseImage:
+        """Return the base image of ``spec``; the parameters are those of `open_base`, whose errors are raised.
+
+        What could not be opened for one image is not tried again for the next.
+        """
+        if not spec.from_image:
+            return open_base(spec, default_architecture, warn)
+        architecture = spec.architecture or default_architecture()
+        key = (
+            spec.from_image,
+            architecture,
+            bool(spec.architecture),
+            bool(spec.inherit),
+            spec.insecure,
+            spec.offline,
+            spec.blob_cache,
+            spec.local_blob_cache,
+            spec.max_unpacked_size,
+        )
+        if key not in self._opened:
+            self._opened[key] = self._open(spec, lambda: architecture, warn)
+        found = self._opened[key]
+        if isinstance(found, Error):
+            raise copy.copy(found) from found  # callers add their own context to it
+        return found
+
+    def _open(
+        self, spec: Spec, default_architecture: Callable[[], str | None], warn: Callable[[str], object]
+    ) -> BaseImage | Error:
+        try:
+            opened = open_base(spec, default_architecture, warn)
+        except Error as error:
+            return error
+        self._resources.callback(opened.close)
+        return replace(opened, layers=tuple(layer.share() for layer in opened.layers))
