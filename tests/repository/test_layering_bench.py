@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from bench.reuse.closures import FOLDER, HISTORIES, NamedClosure, Row, dump, mak
 from bench.reuse.command import PLANNERS
 from bench.reuse.greedy import plan_greedily, plan_with_search
 from bench.reuse.rows_of_updates import make_versions, measure
+from bench.reuse.together import PLANNERS as TOGETHER
+from bench.reuse.together import print_lines
 from bench.reuse.updates import ROOT_SHARE, Replay, draw_updates, read_histories
 from tests.support.examples import mark_rest
 from tests.support.factories import closure, layers
@@ -162,6 +165,19 @@ def test_a_file_that_is_no_graph_is_an_error(tmp_path: Path, text: str, message:
     assert found.returncode == 1
     assert found.stderr.startswith("bench/layering: ")
     assert message in found.stderr
+
+
+# --- several images
+
+
+def test_images_that_are_planned_together_store_less_than_those_that_are_planned_alone() -> None:
+    head, rule, *lines = [line.strip("| ").split(" | ") for line in islice(print_lines([10], 100, 1), 2 + 4)]
+    assert head[:5] == ["fleet", "images", "layers of each", "strategy", "different layers"]
+    assert len(rule[0].split("|")) == len(head)
+    assert [line[:4] for line in lines] == [["services", "4", "10", strategy] for strategy in TOGETHER]
+    stored = {line[3]: float(line[5]) for line in lines}
+    assert stored["shared"] < min(stored[strategy] for strategy in TOGETHER if strategy != "shared")
+    assert all(float(line[6]) >= 1 for line in lines), "nothing stores less than each path once"
 
 
 # --- updates in a row

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import FakeStore, run
 from tests.support.image_files import LayoutBuilder, layer
-from tests.support.registry import QUICK, MemoryRegistry, serve_registry
+from tests.support.registry import MemoryRegistry, serve_open_registry
 
 import lamina
 from lamina.core.names import StorePath
 from lamina.errors import InputError, InvalidArgument, NotFound
 from lamina.layering.pinned import KEPT
-from lamina.transports.retry import use_policy
 
 ONCE: dict[str, Any] = {"architecture": "amd64", "max_layers": 4}
 
@@ -43,8 +42,7 @@ def apps(store: FakeStore) -> list[StorePath]:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         yield server
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from tests.support.fake_nix_store import FakeStore, run
-from tests.support.registry import QUICK, MemoryRegistry, serve_registry
+from tests.support.registry import MemoryRegistry, serve_open_registry
 
 import lamina
 from lamina.core.names import StorePath
-from lamina.transports.retry import use_policy
 
 # The last version is the one that is planned. In each, the library busy and the application changed.
 VERSIONS = range(7, 13)
@@ -41,8 +40,7 @@ def apps(store: FakeStore) -> list[StorePath]:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         yield server
 
 

@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
+import pytest
 from tests.support.image_files import LayoutBuilder
 from tests.support.servers import LocalServer, run_server
 
@@ -27,7 +29,7 @@ from lamina.formats.oci import INDEX_TYPE, MANIFEST_TYPE
 from lamina.formats.registry_references import RegistryReference
 from lamina.registry.connection import RegistryConnection
 from lamina.registry.credentials import Credentials
-from lamina.transports.retry import RetryPolicy
+from lamina.transports.retry import RetryPolicy, use_policy
 
 QUICK = RetryPolicy(connect_timeout=5, read_timeout=5, sleep=lambda seconds: None)
 """A policy that does not pause between attempts."""
@@ -439,6 +441,14 @@ def _covers(granted: tuple[str, ...], needed: str) -> bool:
     return wanted is not None and any(
         scope[1] == wanted[1] and set(wanted[2].split(",")) <= set(scope[2].split(",")) for scope in found
     )
+
+
+@contextmanager
+def serve_open_registry(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
+    """Serve a registry for the block, whose clients have no logins of this machine and do not wait between attempts."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(home / "docker"))
+    with serve_registry() as server, use_policy(QUICK):
+        yield server
 
 
 @contextmanager

@@ -8,10 +8,9 @@ import pytest
 from tests.support.binary_cache import KEY, OTHER, Cache, example
 from tests.support.factories import File
 from tests.support.fake_nix_store import CompletedRun, run
-from tests.support.registry import QUICK, MemoryRegistry, serve_registry
+from tests.support.registry import MemoryRegistry, serve_open_registry
 
 from lamina.core.names import StorePath
-from lamina.transports.retry import use_policy
 
 
 @pytest.fixture
@@ -115,8 +114,7 @@ def test_the_document_names_paths_keys_and_verdicts(cache: Cache) -> None:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         yield server
 
 

@@ -10,17 +10,15 @@ import pytest
 from tests.support.image_files import OCI, LayoutBuilder, docker_archive, layer, platform, sha256
 from tests.support.indexes import NAME, add_index, add_platform, add_whole_index
 from tests.support.oci_schemas import check_oci_document
-from tests.support.registry import QUICK, MemoryRegistry, add_image, serve_registry
+from tests.support.registry import MemoryRegistry, add_image, serve_open_registry
 
 import lamina
 from lamina.errors import FormatError, InputError, IntegrityError, InvalidArgument
-from lamina.transports.retry import use_policy
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         yield server
 
 

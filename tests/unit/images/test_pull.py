@@ -14,12 +14,11 @@ from tests.support.buckets import make_client, serve_buckets
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
 from tests.support.image_files import LayoutBuilder, layer, platform, sha256
 from tests.support.progress import RecordedProgress
-from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, cut_connection, serve_registry
+from tests.support.registry import MemoryRegistry, add_image, answer_with, cut_connection, serve_open_registry
 from tests.support.s3_server import ID, SECRET, without_settings
 
 import lamina
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, PlanError, RegistryError
-from lamina.transports.retry import use_policy
 
 LAYERS = [layer("etc/one"), layer("etc/two")]
 
@@ -31,8 +30,7 @@ def pack(data: bytes) -> bytes:
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
     """Return a registry with me/app:1 of two gzip layers, and me/all:1 for amd64 and arm64."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         layout = LayoutBuilder()
         add_image(server, layout, layout.image(LAYERS, compress=pack, ending="+gzip"))
         layout = LayoutBuilder()

@@ -9,17 +9,15 @@ import pytest
 from tests.support.fake_nix_store import run
 from tests.support.image_files import LayoutBuilder, layer, platform
 from tests.support.indexes import add_index, add_platform, add_whole_index
-from tests.support.registry import QUICK, MemoryRegistry, add_image, serve_registry
+from tests.support.registry import MemoryRegistry, add_image, serve_open_registry
 
 import lamina
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, RegistryError
-from lamina.transports.retry import use_policy
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         yield server
 
 

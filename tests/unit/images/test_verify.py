@@ -17,7 +17,7 @@ from tests.support.fake_nix_store import FakeStore
 from tests.support.image_files import docker_archive
 from tests.support.nixpkgs_confs import CASES, write_case
 from tests.support.progress import RecordedProgress
-from tests.support.registry import QUICK, MemoryRegistry, serve_registry
+from tests.support.registry import MemoryRegistry, serve_open_registry
 
 import lamina
 from lamina.core.names import StorePath
@@ -25,7 +25,6 @@ from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.images.readers.source_image import SourceLayer
 from lamina.stores.local.database import LocalStore
-from lamina.transports.retry import use_policy
 
 SIGNED, REPRODUCED, DIFFERS = "reproduced and signed", "reproduced", "differs"
 MISSING, OTHER_FILES = "not in the stores", "not of store paths"
@@ -331,8 +330,7 @@ def test_the_progress_has_an_item_for_each_layer(cache: Cache, tmp_path: Path) -
 
 @pytest.fixture
 def registry(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryRegistry]:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    with serve_registry() as server, use_policy(QUICK):
+    with serve_open_registry(tmp_path, monkeypatch) as server:
         yield server
 
 
