@@ -15,6 +15,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from distributed import Client
 from tests.integration.token_server import PASSWORD, USER
 from tests.support import factories
 from tests.support.binary_cache import KEY, Cache, CacheRequest, serve_cache
@@ -159,6 +160,23 @@ def test_a_cluster_of_any_size_gives_the_images_of_this_machine(
     names = {layer.worker for layer in result.layers}
     assert 1 <= len(names) <= workers
     assert not any(name.endswith(f":{os.getpid()}") for name in names)
+
+
+def test_a_worker_with_several_threads_gives_the_same_images(
+    packages: Packages, bucket: str, registry: str, expected: Digests, tmp_path: Path
+) -> None:
+    with start_cluster(tmp_path / "dask", 0) as cluster:
+        cluster.start_worker(threads=4)
+        assert digests(batch(packages.tables(bucket), to=f"{registry}/threads", on=cluster.address)) == expected
+
+
+def test_a_client_that_is_handed_in_makes_the_images_on_its_cluster(
+    packages: Packages, bucket: str, registry: str, expected: Digests, cluster: DaskCluster
+) -> None:
+    with Client(cluster.address, set_as_default=False) as client:
+        result = batch(packages.tables(bucket), to=f"{registry}/client", client=client)
+    assert digests(result) == expected
+    assert result.workers == f"2 Dask workers at {cluster.address}"
 
 
 def test_a_second_batch_on_a_cluster_makes_no_layer(
@@ -314,7 +332,7 @@ def test_after_the_death_of_the_client_a_second_batch_continues(
     packages: Packages, registry: str, expected: Digests, cluster: DaskCluster, stopped: StoppedRequests
 ) -> None:
     with serve_cache(packages.cache.folder, {packages.last_nar: stopped}) as cache:
-        tables, to = packages.tables(cache.url), f"{registry}/client"
+        tables, to = packages.tables(cache.url), f"{registry}/ended"
         command = (sys.executable, "-c", _CLIENT, json.dumps(tables), to, cluster.address)
         with subprocess.Popen(command) as client:
             assert stopped.has_begun.wait(60)
