@@ -207,3 +207,17 @@ def test_several_platforms_become_an_index(store: FakeStore, registry: MemoryReg
     images = lamina.inspect(f"{registry.host}/batch/web:1")
     assert [image.platform for image in images] == ["linux/amd64", "linux/arm64"]
     assert len(result.images[0].images) == 2
+
+
+def test_a_layer_that_the_blob_cache_has_is_not_packed_for_another_registry(
+    store: FakeStore, registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    caches = {"layer_cache": str(tmp_path / "layers.sqlite"), "blob_cache": str(tmp_path / "blobs")}
+    tables = describe(store, **caches)
+    first, _ = run(tables, f"{registry.host}/first")
+    for path in (store.root / "nix/store").glob("*-log-1"):
+        (path / "lib").write_bytes(b"changed")  # so that packing it again would give another layer, and fail
+    with serve_registry() as other:
+        second, _ = run(tables, f"{other.host}/second")
+        assert digests(second) == digests(first)
+    assert second.layers_made == 0

@@ -24,7 +24,7 @@ from lamina.fleet.known_layers import find_known_layers
 from lamina.fleet.layer_task import LayerResult, LayerTask
 from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.where import parse_where
-from lamina.fleet.worker_inputs import find_layer_cache
+from lamina.fleet.worker_inputs import find_blob_cache, find_layer_cache
 from lamina.images.software import SbomFormat
 from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.batch_specs import Specs, load_specs
@@ -145,8 +145,8 @@ def _run(
     if not images:
         return (), ()
     spec = specs[0]
-    place = find_layer_cache(spec, on_cluster=workers.is_remote)
-    layers = collect_layers(images, place, fingerprint, offline=spec.offline)
+    caches = (find(spec, on_cluster=workers.is_remote) for find in (find_layer_cache, find_blob_cache))
+    layers = collect_layers(images, fingerprint, *caches, offline=spec.offline)
     with open_layer_cache(
         spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline
     ) as layer_cache:

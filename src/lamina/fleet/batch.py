@@ -193,6 +193,7 @@ def _describe_layer(task: LayerTask, images: int, outcome: str, result: LayerRes
         result.plain.size,
         result.blob.digest,
         result.blob.size,
+        result.bytes_sent,
         result.seconds,
         result.worker,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from lamina.compression.compressors import LayerCompression
 from lamina.fleet.blob_homes import BlobHome
 from lamina.fleet.fingerprint import Fingerprint
-from lamina.fleet.layer_task import LayerCachePlace, LayerId, LayerTask, PathSources
+from lamina.fleet.layer_task import CachePlace, LayerId, LayerTask, PathSources
 from lamina.formats.media_types import MediaTypes
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.attachments import DescribeImage
@@ -66,15 +66,21 @@ class DistinctLayers:
 
 
 def collect_layers(
-    images: Sequence[PlannedImage], layer_cache: LayerCachePlace, fingerprint: Fingerprint, *, offline: bool = False
+    images: Sequence[PlannedImage],
+    fingerprint: Fingerprint,
+    layer_cache: CachePlace,
+    blob_cache: CachePlace,
+    *,
+    offline: bool = False,
 ) -> DistinctLayers:
     """Return the distinct layers of ``images``. The home of each is that of the first image that has it.
 
     Args:
         images: the images.
-        layer_cache: where workers find the layer cache.
         fingerprint: the versions that every worker must have.
-        offline: whether the layer cache may send no request.
+        layer_cache: where workers find the layer cache.
+        blob_cache: where workers find and keep compressed layers.
+        offline: whether the caches may send no request.
 
     """
     tasks: dict[LayerId, LayerTask] = {}
@@ -86,7 +92,15 @@ def collect_layers(
             layer = inputs.key, str(image.compression)
             if layer not in tasks:
                 tasks[layer] = LayerTask(
-                    inputs, layer[1], image.sources, image.home, fingerprint, layer_cache, offline, image.verify
+                    inputs,
+                    layer[1],
+                    image.sources,
+                    image.home,
+                    fingerprint,
+                    layer_cache,
+                    blob_cache,
+                    offline,
+                    image.verify,
                 )
             if layer not in found:
                 found.add(layer)

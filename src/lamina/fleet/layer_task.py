@@ -19,12 +19,12 @@ LayerId = tuple[Digest, str]
 
 
 @dataclass(frozen=True, slots=True)
-class LayerCachePlace:
-    """Where a worker finds the layer cache.
+class CachePlace:
+    """Where a worker finds a cache.
 
     Attributes:
-        place: a file or a URL; None for no layer cache.
-        local: the file in front of a URL, on the machine of the worker; None for none.
+        place: a file, a folder or a URL; None for no cache.
+        local: what is in front of a URL, on the machine of the worker; None for none.
     """
 
     place: str | None = None
@@ -55,7 +55,8 @@ class LayerTask:
         home: where its blob goes.
         fingerprint: the versions that the worker must have.
         layer_cache: where the worker looks it up, and writes what it learnt.
-        offline: whether the layer cache may send no request.
+        blob_cache: where the worker finds and keeps layers that are compressed.
+        offline: whether the caches may send no request.
         verify: whether it is made even if the layer cache knows it, and compared.
     """
 
@@ -64,7 +65,8 @@ class LayerTask:
     sources: PathSources
     home: BlobHome
     fingerprint: Fingerprint
-    layer_cache: LayerCachePlace = LayerCachePlace()
+    layer_cache: CachePlace = CachePlace()
+    blob_cache: CachePlace = CachePlace()
     offline: bool = False
     verify: bool = False
 
@@ -92,7 +94,7 @@ class LayerResult:
         plain: the digest and size of the uncompressed tar.
         blob: the digest and size of the blob.
         home: where the blob is.
-        is_made: whether it was packed for this batch; otherwise its home had it.
+        is_made: whether it was packed for this batch; otherwise its home or the blob cache had it.
         bytes_sent: how many bytes were written to its home.
         seconds: how long that took.
         worker: the name of the worker; empty if no worker was needed.

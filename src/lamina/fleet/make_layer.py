@@ -11,18 +11,23 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from lamina.compression.compressors import LayerCompression
+from lamina.core.callbacks import ignore
 from lamina.core.progress import Progress, ProgressItem
 from lamina.errors import IntegrityError, NotFound
-from lamina.fleet.layer_task import LayerResult, LayerTask, PathSources
+from lamina.fleet.layer_task import CachePlace, LayerResult, LayerTask, PathSources
+from lamina.images.blob_cache import BlobCache
+from lamina.inputs.blob_caches import open_blob_cache
 from lamina.inputs.layer_caches import open_layer_cache
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.blob_writer import BlobWriter
-from lamina.layers.context import BuildContext
+from lamina.layers.context import BuildContext, LayerBlobs
 from lamina.layers.layer import StoreLayer
+from lamina.layers.temporary_blobs import create_blob_folder
 from lamina.stores.store import Store
 from lamina.system.transfer import BlobInfo
 
@@ -57,8 +62,10 @@ def make_layer(task: LayerTask) -> LayerResult:
             open_layer_cache(place.place, [], local=place.local, offline=task.offline)
         )
         store = resources.enter_context(_open_sources(task.sources, task.inputs))
+        kept = resources.enter_context(_open_blob_cache(task.blob_cache, offline=task.offline))
         blobs = resources.enter_context(task.home.open_blobs())
-        context = BuildContext(layer_cache, verify=task.verify)
+        taking = _NoticedBlobs(kept) if kept else None
+        context = BuildContext(layer_cache, verify=task.verify, blobs=taking)
         source = _make_source(task.inputs, store)
         compression = LayerCompression.parse(task.compression)
         writer = resources.enter_context(BlobWriter([source], context, compression, blobs, packing))
@@ -67,8 +74,8 @@ def make_layer(task: LayerTask) -> LayerResult:
         BlobInfo(written.layer.diff_id, written.layer.size),
         written.blob,
         task.home,
-        packing.is_packed,
-        written.blob.size if packing.is_packed else 0,
+        packing.is_begun and not (taking and taking.is_taken),
+        written.blob.size if packing.is_begun else 0,
         time.monotonic() - began,
         name_worker(),
     )
@@ -80,13 +87,28 @@ def name_worker() -> str:
 
 
 class _PackingProgress(Progress):
-    """Notices whether the layer is packed. One that its home has is finished without being started."""
+    """Notices whether the layer goes to its home. One that is there already is finished without being started."""
 
     def __init__(self) -> None:
-        self.is_packed = False
+        self.is_begun = False
 
     def start(self, item: ProgressItem) -> None:
-        self.is_packed = True
+        self.is_begun = True
+
+
+class _NoticedBlobs(LayerBlobs):
+    """The compressed layers of earlier runs. It notices whether the layer is one of them."""
+
+    def __init__(self, blobs: LayerBlobs) -> None:
+        self._blobs = blobs
+        self.is_taken = False
+
+    def take(self, blob: BlobInfo, target: Path) -> bool:
+        self.is_taken = self._blobs.take(blob, target)
+        return self.is_taken
+
+    def add(self, blob: BlobInfo, file: Path) -> None:
+        self._blobs.add(blob, file)
 
 
 @contextmanager
@@ -102,6 +124,16 @@ def _open_sources(sources: PathSources, inputs: LayerInputs) -> Iterator[Store]:
                 raise IntegrityError(path, f"the NAR hash {info.nar_hash}", nar_hash, hint=_HINT)
         store.prefetch(inputs.paths)
         yield store
+
+
+@contextmanager
+def _open_blob_cache(place: CachePlace, *, offline: bool) -> Iterator[BlobCache | None]:
+    """Open the blob cache for the block. On another machine, a temporary folder is in front of a bucket."""
+    with ExitStack() as resources:
+        local = place.local
+        if place.place and local is None:
+            local = str(resources.enter_context(create_blob_folder()).path)
+        yield resources.enter_context(open_blob_cache(place.place, local, ignore, offline=offline))
 
 
 def _make_source(inputs: LayerInputs, store: Store) -> StoreLayer:

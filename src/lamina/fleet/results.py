@@ -20,11 +20,12 @@ class BatchLayer:
         names: the names of its store paths, without their hashes.
         nar_size: the size of their NARs in bytes.
         images: the number of images that have it.
-        outcome: ``made``, ``reused`` if the destination had it already, or ``failed``.
+        outcome: ``made``, ``reused`` if the destination or the blob cache had it already, or ``failed``.
         diff_id: the digest of the uncompressed tar; None if it failed.
         size: the size of the uncompressed tar in bytes.
         digest: the digest of the blob; None if it failed.
         blob_size: the size of the blob in bytes.
+        bytes_sent: how many bytes were sent to its home, or written to the layout.
         seconds: how long a worker took for it.
         worker: the name of the worker; empty if no worker was needed.
     """
@@ -39,6 +40,7 @@ class BatchLayer:
     size: int = 0
     digest: Digest | None = None
     blob_size: int = 0
+    bytes_sent: int = 0
     seconds: float = 0.0
     worker: str = ""
 
@@ -102,7 +104,7 @@ class BatchResult:
 
     @property
     def layers_reused(self) -> int:
-        """The number of distinct layers that the destination had already."""
+        """The number of distinct layers that the destination or the blob cache had already."""
         return sum(layer.outcome == REUSED for layer in self.layers)
 
     @property
@@ -118,22 +120,21 @@ class BatchResult:
     @property
     def bytes_sent(self) -> int:
         """The number of bytes that were sent to the registry or written to the layout."""
-        made = sum(layer.blob_size for layer in self.layers if layer.outcome == MADE)
-        return made + sum(image.bytes_sent for image in self.images)
+        layers = sum(layer.bytes_sent for layer in self.layers)
+        return layers + sum(image.bytes_sent for image in self.images)
 
     @property
     def bytes_saved(self) -> int:
         """The size in bytes of the blobs that would have been sent if every image had been sent on its own."""
         sizes = {(layer.key, layer.compression): layer for layer in self.layers}
         every = sum(sizes[layer].blob_size for image in self.images if not image.error for layer in image.layers)
-        made = sum(layer.blob_size for layer in self.layers if layer.outcome == MADE)
-        return max(0, every - made)
+        return max(0, every - sum(layer.bytes_sent for layer in self.layers))
 
 
 MADE = "made"
 """The layer was packed."""
 REUSED = "reused"
-"""The destination had the layer already."""
+"""The destination or the blob cache had the layer already."""
 FAILED = "failed"
 """The layer could not be made."""
 

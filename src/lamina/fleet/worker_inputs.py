@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from lamina.errors import InvalidArgument
-from lamina.fleet.layer_task import LayerCachePlace, PathSources
+from lamina.fleet.layer_task import CachePlace, PathSources
 from lamina.inputs.parsers import is_shared_cache
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.stores.open import is_remote
@@ -46,8 +46,15 @@ def _has_credentials(url: str) -> bool:
     return parts is not None and ("@" in parts.netloc or (parts.scheme in ("http", "https") and bool(parts.query)))
 
 
-def find_layer_cache(spec: Spec, *, on_cluster: bool) -> LayerCachePlace:
+def find_layer_cache(spec: Spec, *, on_cluster: bool) -> CachePlace:
     """Return the layer cache that workers use. Those on other machines use only one that is shared."""
     if on_cluster:
-        return LayerCachePlace(spec.layer_cache if spec.layer_cache and is_shared_cache(spec.layer_cache) else None)
-    return LayerCachePlace(spec.layer_cache, spec.local_layer_cache)
+        return CachePlace(spec.layer_cache if spec.layer_cache and is_shared_cache(spec.layer_cache) else None)
+    return CachePlace(spec.layer_cache, spec.local_layer_cache)
+
+
+def find_blob_cache(spec: Spec, *, on_cluster: bool) -> CachePlace:
+    """Return where workers find and keep compressed layers. Those on other machines use only a shared place."""
+    if on_cluster:
+        return CachePlace(spec.blob_cache if spec.blob_cache and is_shared_cache(spec.blob_cache) else None)
+    return CachePlace(spec.blob_cache, spec.local_blob_cache)

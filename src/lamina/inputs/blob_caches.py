@@ -31,10 +31,13 @@ class BlobCaches:
 
         Raises `InvalidArgument` if it is a bucket, and there is no folder in front of it.
         """
-        key = (spec.blob_cache, spec.local_blob_cache, spec.offline)
+        return self.find_at(spec.blob_cache, spec.local_blob_cache, offline=spec.offline)
+
+    def find_at(self, place: str | None, local: str | None, *, offline: bool = False) -> BlobCache | None:
+        """Return the blob cache at a place; the arguments, the result and the errors are those of `make_blob_cache`."""
+        key = (place, local, offline)
         with self._lock:
             if key not in self._opened:
-                place, local, offline = key
                 self._opened[key] = make_blob_cache(place, local, self._warn, offline=offline)
             return self._opened[key]
 
@@ -45,12 +48,24 @@ class BlobCaches:
                 cache.close(wait=wait)
 
 
+def open_spec_blob_cache(
+    spec: Spec, warn: Callable[[str], object]
+) -> contextlib.AbstractContextManager[BlobCache | None]:
+    """Open the blob cache of an image for a block, as `open_blob_cache` does."""
+    return open_blob_cache(spec.blob_cache, spec.local_blob_cache, warn, offline=spec.offline)
+
+
 @contextlib.contextmanager
-def open_spec_blob_cache(spec: Spec, warn: Callable[[str], object]) -> Iterator[BlobCache | None]:
-    """Open the blob cache of an image for the block. After an error, nothing that is still being sent is waited for."""
+def open_blob_cache(
+    place: str | None, local: str | None, warn: Callable[[str], object], *, offline: bool = False
+) -> Iterator[BlobCache | None]:
+    """Open a blob cache for the block; the arguments are those of `make_blob_cache`.
+
+    After an error, nothing that is still being sent is waited for.
+    """
     caches = BlobCaches(warn)
     try:
-        yield caches.find(spec)
+        yield caches.find_at(place, local, offline=offline)
     except BaseException:
         caches.close(wait=False)
         raise

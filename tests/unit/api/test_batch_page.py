@@ -16,7 +16,7 @@ def digest(name: str) -> Digest:
 
 
 LAYERS = tuple(
-    BatchLayer(digest(name), "gzip:2", names, 1000, 2, outcome, digest(name), 2000, digest(name), size)
+    BatchLayer(digest(name), "gzip:2", names, 1000, 2, outcome, digest(name), 2000, digest(name), size, size)
     for name, names, outcome, size in (
         ("first", ("glibc-2.40", "libidn2-2.3"), MADE, 500),
         ("second", ("openssl-3.0",), REUSED, 300),

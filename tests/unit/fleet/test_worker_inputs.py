@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lamina.errors import InvalidArgument
-from lamina.fleet.layer_task import LayerCachePlace
-from lamina.fleet.worker_inputs import find_layer_cache, find_sources
+from lamina.fleet.layer_task import CachePlace
+from lamina.fleet.worker_inputs import find_blob_cache, find_layer_cache, find_sources
 from lamina.inputs.spec import Spec
 from lamina.stores.store import adapt_store
 
@@ -61,7 +61,9 @@ def test_a_channel_is_not_read_by_workers_that_have_stores() -> None:
 @pytest.mark.parametrize(
     ("place", "expected"), [("/file", None), ("s3://bucket/prefix", "s3://bucket/prefix"), ("file:///x", "file:///x")]
 )
-def test_a_cluster_uses_only_a_shared_layer_cache(place: str, expected: str | None) -> None:
-    spec = make_spec(layer_cache=place, local_layer_cache="/local")
-    assert find_layer_cache(spec, on_cluster=True) == LayerCachePlace(expected)
-    assert find_layer_cache(spec, on_cluster=False) == LayerCachePlace(spec.layer_cache, spec.local_layer_cache)
+def test_a_cluster_uses_only_shared_caches(place: str, expected: str | None) -> None:
+    spec = make_spec(layer_cache=place, local_layer_cache="/local", blob_cache=place, local_blob_cache="/blobs")
+    assert find_blob_cache(spec, on_cluster=True) == CachePlace(expected)
+    assert find_blob_cache(spec, on_cluster=False) == CachePlace(spec.blob_cache, spec.local_blob_cache)
+    assert find_layer_cache(spec, on_cluster=True) == CachePlace(expected)
+    assert find_layer_cache(spec, on_cluster=False) == CachePlace(spec.layer_cache, spec.local_layer_cache)
