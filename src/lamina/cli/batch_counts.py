@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from lamina.core.names import Digest
     from lamina.fleet.results import BatchImage, BatchLayer
 
+MAX_RETRY_LINES = 10
+"""How many lines there are about work that is tried again: an outage concerns every layer, for the same reason."""
+
 
 class BatchCounts(BatchProgress):
     """The numbers of a batch that runs.
@@ -92,3 +95,10 @@ class BatchCounts(BatchProgress):
     def retry(self, subject: str, error: BaseException) -> None:
         """Count another attempt."""
         self.retries += 1
+
+    def describe_retry(self, subject: str, error: BaseException) -> str:
+        """Return a line about the last attempt that was counted; empty if there were enough of them."""
+        if self.retries > MAX_RETRY_LINES:
+            return ""
+        more = "; more are only counted" if self.retries == MAX_RETRY_LINES else ""
+        return f"trying again: {subject}: {error}{more}"

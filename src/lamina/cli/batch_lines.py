@@ -65,7 +65,8 @@ class BatchLines(BatchCounts):
     def retry(self, subject: str, error: BaseException) -> None:
         """Print what is tried again, and why."""
         super().retry(subject, error)
-        self._print(f"trying again: {subject}: {error}")
+        if line := self.describe_retry(subject, error):
+            self._print(line)
 
     def stop(self) -> None:
         """Do nothing: a line stays."""

@@ -77,7 +77,8 @@ class BatchTable(BatchCounts):
     def retry(self, subject: str, error: BaseException) -> None:
         """Print above the table what is tried again, and why."""
         super().retry(subject, error)
-        self._print(f"trying again: {subject}: {error}")
+        if line := self.describe_retry(subject, error):
+            self._print(line)
 
     def stop(self) -> None:
         """Remove the table from the terminal."""
@@ -119,6 +120,7 @@ class BatchTable(BatchCounts):
 
     def _list_facts(self) -> list[str]:
         facts = [f"{self.failed} failed"] if self.failed else []
+        facts += [f"{self.retries} tried again"] if self.retries else []
         if self.layers:
             facts += [
                 f"{self.made} made",

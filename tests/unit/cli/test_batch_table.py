@@ -92,22 +92,23 @@ SHOWN = {
     100: """\
 Images    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━  3 of 4   75%
 Layers    ━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━  3 of 5   60%
-1 failed  1 made  1 reused  2 mounted  12.0 MiB read  6.0 MiB sent  8.0 MiB saved  0:00
+1 failed  1 tried again  1 made  1 reused  2 mounted  12.0 MiB read  6.0 MiB sent  8.0 MiB saved
+  0:00
 """,
     40: """\
 Images    ━━━━━━━━━━━╺━━━  3 of 4   75%
 Layers    ━━━━━━━━━╺━━━━━  3 of 5   60%
-1 failed  1 made  1 reused  2 mounted
-  12.0 MiB read  6.0 MiB sent
-  8.0 MiB saved  0:00
+1 failed  1 tried again  1 made
+  1 reused  2 mounted  12.0 MiB read
+  6.0 MiB sent  8.0 MiB saved  0:00
 """,
     30: """\
 Images  3 of 4   75%
 Layers  3 of 5   60%
-1 failed  1 made  1 reused
-  2 mounted  12.0 MiB read
-  6.0 MiB sent  8.0 MiB saved
-  0:00
+1 failed  1 tried again
+  1 made  1 reused  2 mounted
+  12.0 MiB read  6.0 MiB sent
+  8.0 MiB saved  0:00
 """,
 }
 
@@ -149,6 +150,21 @@ def test_failed_images_and_repeated_work_stay_on_the_terminal_up_to_a_number(mon
     assert "more are listed at the end" in shown
     assert "trying again: layer" in shown
     assert "layer \x1b[2J" not in shown
+
+
+@pytest.mark.parametrize("kind", [BatchTable, BatchLines])
+def test_an_outage_that_concerns_every_layer_is_few_lines(
+    kind: type[BatchTable | BatchLines], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    display = kind(out)
+    for number in range(500):
+        display.retry(f"layer lib{number}", RegistryError("host", "503", "200"))
+    display.stop()
+    assert out.getvalue().count("trying again: ") == 10
+    assert "layer lib9: host: got 503, expected 200; more are only counted" in out.getvalue()
+    assert display.retries == 500
 
 
 def test_a_table_that_was_never_shown_can_be_stopped(table: BatchTable) -> None:
