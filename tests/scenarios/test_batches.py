@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.support.registry import MemoryRegistry, answer_with, serve_registry
 import lamina
 from lamina.api.batch import batch_tables
 from lamina.api.batch_options import BatchOptions, parse_destination
-from lamina.errors import InvalidArgument, NotFound, RegistryError
+from lamina.errors import AuthError, InvalidArgument, NotFound, RegistryError
 from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
 from lamina.fleet.where import LocalWorkers
@@ -221,3 +222,21 @@ def test_a_layer_that_the_blob_cache_has_is_not_packed_for_another_registry(
         second, _ = run(tables, f"{other.host}/second")
         assert digests(second) == digests(first)
     assert second.layers_made == 0
+
+
+def test_a_registry_that_refuses_the_credentials_ends_the_batch_before_a_layer_is_made(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    registry.authentication = "basic"
+    recorder = Recorder()
+    options = BatchOptions(parse_destination(f"{registry.host}/batch", None), LocalWorkers(1), progress=recorder)
+    with pytest.raises(AuthError):
+        batch_tables(describe(store), options)
+    assert recorder.layers == []
+
+
+def test_a_registry_that_nobody_serves_ends_the_batch_before_a_layer_is_made(store: FakeStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(RegistryError, match="Connection refused"):
+        run(describe(store), f"127.0.0.1:{port}/batch")

@@ -144,6 +144,7 @@ def _run(
     """Make the layers of the images, and finish these."""
     if not images:
         return (), ()
+    images[0].home.check()  # so that a wrong address or password fails at once, and is not tried again for each layer
     spec = specs[0]
     caches = (find(spec, on_cluster=workers.is_remote) for find in (find_layer_cache, find_blob_cache))
     layers = collect_layers(images, fingerprint, *caches, offline=spec.offline)

@@ -7,12 +7,14 @@ for all its images.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from lamina.core.names import Digest
 from lamina.formats.oci import Descriptor
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.readers.registry_image import skip_bytes
@@ -23,10 +25,12 @@ from lamina.images.writers.registry_blobs import RegistryBlobs
 from lamina.layers.blob_writer import BlobStore
 from lamina.layers.layer import StoredBlob
 from lamina.layers.temporary_blobs import explain_temporary_files
-from lamina.registry.blobs import read_blob
+from lamina.registry.blobs import find_blob, read_blob
 from lamina.registry.open import open_repository
 from lamina.system.progress_reporter import ProgressReporter
 from lamina.system.transfer import BlobInfo
+
+_EMPTY = Digest(hashlib.sha256().digest())
 
 
 class BlobHome(ABC):
@@ -44,6 +48,9 @@ class BlobHome(ABC):
             OutputError: the folder cannot be written.
 
         """
+
+    def check(self) -> None:  # noqa: B027 - a folder is checked when it is opened
+        """Find out whether the place can be reached and accepts the credentials. Raises what `open_blobs` raises."""
 
     def share_blob(self, descriptor: Descriptor, plain: BlobInfo) -> StoredBlob | None:
         """Return a blob of this place, for the writer of an image that is to have it too.
@@ -83,6 +90,11 @@ class RegistryHome(BlobHome):
             with explain_temporary_files(), RegistryBlobs(destination, progress) as blobs:
                 yield blobs
                 blobs.finish()
+
+    def check(self) -> None:
+        """Ask the repository for a blob. It makes no difference whether the repository has it, or exists."""
+        with open_repository(self.reference, insecure=self.insecure, is_writer=True) as connection:
+            find_blob(connection, _EMPTY)
 
     def share_blob(self, descriptor: Descriptor, plain: BlobInfo) -> StoredBlob:
         """Return a blob of the repository. Repositories of the same registry mount it, and others copy it."""
