@@ -167,8 +167,11 @@ def test_an_outage_that_concerns_every_layer_is_few_lines(
     assert display.retries == 500
 
 
-def test_a_table_that_was_never_shown_can_be_stopped(table: BatchTable) -> None:
-    table.stop()
+def test_a_table_that_was_never_shown_leaves_nothing_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    BatchTable(out).stop()
+    assert out.getvalue() == ""
 
 
 def test_lines_name_the_layers_that_are_made_and_all_images() -> None:
