@@ -163,7 +163,11 @@ PULL = [
     Clause("An unknown tag is not found", "GET /v2/hello/manifests/none", 404, code="MANIFEST_UNKNOWN"),
     Clause("An unknown digest is not found", "GET /v2/hello/manifests/{unknown}", 404, code="MANIFEST_UNKNOWN"),
     Clause(
-        "A digest of another algorithm is not found", "GET /v2/hello/manifests/{sha512}", 404, code="MANIFEST_UNKNOWN"
+        "A digest of another algorithm is not found",
+        "GET /v2/hello/manifests/{sha512}",
+        404,
+        code="MANIFEST_UNKNOWN",
+        check=lambda answer, served: b"None" not in answer.body,
     ),
     Clause(
         "A manifest of an unknown repository is not found",

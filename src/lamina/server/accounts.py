@@ -31,6 +31,7 @@ _MAX_FILE_SIZE = 1 << 20
 # bcrypt itself refuses longer passwords.
 _MAX_PASSWORD = 72
 _MAX_REMEMBERED = 1024
+_HINT = "htpasswd -B FILE USER adds a user"
 
 
 class Accounts:
@@ -128,11 +129,10 @@ def read_accounts(name: str, file: Path) -> Accounts:
         elif found := _TOKEN_LINE.fullmatch(line.strip()):
             tokens[bytes.fromhex(found[2])] = found[1]
         else:
-            hint = "htpasswd -B FILE USER adds a user"
             expected = "USER and a bcrypt hash, or USER:sha256: and the SHA-256 of a token"
-            raise FormatError(f"{file}: line {number}", "another form", expected, hint=hint)
+            raise FormatError(f"{file}: line {number}", "another form", expected, hint=_HINT)
     if not passwords and not tokens:
-        raise FormatError(file, "no user", "at least one line of htpasswd -B")
+        raise FormatError(file, "no user", "at least one line of htpasswd -B", hint=_HINT)
     return Accounts(passwords, tokens)
 
 

@@ -7,6 +7,7 @@ asks for the next piece of a body only after the client took the one before.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ _PIECE_SIZE = 1 << 18
 _WAIT = 0.05
 """After how many seconds a body is asked again that had nothing yet."""
 _LEFT = "the client left"
+# The start of a request in absolute form, which servers have to accept (RFC 9112, 3.2.2).
+_ORIGIN = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 
 
 class RegistryApplication:
@@ -166,7 +169,8 @@ class _SentBody:
 def _parse_scope(scope: Scope) -> tuple[ServerRequest, str]:
     """Return the request, and its path with the query."""
     raw = scope.get("raw_path") or scope["path"].encode()
-    path, query = raw.decode("latin-1"), scope.get("query_string", b"").decode("latin-1")
+    path = _ORIGIN.sub("", raw.decode("latin-1"), count=1) or "/"
+    query = scope.get("query_string", b"").decode("latin-1")
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")

@@ -72,7 +72,8 @@ def _answer(request: ServerRequest, repositories: Repositories) -> ServerRespons
 def _send_manifest(request: ServerRequest, route: ManifestRoute, repositories: Repositories) -> ServerResponse:
     found = None if route.target is None else repositories.find_manifest(route.repository, route.target)
     if found is None:
-        raise RequestRefused(404, "MANIFEST_UNKNOWN", f"{route.repository} has no manifest {route.target}")
+        wanted = "such manifest" if route.target is None else f"manifest {route.target}"
+        raise RequestRefused(404, "MANIFEST_UNKNOWN", f"{route.repository} has no {wanted}")
     headers = (("Content-Type", found.media_type), *_describe_digest(found.digest))
     if _is_known(request, found.digest):
         return ServerResponse(304, headers)

@@ -108,7 +108,8 @@ def test_a_file_of_another_form_is_refused_without_showing_it(tmp_path: Path, li
 
 def test_a_file_without_users_or_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "users").write_text("# nobody\n")
-    with pytest.raises(FormatError, match="got no user"):
+    with pytest.raises(FormatError, match="got no user") as error:
         read_accounts("--auth-file", tmp_path / "users")
+    assert error.value.hint == "htpasswd -B FILE USER adds a user"
     with pytest.raises(InputError):
         read_accounts("--auth-file", tmp_path / "none")

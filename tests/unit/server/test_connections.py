@@ -183,6 +183,15 @@ def test_pipelined_requests_are_answered_in_order(registry: RunningRegistry) -> 
 
 
 @pytest.mark.parametrize(
+    "path", ["http://x/v2/", "HTTP://other:80/v2/x/tags/list?n=1", "http://x/v2/x/manifests/latest"]
+)
+def test_a_request_may_have_a_whole_url(registry: RunningRegistry, path: str) -> None:
+    with connect(registry) as client:
+        client.sendall(request(path))
+        assert receive_answer(client) == 200
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         b"\0" * 100,
