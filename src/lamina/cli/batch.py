@@ -35,7 +35,7 @@ _IMAGES = ("platforms", "created", "sandbox", "locked", "media_types")
 _SOURCES = ("store", "trusted_keys", "verify_signatures", "channel", "insecure")
 _LAYERS = ("max_layers", "layering", "layer_compression")
 _SPEED = ("jobs", "layer_cache", "blob_cache", "verify")
-# Failed images are listed up to this number, because thousands often fail for the same reason.
+# Failed images and warnings are listed up to this number, because those of thousands often have the same reason.
 _MAX_LISTED = 100
 
 
@@ -179,12 +179,27 @@ def _print_result(result: BatchResult, report: ReportOptions, *, has_references:
     if report.as_json:
         print_json(dump_batch(result))
         return
-    warn(dict.fromkeys((*result.warnings, *(text for image in result.images for text in image.warnings))), report)
+    warn(list(_list_warnings(result)), report)
     print_summary(list(_list_facts(result)), report, details=list(_list_details(result)))
     _print_failures(result)
     for image in result.images if has_references else ():
         if image.digest:
             print_stdout(f"{image.reference}@{image.digest}")
+
+
+def _list_warnings(result: BatchResult) -> Iterator[str]:
+    """Yield each warning once, with the first image that it is about and the number of the others."""
+    yield from result.warnings
+    about: dict[str, list[str]] = {}
+    for image in result.images:
+        for text in image.warnings:
+            about.setdefault(text, []).append(image.name)
+    for text, names in list(about.items())[:_MAX_LISTED]:
+        if text not in result.warnings:
+            more = f" and {format_count(len(names) - 1, 'more image')}" if names[1:] else ""
+            yield f"image {names[0]}{more}: {text}"
+    if len(about) > _MAX_LISTED:
+        yield f"{format_count(len(about) - _MAX_LISTED, 'more warning')} about images; --json lists them"
 
 
 def _list_facts(result: BatchResult) -> Iterator[str]:

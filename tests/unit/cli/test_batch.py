@@ -54,7 +54,20 @@ def test_of_many_images_that_failed_the_first_hundred_are_listed(capsys: pytest.
     assert printed.out == f"host/web:1@sha256:{'0' * 64}\n"
 
 
-def test_a_warning_of_many_images_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    images = tuple(BatchImage(name, warnings=("the same",)) for name in ("a", "b"))
-    _print_result(BatchResult(images, (), 1.0, "2 workers", ("the same",)), ReportOptions(), has_references=False)
-    assert capsys.readouterr().err.count("lamina: warning: the same") == 1
+def test_a_warning_names_its_image_and_is_printed_once_for_many(capsys: pytest.CaptureFixture[str]) -> None:
+    warnings = {"a": ("of all", "shared"), "b": ("shared", "own"), "c": ("shared",)}
+    images = tuple(BatchImage(name, warnings=texts) for name, texts in warnings.items())
+    _print_result(BatchResult(images, (), 1.0, "2 workers", ("of all",)), ReportOptions(), has_references=False)
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        "lamina: warning: of all",
+        "lamina: warning: image a and 2 more images: shared",
+        "lamina: warning: image b: own",
+    ]
+
+
+def test_of_many_warnings_about_images_the_first_hundred_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    images = tuple(BatchImage(f"a{number}", warnings=(f"text {number}",)) for number in range(103))
+    _print_result(BatchResult(images, (), 1.0, "2 workers"), ReportOptions(), has_references=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 102
+    assert lines[-2] == "lamina: warning: 3 more warnings about images; --json lists them"
