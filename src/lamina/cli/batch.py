@@ -49,7 +49,7 @@ def _list_flags() -> Iterator[Flag]:
     "batch",
     "lamina batch lamina.toml --to ghcr.io/me",
     "lamina batch web.toml jobs.toml#nightly -o images/",
-    "lamina batch lamina.toml --to ghcr.io/me --on tcp://10.0.0.1:8786 --layer-cache s3://bucket/layers",
+    "lamina batch lamina.toml --to ghcr.io/me --on tcp://10.0.0.1:8786",
 )
 @click.argument(
     "specs",
@@ -81,7 +81,7 @@ def _list_flags() -> Iterator[Flag]:
     "--keep-going",
     section="output",
     is_flag=True,
-    help="Build what can be built, list the images that failed, and exit with the code of the first.  [default]",
+    help="Build what can be built, list the images that failed, and exit with the code of the first; the default.",
 )
 @option("--fail-fast", section="output", is_flag=True, help="End at the first error.")
 @page_option(
