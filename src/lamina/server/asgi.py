@@ -22,6 +22,7 @@ from lamina.server.http_messages import FilePart, Piece, ServerRequest, ServerRe
 from lamina.server.metrics import AnsweredRequest, Metrics, OnAnswer
 from lamina.server.repositories import Repositories
 from lamina.server.respond import respond
+from lamina.server.routes import BlobRoute, ManifestRoute, parse_route
 from lamina.server.token_endpoint import TokenEndpoint
 from lamina.server.tokens import TOKEN_PATH
 from lamina.server.web_page import PAGE_PATH, MakePage, respond_with_page
@@ -32,9 +33,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Threads that wait for an image take no processor; a piece of a blob is read in a moment.
-_ANSWER_THREADS, _BODY_THREADS = 128, 32
+_IMAGE_THREADS, _ANSWER_THREADS, _BODY_THREADS = 128, 32, 32
 MAX_WAITING = 4096
-"""How many requests may wait for their answer; all others are refused until there are fewer."""
+"""How many requests may wait for images that are made; all others for such images are refused until there are fewer."""
 _HEALTH, _READY, _METRICS = "/healthz", "/readyz", "/metrics"
 ZERO_COPY = "http.response.zerocopysend"
 """The extension of ASGI with which a server sends a part of a file itself ("Zero Copy Send")."""
@@ -76,8 +77,8 @@ class RegistryApplication:
         self._on_answer = on_answer
         self._make_page = make_page
         self._tokens = tokens
+        self._images = ThreadPool(_IMAGE_THREADS, "lamina-images")
         self._answers = ThreadPool(_ANSWER_THREADS, "lamina-answers")
-        self._blobs = ThreadPool(_BODY_THREADS, "lamina-blobs")
         self._bodies = ThreadPool(_BODY_THREADS, "lamina-bodies")
         self._waiting = 0
         self.is_stopping = False
@@ -85,7 +86,7 @@ class RegistryApplication:
 
     def close(self) -> None:
         """End the threads. An image that is still being made is needed by nobody, so it is hardly waited for."""
-        for pool in (self._answers, self._blobs, self._bodies):
+        for pool in (self._images, self._answers, self._bodies):
             pool.close(CLOSE_TIMEOUT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,17 +121,29 @@ class RegistryApplication:
             return _Answer(_make_text(200, b"ok\n"))
         if request.path == _READY:
             return _Answer(_make_text(503, b"stopping\n") if self.is_stopping else _make_text(200, b"ready\n"))
+        answer = partial(self._answer_in_thread, request)
+        if not self._may_make_image(request):
+            return await asyncio.wrap_future(self._answers.submit(answer))
         if self._waiting >= MAX_WAITING:
             headers = (("Retry-After", "5"),)
             refused = RequestRefused(429, "TOOMANYREQUESTS", "too many requests are waiting", headers=headers)
             return _Answer(refused.make_response())
         self._waiting += 1
         try:
-            # Blobs do not wait for images that are being made.
-            pool = self._blobs if "/blobs/" in request.path else self._answers
-            return await asyncio.wrap_future(pool.submit(partial(self._answer_in_thread, request)))
+            return await asyncio.wrap_future(self._images.submit(answer))
         finally:
             self._waiting -= 1
+
+    def _may_make_image(self, request: ServerRequest) -> bool:
+        """Return whether an image may have to be made for the answer. No other request waits for that."""
+        try:
+            route = parse_route(request.path)
+        except RequestRefused:
+            return False
+        match route:
+            case ManifestRoute(repository, target) | BlobRoute(repository, target) if target is not None:
+                return not self._repositories.is_ready(repository, target)
+        return False
 
     def _answer_in_thread(self, request: ServerRequest) -> _Answer:
         user = ""

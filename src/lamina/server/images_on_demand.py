@@ -66,6 +66,14 @@ class ImagesOnDemand:
         self._images: dict[tuple[str, Digest], ServedImage] = {}  # the least recently used first
         self._building: dict[_Key, Future[ServedImage]] = {}
 
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        """Return whether an image with a tag, or with a manifest or a blob of a digest, need not be made."""
+        with self._lock:
+            if isinstance(target, str):
+                return self._find_fresh((repository, target)) is not None
+            images = [image for key, image in self._images.items() if key[0] == repository]
+        return any(target in image.manifests or target in image.blobs for image in images)
+
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         """Return the manifest with a tag or a digest, after making its image if it is not ready."""
         if isinstance(target, str):
@@ -120,9 +128,8 @@ class ImagesOnDemand:
         """Return the image with a tag: the one that is ready, or the one that is being made, or a new one."""
         key = (repository, tag)
         with self._lock:
-            ready = self._tagged.get(key)
-            if ready and self._clock() - ready.made < MAX_AGE:
-                return ready.image
+            if ready := self._find_fresh(key):
+                return ready
             building = self._building.get(key)
             if building is None:
                 own = self._building[key] = Future()
@@ -139,6 +146,11 @@ class ImagesOnDemand:
         self._keep(key, image)
         own.set_result(image)
         return image
+
+    def _find_fresh(self, key: _Key) -> ServedImage | None:
+        """Return the image with a tag if it is ready, and the tag need not be looked up again."""
+        ready = self._tagged.get(key)
+        return ready.image if ready and self._clock() - ready.made < MAX_AGE else None
 
     def _keep(self, key: _Key, image: ServedImage) -> None:
         """Keep an image that was made, and drop the least recently used ones above the limit."""

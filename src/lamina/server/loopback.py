@@ -70,6 +70,10 @@ class _SingleImage:
     def __init__(self, image: ServedImage) -> None:
         self._image = image
 
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        """Return that the image is made."""
+        return True
+
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         """Return the manifest with the tag `TAG`, or with a digest."""
         if repository != REPOSITORY:

@@ -38,6 +38,12 @@ class Repositories(Protocol):
     Each may raise `lamina.Error` if an image cannot be made, and `RequestRefused` if the client may not have it.
     """
 
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        """Return whether no image has to be made to find a manifest or a blob with a tag or a digest.
+
+        It takes only a moment, and raises nothing.
+        """
+
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         """Return the manifest with a tag or a digest; None if the repository has none."""
 

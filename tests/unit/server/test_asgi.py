@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.fake_nix_store import example
+from tests.support.processes import wait_until
 from tests.support.running_registry import RunningRegistry, run_registry
 from tests.support.served_images import StoreCatalog, layers_of, open_files
 
@@ -24,6 +25,7 @@ from lamina.server.guards import AccountGuard
 from lamina.server.http_messages import Content
 from lamina.server.images_on_demand import ImagesOnDemand
 from lamina.server.repositories import Manifest
+from lamina.server.served_image import ServedImage
 
 CONTENTS = {("hello", "latest"): ["hello"], ("large", "latest"): ["large"]}
 SIZE = 32 << 20
@@ -47,6 +49,9 @@ def registry(images: ImagesOnDemand) -> Iterator[RunningRegistry]:
 
 class BrokenRepositories:
     """Repositories that fail in every way: before an answer, within a blob, and by a mistake in the program."""
+
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        return False
 
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         if repository == "bug":
@@ -165,22 +170,33 @@ def test_requests_that_would_wait_too_long_are_refused(images: ImagesOnDemand, m
         assert registry.get("/healthz").status == 200
 
 
-def test_a_build_does_not_hold_up_blobs(images: ImagesOnDemand) -> None:
-    gate = threading.Event()
+@pytest.mark.parametrize("asked", ["manifests/latest", f"blobs/{UNKNOWN}"])
+def test_images_that_are_being_made_hold_up_nothing_that_is_ready(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asgi, "_IMAGE_THREADS", 2)
+    monkeypatch.setattr(asgi, "MAX_WAITING", 8)
+    gate, store = threading.Event(), example(tmp_path / "root")[0]
 
-    class SlowImages(ImagesOnDemand):
-        def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
-            assert repository != "slow" or gate.wait(60)
-            return images.find_manifest("hello", target)
+    class SlowCatalog(StoreCatalog):
+        def make(self, repository: str, tag: str) -> ServedImage:
+            assert repository == "hello" or gate.wait(60)
+            return super().make(repository, tag)
 
-    slow = SlowImages(images._catalog, 2)
-    with run_registry(slow) as registry, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(registry.get, "/v2/slow/manifests/latest")
-        digest = layers_of(registry.get_json("/v2/hello/manifests/latest"))[0]
-        assert registry.get(f"/v2/hello/blobs/{digest}").status == 200
-        assert not waiting.done()
-        gate.set()
-        assert waiting.result().status == 200
+    slow = [f"slow{number}" for number in range(8)]
+    contents = {(name, "latest"): ["hello"] for name in ("hello", *slow)}
+    with open_files() as files, ThreadPoolExecutor(8) as pool:
+        catalog = SlowCatalog(store.root, contents, files)
+        with run_registry(ImagesOnDemand(catalog, 1)) as registry:
+            digest = layers_of(registry.get_json("/v2/hello/manifests/latest"))[0]
+            waiting = [pool.submit(registry.get, f"/v2/{name}/{asked}") for name in slow]
+            wait_until(lambda: registry.application._waiting == len(slow))
+            for path in ("", "hello/manifests/latest", f"hello/blobs/{digest}", "hello/tags/list"):
+                assert registry.get(f"/v2/{path}").status == 200
+            assert registry.get("/v2/large/manifests/latest").status == 429
+            assert not any(request.done() for request in waiting)
+            gate.set()
+            assert {request.result().status for request in waiting} == {200 if "manifests" in asked else 404}
 
 
 def test_health_and_readiness(registry: RunningRegistry) -> None:

@@ -41,6 +41,9 @@ class Zeros:
 class OneBlob:
     """Repositories with one blob, and a small manifest."""
 
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        return True
+
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         return Manifest.of("application/json", b"{}")
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, example, layer_cache_at
 from tests.support.served_images import LocalClient, StoreCatalog, layers_of, open_files
 
+from lamina.core.names import Digest
 from lamina.layers.context import BuildContext
 from lamina.server import images_on_demand
 from lamina.server.images_on_demand import ImagesOnDemand
@@ -39,6 +40,27 @@ def test_clients_at_the_same_time_cause_one_making(store: FakeStore) -> None:
         answers = {pulled.result() for pulled in [pool.submit(pull) for _ in range(32)]}
     assert len(answers) == 1
     assert catalog.made == ["hello:latest"]
+
+
+def test_what_is_ready_is_known_without_making_an_image(store: FakeStore) -> None:
+    now = 0.0
+    with open_files() as files:
+        catalog = StoreCatalog(store.root, CONTENTS, files)
+        images = ImagesOnDemand(catalog, 1, clock=lambda: now)
+        assert not images.is_ready("hello", "latest")
+        assert catalog.made == []
+        manifest = images.find_manifest("hello", "latest")
+        assert manifest
+        config = Digest.parse_oci(json.loads(manifest.document)["config"]["digest"])
+        for target in ("latest", manifest.digest, config):
+            assert images.is_ready("hello", target)
+            assert not images.is_ready("other", target)
+        assert not images.is_ready("hello", "other")
+        assert not images.is_ready("hello", Digest(bytes(32)))
+        now = images_on_demand.MAX_AGE
+        assert not images.is_ready("hello", "latest")
+        assert images.is_ready("hello", config)
+        assert catalog.made == ["hello:latest"]
 
 
 def test_no_more_images_are_made_at_once_than_allowed(store: FakeStore) -> None:

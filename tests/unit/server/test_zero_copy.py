@@ -54,6 +54,9 @@ class OneBlob:
 
     content: FileContent
 
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        return True
+
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         return None
 
@@ -181,6 +184,9 @@ class GrowingBlobs:
 
     files: BlobFiles
     gate: threading.Event = field(default_factory=threading.Event)
+
+    def is_ready(self, repository: str, target: str | Digest) -> bool:
+        return True
 
     def find_manifest(self, repository: str, target: str | Digest) -> Manifest | None:
         return None
