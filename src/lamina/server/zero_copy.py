@@ -34,7 +34,7 @@ class SendfileConnection(ClientConnection):
                 scope.setdefault("extensions", {})[ZERO_COPY] = {}
             await plain(cast("Any", scope), cast("Any", receive), cast("Any", _Sender(self, send).send))
 
-        self.app = cast("Any", answer)
+        self.app: Any = answer
 
 
 class _Sender:

@@ -9,37 +9,10 @@ import pytest
 
 from lamina.api.batch import batch
 from lamina.api.batch_options import parse_destination
-from lamina.api.batch_planner import name_images
 from lamina.errors import InputError, InvalidArgument
 from lamina.fleet.destinations import LayoutFolder, RegistryPrefix
 
 REGISTRY = RegistryPrefix.parse("ghcr.io/me")
-
-
-def test_an_image_is_called_as_its_table_and_latest_by_default() -> None:
-    assert name_images({"web": {}, "fleet.toml#api": {}}, REGISTRY) == {
-        "web": ("web", "latest"),
-        "fleet.toml#api": ("api", "latest"),
-    }
-
-
-def test_the_name_and_the_tag_of_the_arguments_count() -> None:
-    assert name_images({"web": {"name": "shop/web", "tag": "2"}}, REGISTRY) == {"web": ("shop/web", "2")}
-
-
-@pytest.mark.parametrize(
-    ("tables", "message"),
-    [
-        ({"web": {"name": "Web"}}, "image web: name: got 'Web', expected a name in lower case"),
-        ({"web": {"name": "ghcr.io/../web"}}, "image web: name"),
-        ({"web": {"tag": "no tag"}}, "image web: tag"),
-        ({"web": {"name": "x"}, "api": {"name": "x"}}, "image api: name: got x:latest, as image web"),
-    ],
-)
-def test_names_that_cannot_be_in_a_registry_or_twice_are_refused(tables: Any, message: str) -> None:
-    with pytest.raises(InvalidArgument) as raised:
-        name_images(tables, REGISTRY)
-    assert message in str(raised.value)
 
 
 def test_exactly_one_destination_is_named(tmp_path: Path) -> None:
