@@ -66,17 +66,24 @@ class BlobCache:
         self._lock = RLock()
         self._added = 0
 
-    def take(self, blob: BlobInfo, target: Path) -> bool:
-        """Replace the file ``target`` by a blob, and return whether the cache has it.
+    def take(self, blob: BlobInfo, target: Path, *, may_link: bool = False) -> bool:
+        """Write a blob to the file ``target``, and return whether the cache has it.
 
-        The new file is a second name of the cached one if that is possible inside the cache's folder, else a copy.
-        Raises `OutputError` if it cannot be written.
+        Args:
+            blob: its digest and size.
+            target: the file, which need not exist.
+            may_link: whether ``target`` may become a second name of the cached file, inside the cache's folder. Another
+                thread that has ``target`` open would not see the blob.
+
+        Raises:
+            OutputError: the file cannot be written.
+
         """
         file = self._locate(blob)
         if not self._check(blob, file):
             return False
         try:
-            if target.is_relative_to(self.folder):
+            if may_link and target.is_relative_to(self.folder):
                 target.unlink(missing_ok=True)
                 os.link(file, target)
             else:

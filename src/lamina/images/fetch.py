@@ -142,7 +142,7 @@ class _Fetcher:
         """Store a layer that the layout lacks; return whether it came from the registry."""
         blob, part = BlobInfo(layer.digest, layer.size), self._blobs.create()
         self._progress.start(item)
-        is_cached = bool(self._cache and self._cache.take(blob, part))
+        is_cached = bool(self._cache and self._cache.take(blob, part, may_link=True))
         if not is_cached:
             self._download(layer, item, part)
         finish = partial(self._progress.finish, item, size=layer.size)

@@ -63,13 +63,15 @@ class SharedBlobCache(BlobCache):
         self._present: set[BlobInfo] = set()
         self._damaged: set[BlobInfo] = set()
 
-    def take(self, blob: BlobInfo, target: Path) -> bool:
-        """Replace the file ``target`` by a blob, and return whether the folder or the bucket has it.
+    def take(self, blob: BlobInfo, target: Path, *, may_link: bool = False) -> bool:
+        """Write a blob to the file ``target``, and return whether the folder or the bucket has it.
 
         A blob of the bucket is added to the folder. ``target`` changes only once the blob has been hashed, so that
-        nobody reads a damaged one from there. Raises `OutputError` if it cannot be written.
+        nobody reads a damaged one from there. The arguments and errors are those of `BlobCache.take`.
         """
-        return super().take(blob, target) or (self._download(blob) and super().take(blob, target))
+        if super().take(blob, target, may_link=may_link):
+            return True
+        return self._download(blob) and super().take(blob, target, may_link=may_link)
 
     def add(self, blob: BlobInfo, file: Path) -> None:
         """Add the blob in ``file`` to the folder, and to the bucket if it lacks the blob.

@@ -39,7 +39,7 @@ class LayerBlobs(Protocol):
     """Keeps compressed layers of earlier runs; safe for many threads."""
 
     def take(self, blob: BlobInfo, target: Path) -> bool:
-        """Replace the file ``target`` by a blob, which has been hashed, and return whether it is there.
+        """Write a blob, which has been hashed, to the file ``target``, and return whether it is there.
 
         Raises `OutputError` if ``target`` cannot be written.
         """

@@ -41,10 +41,19 @@ def test_a_blob_is_copied_from_the_cache_or_linked_inside_of_it(cache: BlobCache
     assert cache.take(info(b"abc"), tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"abc"
     assert not (tmp_path / "copy").samefile(file)
-    assert cache.take(info(b"abc"), cache.folder / "link")
+    assert cache.take(info(b"abc"), cache.folder / "link", may_link=True)
     assert (cache.folder / "link").samefile(file)
     assert file.stat().st_atime > 100  # it was used now
     assert file.stat().st_mtime == 100
+
+
+def test_a_thread_that_has_the_file_open_sees_the_blob(cache: BlobCache) -> None:
+    """A server sends a blob while its file is written, and its temporary folder may be inside the cache's folder."""
+    add(cache, b"abc")
+    target = cache.folder / "target"
+    with target.open("xb+") as opened:
+        assert cache.take(info(b"abc"), target)
+        assert opened.read() == b"abc"
 
 
 def test_a_missing_blob_is_not_taken(cache: BlobCache, tmp_path: Path) -> None:
