@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +18,13 @@ from lamina.errors import Error, FormatError, InvalidArgument, NotFound, output_
 from lamina.images.blob_cache import MAX_SIZE, BlobCache
 from lamina.layer_cache.pause import Pause
 from lamina.system.temporary import PartFile
-from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo, HashingWriter
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # most runs have no bucket
+    from concurrent.futures import Future
+
     from lamina.stores.transport import WritableTransport
+    from lamina.system.threads import ThreadPool
 
 Warn = Callable[[str], object]
 _WITHOUT = "continuing without the shared blob cache"
@@ -85,7 +86,7 @@ class SharedBlobCache(BlobCache):
             self._present.add(blob)
             kept = self._locate(blob)
             if kept.is_file():
-                self._pool = self._pool or ThreadPool(_UPLOADS, "lamina-blob-cache")
+                self._pool = self._pool or _start_pool()
                 self._uploads = [upload for upload in self._uploads if not upload.done()]
                 self._uploads.append(self._pool.submit(partial(self._upload, blob, kept)))
                 return
@@ -173,6 +174,12 @@ class SharedBlobCache(BlobCache):
         if self._pause.begin():
             hint = f" ({error.hint})" if error.hint else ""
             self._warn(f"{error}{hint}: {_WITHOUT}")
+
+
+def _start_pool() -> ThreadPool:
+    from lamina.system.threads import ThreadPool
+
+    return ThreadPool(_UPLOADS, "lamina-blob-cache")
 
 
 def make_blob_cache(place: str | None, local: str | None, warn: Warn, *, offline: bool = False) -> BlobCache | None:
