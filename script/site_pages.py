@@ -141,9 +141,9 @@ def make_python_pages() -> Iterator[tuple[str, str]]:
     errors = [name for name, one in public.items() if isinstance(one, type) and issubclass(one, lamina.Error)]
     functions = [name for name, one in public.items() if inspect.isfunction(one)]
     classes = [name for name, one in public.items() if isinstance(one, type) and name not in errors]
-    yield "python/functions.md", _format_names("Functions", "autofunction", functions)
-    yield "python/classes.md", _format_names("Classes", "autoclass", classes)
-    yield "python/errors.md", _format_names("Errors", "autoexception", errors)
+    yield "python/functions.md", _format_names("Python functions", "autofunction", functions)
+    yield "python/classes.md", _format_names("Python classes", "autoclass", classes)
+    yield "python/errors.md", _format_names("Python errors", "autoexception", errors)
 
 
 def _format_names(title: str, directive: str, names: list[str]) -> str:

@@ -48,7 +48,7 @@ def test_the_first_page_shows_what_its_commands_print(tmp_path: Path) -> None:
         check=True,
     )
     assert [mask(part) for part in ran.stdout.split("==\n")[:-1]] == [mask(shown) for _, shown in commands]
-    assert len(commands) == 6
+    assert len(commands) == 8
 
 
 def list_variables(file: Path) -> Iterator[str]:

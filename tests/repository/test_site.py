@@ -84,6 +84,13 @@ def test_every_page_and_command_and_name_is_in_the_site(site: Path) -> None:
     assert {name for name in documented if f'id="lamina.{name}"' not in reference} == set()
 
 
+def test_texts_of_the_help_keep_their_dashes_and_quotes(site: Path) -> None:
+    """The dashes of an option are not drawn as one long dash."""
+    page = (site / "commands/lamina-build.html").read_text(encoding="utf-8")
+    assert "unless --format says otherwise" in page
+    assert "-o 'DIR/{name}.tar.gz' each into a file" in page.replace("&#39;", "'").replace("&#x27;", "'")
+
+
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<a href="b.html#there"></a><a href="b.html#gone"></a><a href="c.html"></a>')
     (tmp_path / "b.html").write_text('<p id="there"></p>')
