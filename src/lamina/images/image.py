@@ -125,7 +125,7 @@ class Draft:
         store = self.store
         blobs = self.blobs or (None,) * len(self.plans)
         layers = (
-            StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local, blob, store.prefetch)
+            StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local, blob)
             for plan, blob in zip(self.plans, blobs, strict=True)
         )
         return (*self.base, *layers, self.root)
