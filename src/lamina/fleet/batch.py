@@ -157,9 +157,11 @@ class Batch:
 
     def _fail_image(self, number: int, error: Error) -> None:
         """Record the error of an image, and drop the layers that no other image needs any more."""
+        name = self._images[number].name
+        error.add_context(f"image {name}")
         if self._settings.fails_fast:
-            raise error.add_context(f"image {self._images[number].name}")
-        failed = BatchImage(self._images[number].name, error)
+            raise error
+        failed = BatchImage(name, error)
         self._finished[number] = failed
         self._settings.progress.image(failed)
         for layer in self._layers.needed[number]:

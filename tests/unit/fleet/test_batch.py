@@ -122,15 +122,15 @@ def test_a_known_layer_is_reused_and_an_image_of_known_layers_needs_no_worker() 
 def test_a_layer_that_fails_fails_its_images_alone() -> None:
     ended, events, _ = run({"web": "ab", "api": "bc", "job": "c"}, {"a": [NotFound("/nix/store/a", "x", "y")]})
     assert isinstance(ended["web"], NotFound)
-    assert str(ended["web"]).startswith("layer a: /nix/store/a: got x")
+    assert str(ended["web"]).startswith("image web: layer a: /nix/store/a: got x")
     assert (ended["api"], ended["job"]) == (None, None)
     assert f"a {FAILED}" in events
 
 
 def test_the_images_of_a_layer_have_errors_of_their_own() -> None:
     ended, *_ = run({"web": "a", "api": "a"}, {"a": [NotFound("p", "x", "y")]})
-    assert ended["web"] is not ended["api"]
-    assert str(ended["web"]) == str(ended["api"])
+    assert str(ended["web"]) == "image web: layer a: p: got x, expected y"
+    assert str(ended["api"]) == "image api: layer a: p: got x, expected y"
 
 
 def test_a_worker_that_is_lost_costs_another_attempt() -> None:
