@@ -16,7 +16,7 @@ import lamina
 from lamina.api.batch import batch_tables
 from lamina.api.batch_options import BatchOptions, parse_destination
 from lamina.errors import AuthError, InvalidArgument, NotFound, RegistryError
-from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
+from lamina.fleet.results import MADE, BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
 from lamina.fleet.where import LocalWorkers
 
@@ -147,6 +147,27 @@ def test_a_second_batch_makes_no_layer(store: FakeStore, registry: MemoryRegistr
     assert second.bytes_sent == 0
 
 
+def test_layers_that_an_earlier_batch_sent_for_other_images_are_mounted_into_a_new_first_image(
+    store: FakeStore, registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    tables = describe(store, layer_cache=str(tmp_path / "layers.sqlite"), layering="cost")
+    first, _ = run({name: tables[name] for name in ("web", "api")}, f"{registry.host}/batch")
+    second, _ = run({name: tables[name] for name in ("job", "web", "api")}, f"{registry.host}/batch")
+    assert digests(second) | digests(first) == digests(second)
+    assert {layer.names: layer.outcome for layer in second.layers if layer.outcome == MADE} == {("job-1",): MADE}
+    assert second.blobs_mounted > 0
+
+
+def test_a_repository_that_refuses_the_credentials_fails_its_image_alone_though_its_layers_are_known(
+    store: FakeStore, registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    tables = describe(store, layer_cache=str(tmp_path / "layers.sqlite"))
+    run(tables, f"{registry.host}/batch")
+    registry.fail("HEAD", "/v2/batch/job/", answer_with(403), times=10_000)
+    result, _ = run(tables, f"{registry.host}/batch")
+    assert [(image.name, type(image.error)) for image in result.failed] == [("job", AuthError)]
+
+
 def test_an_image_whose_path_is_missing_fails_and_the_others_are_done(
     store: FakeStore, registry: MemoryRegistry
 ) -> None:
@@ -172,6 +193,7 @@ def test_a_layer_whose_registry_fails_for_long_fails_its_images_alone(
     result, recorder = run(describe(store), f"{registry.host}/batch")
     assert [image.name for image in result.failed] == ["job"]
     assert isinstance(result.failed[0].error, RegistryError)
+    assert str(result.failed[0].error).startswith("image job: layer job-1: ")
     assert {image.name for image in result.images if image.digest} == {"web", "api"}
     assert recorder.retried
 

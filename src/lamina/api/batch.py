@@ -151,7 +151,7 @@ def _run(
     with open_layer_cache(
         spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline
     ) as layer_cache:
-        known = find_known_layers(layers.tasks.values(), layer_cache)
+        known = find_known_layers(images, layers, layer_cache)
         finisher = options.destination.make_finisher(BuildContext(layer_cache, verify=spec.verify))
         settings = BatchSettings(
             workers.executor,

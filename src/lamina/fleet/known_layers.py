@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from lamina.compression.compressors import LayerCompression
+from lamina.errors import AuthError, RegistryError
 from lamina.fleet.blob_homes import BlobHome
+from lamina.fleet.images import DistinctLayers, PlannedImage
 from lamina.fleet.layer_task import LayerId, LayerResult, LayerTask
 from lamina.layer_cache.cache import LayerCache
 from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo
 
 _HOMES_AT_A_TIME = 4
+# An earlier batch may have sent a layer for another image, for example because a new image is the first now. For each
+# layer that an empty registry lacks, every place costs a request.
+_MAX_HOMES = 3
 
 _Known = tuple[LayerTask, BlobInfo, BlobInfo]
 
 
-def find_known_layers(tasks: Iterable[LayerTask], layer_cache: LayerCache) -> Mapping[LayerId, LayerResult]:
-    """Return the layers that the layer cache knows and whose blobs are in their homes.
+def find_known_layers(
+    images: Sequence[PlannedImage], layers: DistinctLayers, layer_cache: LayerCache
+) -> Mapping[LayerId, LayerResult]:
+    """Return the layers that the layer cache knows and that are in the homes of the first images that have them.
+
+    A home that cannot be asked counts as one that has no layer, because only its own images fail.
 
     Args:
-        tasks: the layers. Those that are to be verified are not looked up.
+        images: the images.
+        layers: their layers. Those that are to be verified are not looked up.
         layer_cache: what earlier runs learnt.
 
     Raises:
-        RegistryError: the registry failed.
-        AuthError: the registry refuses the credentials, or wants some.
         OutputError: a layout cannot be written.
 
     """
-    wanted = [task for task in tasks if not task.verify]
-    homes: dict[BlobHome, list[_Known]] = {}
-    for known in _look_up(wanted, layer_cache):
-        homes.setdefault(known[0].home, []).append(known)
+    known = list(_look_up([task for task in layers.tasks.values() if not task.verify], layer_cache))
+    choices = {task.id: _list_homes(images, layers.users[task.id]) for task, _, _ in known}
+    results: dict[LayerId, LayerResult] = {}
+    for number in range(_MAX_HOMES):
+        homes: dict[BlobHome, list[_Known]] = {}
+        for each in known:
+            choice = choices[each[0].id]
+            if number < len(choice) and each[0].id not in results:
+                homes.setdefault(choice[number], []).append(each)
+        results |= _ask_homes(homes)
+    return results
+
+
+def _list_homes(images: Sequence[PlannedImage], users: Iterable[int]) -> list[BlobHome]:
+    """Return the different homes of the first images that have a layer."""
+    return list(dict.fromkeys(images[user].home for user in users))[:_MAX_HOMES]
+
+
+def _ask_homes(homes: Mapping[BlobHome, list[_Known]]) -> dict[LayerId, LayerResult]:
     with ThreadPool(_HOMES_AT_A_TIME, "lamina-homes") as pool:
         found = [pool.submit(partial(_find_stored, home, known)) for home, known in homes.items()]
         return {layer: result for future in found for layer, result in future.result()}
@@ -53,6 +76,9 @@ def _look_up(tasks: list[LayerTask], layer_cache: LayerCache) -> Iterable[_Known
 
 
 def _find_stored(home: BlobHome, known: list[_Known]) -> list[tuple[LayerId, LayerResult]]:
-    with home.open_blobs() as blobs:
-        stored = blobs.find({blob for _, _, blob in known})
+    try:
+        with home.open_blobs() as blobs:
+            stored = blobs.find({blob for _, _, blob in known})
+    except (AuthError, RegistryError):  # the tasks of the layers have the same error, or another attempt
+        return []
     return [(task.id, LayerResult(plain, blob, home, is_made=False)) for task, plain, blob in known if blob in stored]
