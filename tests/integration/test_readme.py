@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "debian.tar").write_bytes(_make_base_image())
     for architecture in ARCHITECTURES:
         (tmp_path / f"app-{architecture}.tar").write_bytes(_make_base_image(architecture))
-    (toml,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    (toml,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs/usage.md").read_text(), re.DOTALL)
     (tmp_path / "lamina.toml").write_text(toml)
     return tmp_path
 
@@ -62,7 +62,7 @@ def _write_docker_command(folder: Path, engine: Engine) -> None:
 
 
 # The pages whose commands need only the files of `folder`.
-PAGES = ("README.md", "docs/arguments.md", "docs/image.md", "docs/layering.md", "docs/scripts.md")
+PAGES = ("README.md", "docs/usage.md", "docs/arguments.md", "docs/image.md", "docs/layering.md", "docs/scripts.md")
 EXAMPLES = [block for page in PAGES for block in _find_examples(page) if "lamina " in block]
 
 

@@ -47,7 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-@pytest.mark.parametrize("block", [block for block in _blocks("python") if "Closure" not in block])
+@pytest.mark.parametrize("block", _blocks("python"))
 def test_the_python_of_the_readme_runs(block: str, machine: Path) -> None:
     names: dict[str, Any] = {}
     exec(compile(block, "README.md", "exec"), names)
@@ -55,19 +55,8 @@ def test_the_python_of_the_readme_runs(block: str, machine: Path) -> None:
     assert names["image"].repo_tag == "hello:latest"
 
 
-def test_the_main_job_of_the_readme_runs(machine: Path) -> None:
-    """It uses only names of `lamina`."""
-    (block,) = [block for block in _blocks("python") if "Closure" in block]
-    names: dict[str, Any] = {}
-    exec(compile(block, "README.md", "exec"), names)
-    assert len(names["image"].layers) == 7
-    assert Path("hello.tar").read_bytes().endswith(bytes(1024))
-    assert len(block[block.index("closure =") :].splitlines()) == 4
-    assert not re.findall(r"(?:from|import) lamina\.", block)
-
-
-def test_the_toml_of_the_readme_is_a_spec(machine: Path) -> None:
-    (block,) = _blocks("toml")
+def test_the_toml_of_the_page_of_common_tasks_is_a_spec(machine: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs/usage.md").read_text(), re.DOTALL)
     Path("lamina.toml").write_text(block)
     from lamina.inputs.specfile import load
 
