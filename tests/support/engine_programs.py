@@ -31,6 +31,13 @@ pull) for last; do :; done
 *) echo "Error: unexpected: $*" >&2; exit 1 ;;
 esac
 """
+# Writes its commands to a file, and fails to unpack what it pulled.
+FULL_CTR = """
+echo "$*" >> "$FOLDER/commands"
+case "$1 $2" in
+"images pull") echo "ctr: no space left on device" >&2; exit 1 ;;
+esac
+"""
 
 
 def install_program(folder: Path, name: str, script: str) -> Path:

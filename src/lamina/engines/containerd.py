@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 
 from lamina.engines.engine import LoopbackImage, WriteArchive
 from lamina.engines.logins import write_hosts_folder
 from lamina.engines.program import EngineProgram
+from lamina.errors import OutputError
 from lamina.formats.registry_references import RegistryReference
 
 
@@ -27,13 +29,17 @@ class ContainerdEngine:
 
     def pull(self, image: LoopbackImage, name: str) -> None:
         """Pull ``image``, call it ``name``, and remove the name that it has in the registry."""
-        with write_hosts_folder(image) as folder:
-            hosts = ("--hosts-dir", str(folder))
-            self.program.call("images", "pull", *hosts, "--platform", str(image.platform), image.reference)
         try:
+            with write_hosts_folder(image) as folder:
+                hosts = ("--hosts-dir", str(folder))
+                self.program.call("images", "pull", *hosts, "--platform", str(image.platform), image.reference)
             self.program.call("images", "tag", "--force", image.reference, _complete(name))
-        finally:
-            self.program.call("images", "rm", image.reference)
+        except BaseException:
+            # ctr names an image before it unpacks the layers, so the name may be there.
+            with contextlib.suppress(OutputError):
+                self.program.call("images", "rm", image.reference)
+            raise
+        self.program.call("images", "rm", image.reference)
 
     def load(self, write: WriteArchive) -> None:
         """Load the archive that ``write`` writes."""
