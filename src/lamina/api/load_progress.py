@@ -6,8 +6,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from lamina.core.progress import REUSED, SENT, Progress, ProgressItem
-from lamina.errors import Error
 from lamina.layers.layer import list_items
+from lamina.server.error_documents import RequestRefused
 from lamina.server.routes import BlobRoute, parse_route
 from lamina.system.progress_reporter import ProgressReporter
 
@@ -51,7 +51,7 @@ class LoadProgress:
             return
         try:
             route = parse_route(answered.path.partition("?")[0])
-        except Error:
+        except RequestRefused:
             return
         if isinstance(route, BlobRoute) and route.digest:
             with self._lock:
