@@ -15,7 +15,7 @@ from lamina.cli.batch_images import load_images
 from lamina.cli.command import option, verb
 from lamina.cli.completers import make_completer
 from lamina.cli.documents.batches import dump_batch
-from lamina.cli.html_page import page_option, write_page
+from lamina.cli.html_page import open_page, page_option
 from lamina.cli.options import ReportOptions, argument_options, list_flags, output_option, progress_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import format_count, print_json, print_summary, warn
@@ -118,10 +118,13 @@ def command(
         _make_options(to, output, where, given, fail_fast=fail_fast), sbom=sbom, has_provenance=provenance
     )
     images = load_images(specs, given)
-    with _open_progress(report) as progress:
-        result = batch_tables(images.picked, replace(options, progress=progress), images.others)
-    if report_file:
-        _write_report(report_file, to or output or "", result)
+    with contextlib.ExitStack() as resources:
+        # A page that cannot be written ends the batch before it begins.
+        page = resources.enter_context(open_page(report_file)) if report_file else None
+        with _open_progress(report) as progress:
+            result = batch_tables(images.picked, replace(options, progress=progress), images.others)
+        if page:
+            page.write(memoryview(_make_report(to or output or "", result)))
     _print_result(result, report, has_references=to is not None)
     if error := next((image.error for image in result.failed), None):
         sys.exit(error.exit_code)
@@ -169,10 +172,10 @@ def _open_progress(report: ReportOptions) -> Iterator[BatchProgress]:
         display.stop()
 
 
-def _write_report(file: str, title: str, result: BatchResult) -> None:
+def _make_report(title: str, result: BatchResult) -> bytes:
     from lamina.api.batch_page import make_report
 
-    write_page(file, make_report(title, result))
+    return make_report(title, result)
 
 
 def _print_result(result: BatchResult, report: ReportOptions, *, has_references: bool) -> None:

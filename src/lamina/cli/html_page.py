@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
 import lamina
 from lamina.cli.command import Decorator, option
+
+if TYPE_CHECKING:
+    from lamina.system.fd_writer import Output
 
 
 def html_option(help_text: str) -> Decorator:
@@ -24,8 +30,17 @@ def write_page(file: str, page: bytes) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with lamina.open_output(file, compressor="none") as target:
+    with open_page(file) as target:
         target.write(memoryview(page))
+
+
+def open_page(file: str) -> AbstractContextManager[Output]:
+    """Open the file of a page for the block. It appears, whole, when the block ends without an error.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    return lamina.open_output(file, compressor="none")
 
 
 def _parse_file(name: str, value: str) -> str:
