@@ -5,6 +5,7 @@ Invariant: what goes to another machine contains no credentials. A worker uses i
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 
 from lamina.errors import InvalidArgument
@@ -35,6 +36,8 @@ def find_sources(spec: Spec, *, on_cluster: bool) -> PathSources:
                 hint = "workers use their own credentials: a netrc file, or the variables of AWS"
                 raise InvalidArgument("store", f"{redact_url(url)} with a password", "a URL without one", hint=hint)
     values = {each.name: getattr(spec, each.name) for each in fields(StoreSpec)}
+    if on_cluster:  # workers have other working directories
+        values["store"] = tuple(store if is_remote(store) else os.path.abspath(store) for store in spec.store)
     if spec.store:
         values["channel"] = None  # it only gives store paths their names
     return PathSources(StoreSpec(**values), None if on_cluster else spec.embedded_store)

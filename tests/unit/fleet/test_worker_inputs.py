@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,13 @@ def test_a_password_does_not_leave_this_machine(url: str) -> None:
         find_sources(spec, on_cluster=True)
     assert "hunter2" not in f"{raised.value} {raised.value.hint}"
     assert find_sources(spec, on_cluster=False).stores.store == (url,)
+
+
+def test_a_cluster_gets_folders_that_do_not_depend_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_sources(make_spec(store="root"), on_cluster=True).stores.store == (str(tmp_path / "root"),)
 
 
 def test_a_store_object_cannot_be_opened_by_another_process() -> None:
