@@ -12,8 +12,10 @@ from lamina.fleet.blob_homes import BlobHome, LayoutHome, RegistryHome
 from lamina.fleet.finish import ImageFinisher, LayoutFinisher, RegistryFinisher
 from lamina.formats.registry_references import RegistryReference
 from lamina.layers.context import BuildContext
+from lamina.messages.redaction import holds_secret, short_repr
 
 _EXAMPLE = "REGISTRY/PREFIX, such as ghcr.io/me"
+_HINT = "the names and tags of images come from the tables of the spec file"
 
 
 class BatchDestination(ABC):
@@ -61,9 +63,13 @@ class RegistryPrefix(BatchDestination):
     def parse(cls, text: str, *, insecure: bool = False) -> RegistryPrefix:
         """Parse the prefix of references, with or without ``docker://`` before it. Raises `InvalidArgument`."""
         prefix = text.rstrip("/")
-        reference = RegistryReference.parse(f"{prefix}/image")
-        if reference.digest or (":" in prefix.rpartition("/")[2] and "/" in prefix.removeprefix("docker://")):
-            raise InvalidArgument("to", text, _EXAMPLE, hint="names and tags come from the tables of the spec file")
+        try:
+            reference = RegistryReference.parse(f"{prefix}/image")
+        except InvalidArgument as error:
+            got = error.got if holds_secret(text) else short_repr(text)
+            raise InvalidArgument("to", got, _EXAMPLE, hint=error.hint or _HINT) from error
+        if reference.digest:
+            raise InvalidArgument("to", short_repr(text), _EXAMPLE, hint=_HINT)
         return cls(reference.name.removesuffix("/image"), insecure)
 
     @property

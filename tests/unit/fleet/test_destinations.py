@@ -31,8 +31,11 @@ def test_images_are_named_below_the_prefix(text: str, reference: str) -> None:
     ["", "ghcr.io/me:1", "ghcr.io/me@sha256:" + "0" * 64, "https://ghcr.io/me", "user:secret@ghcr.io/me", "GHCR.io/Me"],
 )
 def test_other_texts_are_no_prefix(text: str) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match=r"^to: got .*, expected REGISTRY/PREFIX") as raised:
         RegistryPrefix.parse(text)
+    assert raised.value.hint
+    assert "secret" not in f"{raised.value} {raised.value.hint}"
+    assert "/image" not in str(raised.value)
 
 
 def test_all_images_of_a_layout_share_its_blobs(tmp_path: Path) -> None:
