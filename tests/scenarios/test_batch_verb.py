@@ -128,3 +128,22 @@ def test_the_page_is_written_with_failed_images_too() -> None:
     assert batch("broken.toml", "-o", "images/", "--report", "fleet.html").code == 5
     page = Path("fleet.html").read_text()
     assert all(name in page for name in ("web", "api", "job", "log-1"))
+
+
+def test_a_page_that_cannot_be_written_ends_the_batch_before_it_begins() -> None:
+    ran = batch("fleet.toml", "-o", "images/", "--report", "missing/fleet.html")
+    assert ran.code == 10
+    assert ran.stderr.startswith("lamina: missing/fleet.html: got No such file or directory")
+    assert not Path("images").exists()
+
+
+def test_a_file_of_one_table_without_a_name_needs_one() -> None:
+    Path("one.toml").write_text('contents = ["web"]')
+    ran = batch("one.toml", "-o", "images/")
+    assert ran.code == 2
+    assert ran.stderr.splitlines() == [
+        "lamina: one.toml: got an image without a name, expected one",
+        'hint: write name = "web", or the table [web] around its arguments',
+    ]
+    Path("one.toml").write_text('contents = ["web"]\nname = "web"')
+    assert batch("one.toml", "-o", "images/").code == 0

@@ -262,3 +262,9 @@ def test_a_registry_that_nobody_serves_ends_the_batch_before_a_layer_is_made(sto
         port = unused.getsockname()[1]
     with pytest.raises(RegistryError, match="Connection refused"):
         run(describe(store), f"127.0.0.1:{port}/batch")
+
+
+@pytest.mark.parametrize("specs", [5, {5: {}}, {"web": None}, {"web": {"layer_compression": ["gzip"]}}])
+def test_values_of_other_types_are_refused(specs: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument):
+        lamina.batch(specs, output=tmp_path / "images")

@@ -129,7 +129,7 @@ def batch_tables(
 
 def _list_compressions(tables: Mapping[str, ImageArguments], destination: BatchDestination) -> set[LayerCompression]:
     """Return how the layers of the images are compressed."""
-    given = {arguments.get("layer_compression") for arguments in tables.values()}
+    given = [arguments.get("layer_compression") for arguments in tables.values()]
     return {parse_layer_compression("layer_compression", text) or destination.compression for text in given}
 
 

@@ -20,6 +20,7 @@ from lamina.formats.image_names import LATEST
 from lamina.images.attachments import DescribeImage, describe_nothing
 from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.parsers import parse_text
 from lamina.inputs.spec import Spec
 from lamina.messages.redaction import short_repr
 
@@ -34,8 +35,8 @@ def name_images(tables: Mapping[str, ImageArguments], destination: BatchDestinat
     found: dict[tuple[str, str], str] = {}
     for name, arguments in tables.items():
         with error_context(f"image {name}", InvalidArgument):
-            repository = arguments.get("name") or name.rpartition("#")[2]
-            tag = parse_tag(arguments.get("tag") or LATEST)
+            repository = parse_text("name", arguments.get("name") or name.rpartition("#")[2])
+            tag = parse_tag(parse_text("tag", arguments.get("tag") or LATEST))
             if not is_repository_path(repository):
                 raise InvalidArgument("name", short_repr(repository), "a name in lower case, without a registry")
             destination.make_reference(repository, tag)

@@ -33,16 +33,19 @@ def load_images(specs: Sequence[str], given: Mapping[str, Any]) -> BatchImages:
         given: the arguments that options gave, which hold for every image.
 
     Raises:
-        InvalidArgument: there is no such table, or an argument is wrong; the message names the table.
+        InvalidArgument: there is no such table, an image has no name, or an argument is wrong; the message names the
+            table.
         InputError: a file is missing, or cannot be read.
         FormatError: a file is neither TOML nor JSON.
 
     """
+    from lamina.inputs.batch_specs import name_table
+
     tables, picked = _read_tables(specs)
     counts = Counter(table.name for table in tables.values())
     images = BatchImages({}, {})
     for subject, table in tables.items():
-        name = table.name if table.name and counts[table.name] == 1 else subject
+        name = name_table(table, counts)
         options = ImageOptions(given, subject.partition("#")[0], NO_CONTAINER_OPTIONS, None)
         (images.picked if subject in picked else images.others)[name] = options.merge(table)
     return images

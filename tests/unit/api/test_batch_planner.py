@@ -40,7 +40,9 @@ def test_the_name_and_the_tag_of_the_arguments_count() -> None:
     [
         ({"web": {"name": "Web"}}, "image web: name: got 'Web', expected a name in lower case"),
         ({"web": {"name": "ghcr.io/../web"}}, "image web: name"),
+        ({"web": {"name": 5}}, "image web: name: got 5, expected a string"),
         ({"web": {"tag": "no tag"}}, "image web: tag"),
+        ({"web": {"tag": 5}}, "image web: tag: got 5, expected a string"),
         ({"web": {"name": "x"}, "api": {"name": "x"}}, "image api: name: got x:latest, as image web"),
     ],
 )
