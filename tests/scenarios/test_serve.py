@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.support.binary_cache import KEY, Cache, Machine, serve_cache
+from tests.support.binary_cache import example as cache_example
 from tests.support.buckets import serve_buckets
 from tests.support.fake_nix_store import FakeStore, Program, example, run, store_path
 from tests.support.logins import basic, hash_password, hash_token
@@ -271,6 +273,31 @@ def test_servers_with_one_bucket_and_one_layer_cache_make_no_layer_twice(store: 
             assert pull_names(server, "app") == {"tool", "data"}
     assert served[0] == served[1]
     assert made == [len(layers_of(json.loads(served[0]))), 1]  # the customisation layer is made with every image
+
+
+def test_a_server_downloads_no_store_paths_of_layers_that_need_not_be_made(tmp_path: Path) -> None:
+    """Only the package itself is needed: the customisation layer links to its files."""
+    cache = Cache(tmp_path / "cache")
+    root = cache_example(cache)
+    spec = tmp_path / "lamina.toml"
+    spec.write_text(f'[app]\ncontents = ["{root}"]\narchitecture = "amd64"\n')
+    needed: dict[str, int] = {}
+    with serve_cache(cache.folder) as asked:
+        arguments = ("--store", asked.url, "--trusted-key", str(KEY.public), "--spec", spec)
+        for name, options in {"first": (), "second": (), "small": ("--max-size", "10")}.items():
+            machine, before = Machine(tmp_path / name), len(asked.asked)
+            machine.folder.mkdir()
+            with serve(
+                machine.folder,
+                *arguments,
+                *options,
+                layer_cache=f"file://{tmp_path}/layers",
+                environment=machine.environment,
+            ) as server:
+                status = server.get("/v2/app/manifests/latest").status
+                assert status == (403 if options else 200)
+            needed[name] = len({path for path in asked.asked[before:] if "nar/" in path})
+    assert needed == {"first": len(cache.trees), "second": 1, "small": 1}
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,6 @@ def _prepare(
         progress,
         messages.append,
         plan_cache=layer_cache,
-        prefetches_layers=False,
         bases=opened.open_base,
     )
     root = opened.roots.keep(prepared.root)

@@ -107,15 +107,13 @@ def prepare(
     warn: Callable[[str], object] = ignore,
     plan_cache: PlanCache = NO_PLAN_CACHE,
     *,
-    prefetches_layers: bool = True,
     bases: OpenBase = open_base,
 ) -> PreparedDraft:
     """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
     ``progress`` receives the progress of fetching a base image from a registry. ``warn`` is called with warnings about
     the blob cache, which may also come while the draft is written. ``plan_cache`` holds what earlier runs planned.
-    Without ``prefetches_layers``, only the contents are downloaded, because other processes read the layers. ``bases``
-    opens the base image.
+    Only the contents are downloaded, because the layers may be known. ``bases`` opens the base image.
 
     This runs the scripts. It raises the errors of resolving, planning, the scripts and the base image.
     """
@@ -128,8 +126,6 @@ def prepare(
         if _needs_base(spec):
             base.fetch(progress)
         prepared = _prepare_over(spec, contents, store, now, name, base, plan_cache)
-        if prefetches_layers:
-            store.prefetch(path for plan in prepared.draft.plans for path in plan.paths)
         resources.pop_all()
     return prepared
 

@@ -122,7 +122,6 @@ def _open_sources(sources: PathSources, inputs: LayerInputs) -> Iterator[Store]:
                 raise NotFound(path, "no such path in the stores of the worker", "a store that has it", hint=_HINT)
             if info.nar_hash != nar_hash:
                 raise IntegrityError(path, f"the NAR hash {info.nar_hash}", nar_hash, hint=_HINT)
-        store.prefetch(inputs.paths)
         yield store
 
 
@@ -138,4 +137,12 @@ def _open_blob_cache(place: CachePlace, *, offline: bool) -> Iterator[BlobCache 
 
 def _make_source(inputs: LayerInputs, store: Store) -> StoreLayer:
     plan = LayerPlan(inputs.paths, nars=tuple((nar_hash, size) for _, nar_hash, size in inputs.contents))
-    return StoreLayer(plan, store.nodes, inputs.owner, inputs.mtime, store.location, store.is_local)
+    return StoreLayer(
+        plan,
+        store.nodes,
+        inputs.owner,
+        inputs.mtime,
+        store.location,
+        store.is_local,
+        prefetch_paths=store.prefetch,
+    )

@@ -138,6 +138,8 @@ class BlobWriter:
                 self._progress.finish(self._items[state.number], found.outcome, found.plain.size)
         present = {**self._stored, **self._take_kept()}
         missing = [state for state in self._states if state.number not in present]
+        for state in missing:
+            state.source.prefetch()
         self._start_workers(missing)
         submitted = {state.number: self._submit_layer(state, self._pool) for state in missing if self._pool}
         for state in self._states:

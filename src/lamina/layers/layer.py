@@ -128,6 +128,9 @@ class LayerSource(ABC):
         """Whether the whole layer can be read without waiting for a download."""
         return True
 
+    def prefetch(self) -> None:  # noqa: B027 - most layers have nothing to download
+        """Begin to download what is needed to pack the layer. It returns at once."""
+
     def find_tar(self) -> Extent | None:
         """Return the extent that is the layer's tar, for a worker process to read; None if there is none."""
         return None
@@ -171,6 +174,7 @@ class StoreLayer(LayerSource):
         locate: Returns the location of a store path on this machine.
         is_path_local: Returns whether a store path can be read without waiting for a download.
         stored_blob: The blob that another image has of this layer, or None.
+        prefetch_paths: Begins to download those of the store paths that are not on this machine.
     """
 
     plan: LayerPlan
@@ -180,6 +184,7 @@ class StoreLayer(LayerSource):
     locate: Locate = ignore
     is_path_local: Callable[[StorePath], bool] = accept
     stored_blob: StoredBlob | None = None
+    prefetch_paths: Callable[[Iterable[StorePath]], object] = ignore
 
     @property
     def name(self) -> str:
@@ -217,6 +222,10 @@ class StoreLayer(LayerSource):
     def headline(self, number: int) -> str:
         """Return the progress message for writing this layer as layer ``number``."""
         return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
+
+    def prefetch(self) -> None:
+        """Begin to download those of the paths that are not on this machine."""
+        self.prefetch_paths(self.paths)
 
     def locate_paths(self) -> LocatedLayer | None:
         """Return the locations of the paths; None if one of them is not on this machine."""

@@ -61,6 +61,8 @@ class LayerStream:
     """
 
     def __init__(self, sources: Sequence[LayerSource], context: BuildContext) -> None:
+        for source in sources:
+            source.prefetch()
         self._states = LayerState.find_all(sources, context)
         unknown_size = sum(state.source.weight for state in self._states if state.known is None)
         worker_count = context.worker_count(unknown_size, _MAX_HASHING_WORKERS)

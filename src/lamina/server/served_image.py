@@ -85,6 +85,7 @@ class LayerContent:
 
     def _pack(self, part: Path, on_bytes: OnBytes) -> BlobInfo:
         source = self.written.source
+        source.prefetch()
         located = source.locate_paths()
         listed = located.list_files() if located else None
         packed = (listed or source).pack()

@@ -1,12 +1,13 @@
 """Layers become blobs in a store of blobs: in order, each once, and none that is there already."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from tests.support.factories import File, Item, MemoryStore, info, packed_bytes, path
-from tests.support.fake_nix_store import example
+from tests.support.fake_nix_store import example, layer_cache_at
 from tests.support.progress import RecordedProgress
 
 import lamina
@@ -201,3 +202,20 @@ def test_layers_that_are_verified_are_made_and_not_taken(tmp_path: Path, kept: B
         with BlobWriter(SOURCES, context, LayerCompression.parse("gzip"), blobs, progress) as writer:
             assert len(list(writer)) == 2
     assert [call[2] for call in progress.calls if call[0] == "finish"] == ["packed", "packed"]
+
+
+def test_only_store_paths_of_layers_that_must_be_made_are_downloaded(tmp_path: Path) -> None:
+    asked: list[StorePath] = []
+    with layer_cache_at(tmp_path / "layers.sqlite") as layer_cache:
+        context = BuildContext(layer_cache)
+        blobs = FolderOfBlobs(tmp_path)
+        sources = [replace(source, prefetch_paths=asked.extend) for source in SOURCES]
+
+        def write_all() -> list[StorePath]:
+            asked.clear()
+            with BlobWriter(sources, context, LayerCompression.parse("none"), blobs) as writer:
+                assert len(list(writer)) == len(sources)
+            return list(asked)
+
+        assert write_all() == [path("A"), path("B")]
+        assert write_all() == []

@@ -25,7 +25,7 @@ from lamina.images.image import Draft, Image
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layer_cache.cache import NullLayerCache
 from lamina.layers.context import BuildContext
-from lamina.layers.layer import FinishedLayer
+from lamina.layers.layer import FinishedLayer, StoreLayer
 from lamina.layers.packed import ListedLayer
 from lamina.layers.stream_writer import LayerStream
 from lamina.stores.store import adapt_store
@@ -401,3 +401,14 @@ def test_the_listing_of_a_layer_is_freed_once_the_layer_is_written(store: FakeSt
         gc.collect()
         assert not [found for found in gc.get_objects() if isinstance(found, ListedLayer)]
         assert len(stream.layers()) == len(layers)
+
+
+def test_all_store_paths_are_downloaded_at_once_because_an_archive_has_every_layer(store: FakeStore) -> None:
+    asked: list[object] = []
+    layers = [
+        replace(layer, prefetch_paths=asked.extend)
+        for layer in make_draft(store).layers
+        if isinstance(layer, StoreLayer)
+    ]
+    with LayerStream(layers, BuildContext()):
+        assert asked == [path for layer in layers for path in layer.paths]
