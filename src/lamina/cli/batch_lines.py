@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from lamina.cli.batch_counts import BatchCounts
-from lamina.cli.output import escape_controls
+from lamina.cli.output import print_progress
 from lamina.cli.reporting import format_count
 from lamina.core.labels import shorten_digest
 from lamina.fleet.results import REUSED
@@ -75,7 +75,7 @@ class BatchLines(BatchCounts):
         self._print(f"{noun} {f'{number}/{total}':>11}  {name:<{_NAME_WIDTH}}  {fact}")
 
     def _print(self, line: str) -> None:
-        print(escape_controls(line), file=self._out, flush=True)
+        print_progress(line, self._out)
 
 
 def _name_layer(names: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from lamina.errors import InvalidArgument, output_error
 from lamina.messages.redaction import clean
@@ -102,6 +102,11 @@ def flush() -> None:
 def print_stderr(text: str) -> None:
     """Print a line on stderr, escaped, without secrets, and with long values shortened."""
     print(escape_controls(clean(text)), file=sys.stderr, flush=True)
+
+
+def print_progress(line: str, out: TextIO) -> None:
+    """Print a line about the progress of work on ``out``, escaped."""
+    print(escape_controls(line), file=out, flush=True)
 
 
 def print_script_output(text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from lamina.cli.output import escape_controls
+from lamina.cli.output import escape_controls, print_progress
 from lamina.core.progress import Progress, ProgressItem, Work
 from lamina.messages.sizes import format_size
 
@@ -55,4 +55,4 @@ class ProgressLines(Progress):
         self._print_line(f"{self._work.unit} {number}  {name}{format_size(size):>{_SIZE_WIDTH}}  {outcome}")
 
     def _print_line(self, line: str) -> None:
-        print(escape_controls(line), file=self._out, flush=True)
+        print_progress(line, self._out)
