@@ -144,6 +144,7 @@ def make_python_pages() -> Iterator[tuple[str, str]]:
     yield "python/functions.md", _format_names("Python functions", "autofunction", functions)
     yield "python/classes.md", _format_names("Python classes", "autoclass", classes)
     yield "python/errors.md", _format_names("Python errors", "autoexception", errors)
+    yield "python/modules.md", _format_modules()
 
 
 def _format_names(title: str, directive: str, names: list[str]) -> str:
@@ -152,6 +153,18 @@ def _format_names(title: str, directive: str, names: list[str]) -> str:
     for name in names:
         lines += [f"## {name}", "", "```{eval-rst}", f".. {directive}:: lamina.{name}", *members, "```", ""]
     return "\n".join(lines)
+
+
+def _format_modules() -> str:
+    """Return the page of the public modules, and of the names for types in signatures."""
+    layering, nodes = ("plan", "arrange"), ("Directory", "Symlink", "Regular", "Extent")
+    lines = ["# Python modules", "", "## lamina.layering", "", "```{eval-rst}"]
+    lines += [f".. autofunction:: lamina.layering.{name}\n" for name in layering]
+    lines += ["```", "", "## lamina.nodes", "", "```{eval-rst}"]
+    lines += [f".. autoclass:: lamina.nodes.{name}\n   :members:\n" for name in nodes]
+    lines += ["```", "", "## Names for types", "", "```{eval-rst}"]
+    lines += [f".. autodata:: lamina.{name}\n" for name in ("DeclaredEntry", "LayeringFunction", "StrPath")]
+    return "\n".join([*lines, "```", ""])
 
 
 if __name__ == "__main__":

@@ -64,6 +64,18 @@ def test_the_toml_of_the_page_of_common_tasks_is_a_spec(machine: Path) -> None:
     assert stream.draft.settings.repository == "hello"
 
 
+def test_the_readme_is_short() -> None:
+    """What is longer belongs into ``docs/usage.md``."""
+    assert len(README.splitlines()) < 150
+
+
+def test_the_index_lists_every_page_in_its_table_and_in_its_order() -> None:
+    index = (REPOSITORY / "docs/index.md").read_text(encoding="utf-8")
+    pages = {page.stem for page in (REPOSITORY / "docs").glob("*.md")} - {"index"}
+    assert set(re.findall(r"^\| \[.*\]\((\S+)\.md\)", index.partition("## Pages")[2], re.MULTILINE)) == pages
+    assert {line for line in index.splitlines() if re.fullmatch(r"[a-z-]+", line)} >= pages
+
+
 def test_the_readme_lists_every_command() -> None:
     listed = re.findall(r"^\| `lamina (\w+)", README, re.MULTILINE)
     assert listed == list(group.VERBS)
