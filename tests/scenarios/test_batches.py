@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import lamina
 from lamina.api.batch import batch_tables
 from lamina.api.batch_options import BatchOptions, parse_destination
 from lamina.errors import AuthError, InvalidArgument, NotFound, RegistryError
+from lamina.fleet.blob_homes import LayoutHome
+from lamina.fleet.destinations import LayoutFolder
 from lamina.fleet.results import MADE, BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
 from lamina.fleet.where import LocalWorkers
@@ -134,6 +137,18 @@ def test_a_layout_gets_the_images_that_a_build_gives(store: FakeStore, tmp_path:
     assert {file.name for file in (tmp_path / "batch/blobs/sha256").iterdir()} == {
         file.name for file in (tmp_path / "alone/blobs/sha256").iterdir()
     }
+
+
+def test_a_layout_of_this_machine_alone_has_all_layers_and_a_warning(store: FakeStore, tmp_path: Path) -> None:
+    @dataclass(frozen=True, slots=True)
+    class FolderOfAnotherMachine(LayoutFolder):
+        def find_home(self, repository: str, *, insecure: bool = False) -> LayoutHome:
+            return LayoutHome(str(tmp_path / "another"))
+
+    options = BatchOptions(FolderOfAnotherMachine(tmp_path / "images"), LocalWorkers(1))
+    result = batch_tables(describe(store, "web"), options)
+    assert digests(result) == {"web": str(lamina.inspect(tmp_path / "images")[0].manifest_digest)}
+    assert any("use a folder that all machines share" in text for text in result.images[0].warnings)
 
 
 def test_a_second_batch_makes_no_layer(store: FakeStore, registry: MemoryRegistry, tmp_path: Path) -> None:

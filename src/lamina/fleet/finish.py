@@ -18,6 +18,7 @@ from lamina.fleet.images import PlannedImage
 from lamina.fleet.layer_task import LayerId, LayerResult
 from lamina.fleet.results import BatchImage
 from lamina.formats.media_types import OCI
+from lamina.formats.oci import blob_path
 from lamina.formats.registry_references import RegistryReference
 from lamina.images.attachments import describe_nothing
 from lamina.images.image import Draft
@@ -130,6 +131,7 @@ class LayoutFinisher(ImageFinisher):
     def _write(self, image: PlannedImage, drafts: list[Draft], layers: LayerResults) -> BatchImage:
         for (key, _), made in layers.items():
             self.context.layer_cache.add_statement(key, made.plain, image.compression.identity, made.blob)
+        warnings = _find_lost_layers(self.folder, layers)
         digest: Digest | None
         # Images of a batch often have the same tag, which a layout has for the last of them. So no warning says that.
         layout = OciLayout(self.folder, image.compression, None, self.context)
@@ -140,7 +142,15 @@ class LayoutFinisher(ImageFinisher):
             single = layout.write(drafts[0])
             built, digest, reference = (single,), single.manifest_digest, single.reference
         written = sum(each.bytes_written for each in built)
-        return BatchImage(image.name, None, built, str(reference), digest, bytes_sent=written)
+        return BatchImage(image.name, None, built, str(reference), digest, bytes_sent=written, warnings=warnings)
+
+
+def _find_lost_layers(folder: Path, layers: LayerResults) -> tuple[str, ...]:
+    """Return a warning if layers that workers wrote are not in the layout; the writer of the image makes them again."""
+    if all((folder / blob_path(made.blob.digest)).exists() for made in layers.values()):
+        return ()
+    reason = "workers wrote layers to another folder of this name, and they were made again here"
+    return (f"{folder}: {reason}; use a folder that all machines share, or --to",)
 
 
 def _share_layers(draft: Draft, image: PlannedImage, layers: LayerResults) -> Draft:
