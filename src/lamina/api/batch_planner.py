@@ -108,7 +108,7 @@ class BatchPlanner:
             tuple(_name_draft(image.draft, repository, tag) for image in prepared),
             spec.layer_compression or destination.compression,
             find_sources(spec, on_cluster=self._workers.is_remote),
-            destination.find_home(repository),
+            destination.find_home(repository, insecure=spec.insecure),
             destination.make_reference(repository, tag),
             spec.media_types,
             spec.verify,

@@ -34,8 +34,14 @@ class BatchDestination(ABC):
         """How layers are compressed that no argument says it of."""
 
     @abstractmethod
-    def find_home(self, repository: str) -> BlobHome:
-        """Return where the layers of an image go that no earlier image has."""
+    def find_home(self, repository: str, *, insecure: bool = False) -> BlobHome:
+        """Return where the layers of an image go that no earlier image has.
+
+        Args:
+            repository: the name of the image.
+            insecure: whether its own arguments allow plain HTTP.
+
+        """
 
     @abstractmethod
     def make_finisher(self, context: BuildContext) -> ImageFinisher:
@@ -81,9 +87,9 @@ class RegistryPrefix(BatchDestination):
         """Return the name of an image."""
         return RegistryReference.parse(f"{self.prefix}/{repository}:{tag}")
 
-    def find_home(self, repository: str) -> RegistryHome:
+    def find_home(self, repository: str, *, insecure: bool = False) -> RegistryHome:
         """Return the repository of an image."""
-        return RegistryHome(self.make_reference(repository, "latest"), self.insecure)
+        return RegistryHome(self.make_reference(repository, "latest"), self.insecure or insecure)
 
     def make_finisher(self, context: BuildContext) -> RegistryFinisher:
         """Return what pushes the rest of each image."""
@@ -105,7 +111,7 @@ class LayoutFolder(BatchDestination):
         """How layers are compressed: not at all."""
         return NO_LAYER_COMPRESSION
 
-    def find_home(self, repository: str) -> LayoutHome:
+    def find_home(self, repository: str, *, insecure: bool = False) -> LayoutHome:
         """Return the layout."""
         return LayoutHome(str(self.folder))
 

@@ -102,6 +102,14 @@ def test_an_image_for_several_platforms_has_a_draft_for_each(store: FakeStore) -
         assert len(image.describe) == 2
 
 
+def test_an_image_whose_arguments_allow_plain_http_has_its_layers_sent_so_too(store: FakeStore) -> None:
+    tables = {"web": {"contents": ["web"], "insecure": True}, "api": {"contents": ["web"]}}
+    with planned(store, tables) as (images, _):
+        homes = {image.name: image.home for image in images}
+    assert homes["web"] == REGISTRY.find_home("web", insecure=True)
+    assert homes["api"] == REGISTRY.find_home("api")
+
+
 def test_workers_on_other_machines_keep_nothing_in_the_embedded_store_of_this_one(store: FakeStore) -> None:
     tables = {"web": {"contents": ["web"], "embedded_store": "/here"}}
     with planned(store, tables, is_remote=True) as ((image,), _):
