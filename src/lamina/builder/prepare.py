@@ -7,7 +7,7 @@ written.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +47,8 @@ from lamina.rootfs.tree import Tree
 from lamina.stores import open as opening
 from lamina.stores.store import Store
 
+# The first program is usually in one of the first paths, so the others need not be downloaded to find it.
+_DOWNLOADED_TOGETHER = 8
 _NAME_HINT = "give the image a name: --name in a command, name in Python and in a spec file"
 
 
@@ -151,7 +153,7 @@ def _prepare_over(
     )
     plan_warnings += check_layer_count(spec, base, plans)
     architecture = spec.architecture or choose_architecture(
-        _order_paths(root.closure, contents), store, base.architecture
+        _order_paths(root.closure, contents, store), store, base.architecture
     )
     architecture_warnings = _check_architecture(spec, [content.path for content in contents], store)
     config = ImageConfig(architecture, spec.created or now, base.merge_config(spec.config, spec.inherit))
@@ -255,9 +257,15 @@ def _check_architecture(spec: Spec, paths: Iterable[StorePath], store: Store) ->
     return (f"architecture: got {spec.architecture}, expected {found}, that of the first program",)
 
 
-def _order_paths(closure: Closure, contents: Sequence[StoreSubpath]) -> Iterable[StorePath]:
-    """Return every path once, those of ``contents`` first."""
-    return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
+def _order_paths(closure: Closure, contents: Sequence[StoreSubpath], store: Store) -> Iterator[StorePath]:
+    """Yield every path once, those of ``contents`` first; the others are downloaded a few at a time."""
+    first = dict.fromkeys(content.path for content in contents)
+    yield from first
+    others = [info.path for info in closure if info.path not in first]
+    for start in range(0, len(others), _DOWNLOADED_TOGETHER):
+        together = others[start : start + _DOWNLOADED_TOGETHER]
+        store.prefetch(together)
+        yield from together
 
 
 def list_script_folders(spec: Spec) -> tuple[Path, ...]:
