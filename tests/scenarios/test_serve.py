@@ -314,6 +314,7 @@ def test_a_server_downloads_no_store_paths_of_layers_that_need_not_be_made(tmp_p
         (("--tls-cert", "none.pem", "--tls-key", "none.pem"), "expected a certificate in PEM"),
         (("--auth-file", "none"), "none"),
         (("--token-key", "none"), "--token-key: got no --auth-file"),
+        (("--public", "--auth-file", "users"), "--public: got it with --auth-file"),
         (("--spec", "none.toml"), "none.toml"),
     ],
 )

@@ -63,7 +63,8 @@ def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) ->
         words += ["--to", f"file://{folder}/cache"]
     if names == ("serve",) and option != "--listen":
         # No machine has this address (RFC 5737), so the server ends at once whatever the other options are.
-        words += ["--listen", "192.0.2.1:5000", "--public"]
+        words += ["--listen", "192.0.2.1:5000"]
+        words += ["--public"] if option != "--auth-file" else []
     if names == ("store", "sign") and option != "--key":
         words += ["--key", str(folder / "none")]
     if names == ("store", "key", "generate") and option != "--output":

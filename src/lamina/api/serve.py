@@ -111,6 +111,8 @@ def serve_images(
 
 
 def _check_exposure(settings: ServeSettings) -> None:
+    if settings.auth_file and settings.is_public:
+        raise InvalidArgument("--public", "it with --auth-file", "one of them: everybody may pull, or only its users")
     if settings.address.is_loopback or settings.auth_file or settings.is_public:
         return
     hint = "--auth-file FILE lets users with a password pull, --public everybody"
