@@ -1,5 +1,8 @@
 """Settings of Sphinx for the documentation site, which ``script/docs`` makes."""
 
+import re
+from typing import Any
+
 from lamina.version import __version__
 
 project = "lamina"
@@ -14,7 +17,7 @@ myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # excerpts of JSON have an ellipsis
 
 highlight_language = "text"
-smartquotes = False  # texts from --help name options, whose dashes and quotes are to be copied
+smartquotes_action = "D"  # only dashes: quotes are often those of a shell
 
 # Docstrings name things of lamina in single backticks; what is public becomes a link.
 default_role = "py:obj"
@@ -32,3 +35,24 @@ html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
+
+
+def setup(app: Any) -> None:
+    """Register `mark_result`, which must run before Napoleon, and `shorten_defaults`."""
+    app.connect("autodoc-process-docstring", mark_result, priority=400)
+    app.connect("autodoc-process-signature", shorten_defaults)
+
+
+def mark_result(app: Any, kind: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """Put a colon before the text of a result: Napoleon takes what stands before the first colon for a type."""
+    for number, line in enumerate(lines[:-1]):
+        if line.strip() == "Returns:":
+            text = lines[number + 1].lstrip()
+            lines[number + 1] = lines[number + 1].replace(text, f": {text}", 1)
+
+
+def shorten_defaults(
+    app: Any, kind: str, name: str, found: Any, options: Any, signature: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Return the signature with ``...`` for defaults that are objects, which Sphinx could not parse."""
+    return signature and re.sub(r"<[^<>]+>", "...", signature), result

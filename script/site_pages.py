@@ -107,7 +107,7 @@ def _format_command(ctx: click.Context) -> Iterator[str]:
     yield from (f"# {'The command line' if ctx.parent is None else ctx.command_path}", "")
     yield from ("```", f"{ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}", "```", "")
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
-        yield from (_escape(" ".join(paragraph.split())), "")
+        yield from (_format_text(paragraph), "")
     examples: tuple[str, ...] = getattr(command, "examples", ())
     if examples:
         yield from ("## Examples", "", "```sh", *examples, "```", "")
@@ -116,7 +116,7 @@ def _format_command(ctx: click.Context) -> Iterator[str]:
         for word, line in command.summaries.items():
             path = f"{ctx.command_path} {word}"
             shown = f"`{path}`" if word == "help" else f"[`{path}`]({path.replace(' ', '-')}.md)"
-            yield f"| {shown} | {_escape(line)} |"
+            yield f"| {shown} | {_format_text(line)} |"
         yield ""
     yield from (f"```{{program}} {ctx.command_path}", "```", "")
     for title, records in list_sections(command, ctx):
@@ -124,7 +124,13 @@ def _format_command(ctx: click.Context) -> Iterator[str]:
             yield from (f"## {_escape(title)}", "")
         for term, text in records:
             directive = "option" if term.startswith("-") else "describe"
-            yield from (f":::{{{directive}}} {term}", _escape(" ".join(text.split())), ":::", "")
+            yield from (f":::{{{directive}}} {term}", _format_text(text), ":::", "")
+
+
+def _format_text(text: str) -> str:
+    """Return a paragraph of the help for Markdown, with options as code."""
+    parts = re.split(r"(?<![\w-])(--?[A-Za-z][\w-]*)", " ".join(text.split()))
+    return "".join(f"`{part}`" if number % 2 else _escape(part) for number, part in enumerate(parts))
 
 
 def _escape(text: str) -> str:
