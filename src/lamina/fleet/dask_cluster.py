@@ -95,6 +95,7 @@ def _open_client(address: str) -> Client:
     from distributed import Client
     from distributed.versions import VersionMismatchWarning
 
+    _check_certificates(address)
     with warnings.catch_warnings():
         # Other versions of libraries that only Dask uses change no layer; `Fingerprint` checks the others.
         warnings.simplefilter("ignore", VersionMismatchWarning)
@@ -103,8 +104,26 @@ def _open_client(address: str) -> Client:
         except OSError as error:
             hint = "start a scheduler with: dask scheduler"
             raise OutputError(f"--on {address}", error, "a Dask scheduler", hint=hint) from error
-        except (ValueError, TypeError, ImportError, RuntimeError) as error:  # such as TLS without certificates
+        except (ValueError, TypeError, ImportError, RuntimeError) as error:
             raise InvalidArgument(f"--on {address}", error, "a Dask scheduler") from error
+
+
+def _check_certificates(address: str) -> None:
+    """Raise `InvalidArgument` if there are no certificates for TLS.
+
+    Dask's client raises an error too, but then waits for its own end for 20 seconds, and prints another one.
+    """
+    from distributed.security import Security
+
+    if not address.startswith("tls://"):
+        return
+    hint = "distributed.comm.tls in Dask's configuration names the files of ca-file, client.cert and client.key"
+    try:
+        context = Security().get_connection_args("client")["ssl_context"]
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"--on {address}", error, "certificates for TLS", hint=hint) from error
+    if context is None:
+        raise InvalidArgument(f"--on {address}", "none", "certificates for TLS", hint=hint)
 
 
 def _describe(threads: dict[str, int], scheduler: str) -> str:

@@ -5,10 +5,13 @@ import gc
 import logging
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 from tests.support.dask_cluster import run_cluster_in_process
+from tests.support.fake_nix_store import call
 
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument, OutputError
@@ -76,8 +79,25 @@ def test_without_a_scheduler_the_error_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_without_certificates_tls_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match=r"^--on tls://127.0.0.1:1: got .*, expected a Dask scheduler$"):
+    with pytest.raises(InvalidArgument, match=r"^--on tls://127.0.0.1:1: got none, expected certificates") as caught:
         dask_cluster.connect("tls://127.0.0.1:1", OWN).__enter__()
+    assert "ca-file" in caught.value.hint
+
+
+def test_certificates_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    files = {"distributed.comm.tls.ca-file": str(tmp_path / "ca"), "distributed.comm.tls.client.cert": "missing"}
+    with (
+        dask.config.set(files),
+        pytest.raises(InvalidArgument, match="got No such file or directory, expected certificates for TLS"),
+    ):
+        dask_cluster.connect("tls://127.0.0.1:1", OWN).__enter__()
+
+
+def test_an_error_about_certificates_is_all_that_a_command_prints(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text('contents = ["web"]\nname = "web"')
+    ran = call("batch", tmp_path / "one.toml", "-o", f"{tmp_path}/images/", "--on", "tls://127.0.0.1:1")
+    assert ran.code == 2
+    assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["lamina", "hint"]
 
 
 def test_without_workers_the_error_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
