@@ -183,6 +183,14 @@ def test_a_repository_that_refuses_the_credentials_fails_its_image_alone_though_
     assert [(image.name, type(image.error)) for image in result.failed] == [("job", AuthError)]
 
 
+def test_images_with_different_layer_caches_give_a_warning(store: FakeStore, tmp_path: Path) -> None:
+    tables = {name: describe(store, name, layer_cache=str(tmp_path / name))[name] for name in ("web", "api")}
+    result, _ = run(tables, output=tmp_path / "images")
+    assert [text for text in result.warnings if "different caches" in text and "image web" in text]
+    alike, _ = run(describe(store, layer_cache=str(tmp_path / "web")), output=tmp_path / "images")
+    assert not [text for text in alike.warnings if "different caches" in text]
+
+
 def test_an_image_whose_path_is_missing_fails_and_the_others_are_done(
     store: FakeStore, registry: MemoryRegistry
 ) -> None:

@@ -146,6 +146,10 @@ def _run(
         return (), ()
     images[0].home.check()  # so that a wrong address or password fails at once, and is not tried again for each layer
     spec = specs[0]
+    if len({(each.layer_cache, each.blob_cache) for each in specs}) > 1:
+        warnings.append(
+            f"the images have different caches; the layers of the batch use those of image {images[0].name}"
+        )
     caches = (find(spec, on_cluster=workers.is_remote) for find in (find_layer_cache, find_blob_cache))
     layers = collect_layers(images, fingerprint, *caches, offline=spec.offline)
     with open_layer_cache(
