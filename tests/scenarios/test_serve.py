@@ -275,6 +275,23 @@ def test_servers_with_one_bucket_and_one_layer_cache_make_no_layer_twice(store: 
     assert made == [len(layers_of(json.loads(served[0]))), 1]  # the customisation layer is made with every image
 
 
+def test_a_store_path_of_a_binary_cache_is_served_by_its_hash(tmp_path: Path) -> None:
+    cache, machine = Cache(tmp_path / "cache"), Machine(tmp_path / "machine")
+    root = cache_example(cache)
+    machine.folder.mkdir()
+    arguments = ("--store", cache.url, "--trusted-key", str(KEY.public))
+    with serve(machine.folder, *arguments, environment=machine.environment) as server:
+        manifest = server.get(f"/v2/{root.hash}/manifests/latest")
+        assert manifest.status == 200, manifest.body
+        assert error_of(server, f"/v2/{'0' * 32}/manifests/latest")[:2] == (404, "MANIFEST_UNKNOWN")
+        assert pull_names(server, root.hash) == {"hello"}
+    other = Machine(tmp_path / "other")
+    other.folder.mkdir()
+    with serve(other.folder, "--store", cache.url, environment=other.environment) as server:
+        status, _, message = error_of(server, f"/v2/{root.hash}/manifests/latest")
+        assert (status, "signature" in message) == (500, True)
+
+
 def test_a_server_downloads_no_store_paths_of_layers_that_need_not_be_made(tmp_path: Path) -> None:
     """Only the package itself is needed: the customisation layer links to its files."""
     cache = Cache(tmp_path / "cache")

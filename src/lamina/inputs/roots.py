@@ -95,7 +95,7 @@ def _format_paths(paths: Sequence[StorePath]) -> str:
 def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths, several_hint: str) -> StorePath:
     found = store.find(name) if name else ()
     if not found and is_store_hash(name):
-        found = store.with_hashes((name,))
+        found = store.find_hash(name)
     if len(found) > 1:
         found = tuple(choose(found)) or found
     if len(found) == 1:

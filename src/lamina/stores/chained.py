@@ -209,6 +209,22 @@ class ChainedStore(Store):
         """Return the paths that begin with one of ``hashes``, from all stores that have an index."""
         return tuple(dict.fromkeys(path for store in self._stores for path in store.with_hashes(hashes)))
 
+    def find_hash(self, hash_part: str) -> tuple[StorePath, ...]:
+        """Return the paths that begin with a hash, from the first store that has one.
+
+        Raises the error of a store that fails, if no other one has the path.
+        """
+        failures: list[Error] = []
+        for store in self._stores:
+            try:
+                if found := store.find_hash(hash_part):
+                    return found
+            except RECOVERABLE_ERRORS as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return ()
+
     # --- one store after the other
 
     def _look_up(self, paths: Collection[StorePath]) -> None:

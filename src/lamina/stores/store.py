@@ -85,6 +85,10 @@ class Store(ABC):
         """Return the valid paths that begin with one of ``hashes``; none if unknown."""
         return ()
 
+    def find_hash(self, hash_part: str) -> tuple[StorePath, ...]:
+        """Return the valid paths that begin with a hash. A server that has no index may be asked for that."""
+        return self.with_hashes((hash_part,))
+
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
         """Find the valid path that each of ``mentions`` means (`lamina.stores.mention_lookup`).
 
@@ -189,6 +193,10 @@ class WrappedStore(Store):
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Return the paths of the store that begin with one of ``hashes``."""
         return self._store.with_hashes(hashes)
+
+    def find_hash(self, hash_part: str) -> tuple[StorePath, ...]:
+        """Return the paths of the store that begin with a hash."""
+        return self._store.find_hash(hash_part)
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
         """Find the valid path of the store that each of ``mentions`` means."""

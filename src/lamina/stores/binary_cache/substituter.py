@@ -121,15 +121,17 @@ class SubstitutingStore(Store):
         Raises the error for a path that the cache has but that is not trusted, or the error of an unusable cache.
         """
         hashes = {path.hash for path in mentions}
-        valid = list(self.with_hashes(hashes))
-        if self._cache:
-            for _, result in self._cache.query_hashes(hashes - {path.hash for path in valid}):
-                if isinstance(result, Error):
-                    raise result
-                if result:
-                    self._register(result, self._cache)
-                    valid.append(result.info.path)
-        return match_by_hash(mentions, valid)
+        valid = self.with_hashes(hashes)
+        return match_by_hash(mentions, [*valid, *self._ask_cache(hashes - {path.hash for path in valid})])
+
+    def _ask_cache(self, hashes: Collection[str]) -> Iterator[StorePath]:
+        """Yield the paths of the cache that begin with one of ``hashes``. Raises what `resolve_mentions` raises."""
+        for _, result in self._cache.query_hashes(hashes) if self._cache else ():
+            if isinstance(result, Error):
+                raise result
+            if result and self._cache:
+                self._register(result, self._cache)
+                yield result.info.path
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the narinfo of ``path`` from the place where `query_each` found it; None if it is unknown."""
@@ -175,6 +177,13 @@ class SubstitutingStore(Store):
             for path in self._find_by_hash(hash_part)
             if self._embedded_narinfo(path)
         )
+
+    def find_hash(self, hash_part: str) -> tuple[StorePath, ...]:
+        """Return the trusted path that begins with a hash, in the embedded store or else in the cache.
+
+        Raises what `resolve_mentions` raises.
+        """
+        return self.with_hashes((hash_part,)) or tuple(self._ask_cache((hash_part,)))
 
     def _find_by_hash(self, hash_part: str) -> Collection[StorePath]:
         try:
