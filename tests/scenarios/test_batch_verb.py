@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,23 @@ def test_one_image_of_a_file_has_the_bytes_that_it_has_among_all() -> None:
     assert batch("fleet.toml#web", "-o", "one/").code == 0
     (one,) = lamina.inspect("one")
     assert one.manifest_digest in {image.manifest_digest for image in lamina.inspect("all")}
+
+
+@pytest.mark.parametrize("make", [str, lambda text: [Path(text)], lambda text: iter([text])])
+def test_python_plans_one_image_of_a_file_with_the_others_as_the_command_does(
+    make: Callable[[str], Any], tmp_path: Path
+) -> None:
+    store = FakeStore(tmp_path / "two")
+    libraries = [store.add(f"lib{number}-1", {"lib": bytes([number]) * 200_000}) for number in range(6)]
+    store.add("all-1", {"bin": b"#!"}, libraries)
+    store.add("some-1", {"bin": b"#!!"}, libraries[1::2])
+    Path("two.toml").write_text(
+        '[all]\ncontents = ["all"]\nstore = ["two"]\n[some]\ncontents = ["some"]\nstore = ["two"]'
+    )
+    assert run("batch", "two.toml#all", "-o", "one/", "--max-layers", "4", "--on", "local:1").code == 0
+    result = lamina.batch(make("two.toml#all"), output="python", on="local:1", max_layers=4, layer_cache=None)
+    (one,) = lamina.inspect("one")
+    assert [(image.name, image.digest) for image in result.images] == [("all", one.manifest_digest)]
 
 
 def test_an_image_that_fails_is_listed_at_the_end_and_decides_the_exit_code() -> None:

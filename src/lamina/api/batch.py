@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Unpack
@@ -27,7 +28,7 @@ from lamina.fleet.where import parse_where
 from lamina.fleet.worker_inputs import find_blob_cache, find_layer_cache
 from lamina.images.software import SbomFormat
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.batch_specs import Specs, load_specs
+from lamina.inputs.batch_specs import Specs, load_siblings, load_specs
 from lamina.inputs.layer_caches import open_layer_cache
 from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_compression
 from lamina.inputs.spec import Spec
@@ -90,7 +91,14 @@ def batch(
         sbom=None if sbom is None else parse_sbom_format("sbom", sbom),
         has_provenance=parse_boolean("provenance", provenance),
     )
-    return batch_tables({name: {**arguments, **table} for name, table in load_specs(specs).items()}, options)
+    if not isinstance(specs, (str, os.PathLike, Mapping)) and isinstance(specs, Iterable):
+        specs = list(specs)  # it is read twice
+    tables, siblings = load_specs(specs), load_siblings(specs)
+    return batch_tables(_complete(tables, arguments), options, _complete(siblings, arguments))
+
+
+def _complete(tables: Mapping[str, ImageArguments], arguments: ImageArguments) -> dict[str, ImageArguments]:
+    return {name: {**arguments, **table} for name, table in tables.items()}
 
 
 def batch_tables(

@@ -46,6 +46,25 @@ def load_specs(specs: Specs) -> Mapping[str, ImageArguments]:
     return loaded
 
 
+def load_siblings(specs: Specs) -> Mapping[str, ImageArguments]:
+    """Return the arguments of the images that are in the same files as those of ``specs``, but not among them.
+
+    They are planned together, so that an image has the layers that it has in a batch of its whole file.
+
+    Args:
+        specs: what `load_specs` takes; it raises the same errors.
+
+    """
+    if isinstance(specs, Mapping):
+        return {}
+    files = [os.fspath(specs)] if isinstance(specs, (str, os.PathLike)) else [os.fspath(file) for file in specs]
+    picked = {table.subject for file in files for table in load_all(file).values()}
+    whole = dict.fromkeys(file.partition("#")[0] for file in files)
+    tables = [table for file in whole for table in load_all(file).values() if table.subject not in picked]
+    loaded: dict[str, Any] = {table.subject: table.parse() for table in tables}
+    return loaded
+
+
 def name_table(table: SpecTable, counts: Mapping[str, int]) -> str:
     """Return the name of an image in messages: that of its table, or ``FILE#NAME`` if several files have that one.
 
