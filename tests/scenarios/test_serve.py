@@ -214,6 +214,15 @@ def test_the_log_has_a_document_for_each_answer(store: FakeStore, tmp_path: Path
     assert "not the name of a repository" in second["problem"]
 
 
+def test_a_client_does_not_decide_how_long_a_line_of_the_log_is(store: FakeStore, tmp_path: Path) -> None:
+    with serve(tmp_path, "--store", store.root) as server:
+        server.get(f"/v2/?{'x' * 20_000}")
+        wait_until(lambda: len(server.read_log()) == 1)
+        (answered,) = server.read_log()
+    assert answered["path"].startswith("/v2/?xxx")
+    assert len(answered["path"]) == 1000
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_after_the_answers_that_are_being_sent(
     store: FakeStore, tmp_path: Path, number: signal.Signals

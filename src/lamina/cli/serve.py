@@ -19,6 +19,7 @@ from lamina.inputs.listen_address import ListenAddress
 from lamina.inputs.parsers import parse_size
 from lamina.inputs.platforms import parse_platforms
 from lamina.inputs.served_names import parse_allowed
+from lamina.messages.redaction import cut
 
 if TYPE_CHECKING:
     from lamina.server.metrics import AnsweredRequest
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _SOURCES = ("store", "trusted_keys", "verify_signatures", "channel", "offline", "insecure")
 _LAYERS = ("max_layers", "layering", "layer_compression", "extras")
 _SPEED = ("jobs", "layer_cache", "blob_cache")
+
+# A client decides how long a path and its query are. Those of real clients are shorter.
+_MAX_LOGGED_PATH = 1000
 
 
 @verb(
@@ -179,7 +183,7 @@ def _log(answered: AnsweredRequest) -> None:
         "client": answered.client,
         **({"user": answered.user} if answered.user else {}),
         "method": answered.method,
-        "path": answered.path,
+        "path": cut(answered.path, _MAX_LOGGED_PATH),
         "status": answered.status,
         "bytes": answered.size,
         "seconds": round(answered.seconds, 6),

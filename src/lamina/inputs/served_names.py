@@ -52,5 +52,6 @@ def parse_allowed(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
     patterns = parse_texts(name, value)
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
-            raise InvalidArgument(name, short_repr(pattern), "the name of a package, with * and ? for other characters")
+            expected = "the name of a package in lower case, with * and ? for other characters"
+            raise InvalidArgument(name, short_repr(pattern), expected)
     return patterns
