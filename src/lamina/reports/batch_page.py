@@ -13,7 +13,7 @@ from lamina.reports.markup import Markup, data_element, element
 from lamina.reports.page import make_page
 from lamina.reports.tables import draw_table
 
-_STYLES = ("page.css", "batch.css")
+_STYLES = ("page.css", "single_column.css", "batch.css")
 _SCRIPTS = ("sizes.js", "batch_matrix.js", "batch_images.js", "batch.js")
 _MAX_ROWS = 200
 """How many images the table has without scripts; with scripts, as many more each time that they are asked for."""

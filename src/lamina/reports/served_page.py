@@ -13,7 +13,7 @@ from lamina.reports.page import make_page, make_policy
 from lamina.reports.served_layers import CommonLayer, ImageEntry, find_common_layers, sum_sizes
 from lamina.reports.tables import draw_table
 
-_STYLES = ("page.css", "served.css")
+_STYLES = ("page.css", "single_column.css", "served.css")
 _SCRIPTS = ("served.js",)
 _MAX_COMMON = 50
 """How many layers the table of common layers has; the sentence below it counts the others."""
