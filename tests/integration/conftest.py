@@ -5,6 +5,7 @@ Every test of this folder has the marker `integration`.
 Read from the environment, all optional:
   LAMINA_REQUIRE_TOOLS=1    same as --require-tools: a missing tool is a failure
   LAMINA_TEST_DOCKER_HOSTS  DOCKER_HOST values of running dockerds, which `docker` and `engine` use too
+  LAMINA_TEST_MORE_DOCKER_HOSTS  those of more dockerds, which only `every_engine` and `any_engine` use
   LAMINA_TEST_CLIENTS       the prefix of a command that runs crane and oras, where this machine lacks them
   LAMINA_TEST_SYSTEMS       one line for each other system: the prefix of a command that runs podman, containerd and
                             skopeo there, in a mount namespace of its own that shows TMPDIR
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 DOCKER_HOSTS = os.environ.get("LAMINA_TEST_DOCKER_HOSTS", "").split()
+MORE_DOCKER_HOSTS = os.environ.get("LAMINA_TEST_MORE_DOCKER_HOSTS", "").split()
 CLIENTS_PREFIX = shlex.split(os.environ.get("LAMINA_TEST_CLIENTS", ""))
 SYSTEMS = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_SYSTEMS", "").splitlines())))
 NIX_PREFIXES = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_NIX", "").splitlines())))
@@ -114,7 +116,8 @@ _PODMANS, _CONTAINERDS, _SKOPEOS = (
     {engines.name_program(name, system): system for system in ([], *SYSTEMS)}
     for name in ("podman", "containerd", "skopeo")
 )
-_ENGINES = [*_PODMANS, *_DOCKERS]
+_ENGINES = ["podman", *_DOCKERS]
+_ALL_ENGINES = [*_PODMANS, *_DOCKERS, *MORE_DOCKER_HOSTS]
 
 
 @pytest.fixture(scope="session", params=_DOCKERS, ids=engines.name_docker)
@@ -125,7 +128,16 @@ def docker(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session", params=_ENGINES, ids=engines.name_docker)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Each engine in turn: `podman`, those of LAMINA_TEST_SYSTEMS, and every `docker`."""
+    """Each engine in turn: `podman` and every `docker`."""
+    yield from _engine(request)
+
+
+@pytest.fixture(scope="session", params=_ALL_ENGINES, ids=engines.name_docker)
+def every_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine in turn, and more: podman of LAMINA_TEST_SYSTEMS, dockerds of LAMINA_TEST_MORE_DOCKER_HOSTS.
+
+    It is for tests of what engines do differently. Each of them takes seconds.
+    """
     yield from _engine(request)
 
 
@@ -177,9 +189,9 @@ def _containerd(request: pytest.FixtureRequest) -> Iterator[Containerd]:
         yield server
 
 
-@pytest.fixture(scope="session", params=[*_ENGINES, *_CONTAINERDS], ids=engines.name_docker)
+@pytest.fixture(scope="session", params=[*_ALL_ENGINES, *_CONTAINERDS], ids=engines.name_docker)
 def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine | Containerd]:
-    """Each `engine` and `every_containerd` in turn."""
+    """Each `every_engine` and `every_containerd` in turn."""
     yield from (_containerd if request.param in _CONTAINERDS else _engine)(request)
 
 

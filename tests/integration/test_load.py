@@ -147,8 +147,8 @@ def test_nothing_of_the_loopback_address_stays(target: Target, any_engine: Engin
 
 
 @pytest.mark.parametrize("title", ["spec file", "link", "file"])
-def test_a_change_reaches_the_engine(engine: Engine, small: Sample, tmp_path: Path, title: str) -> None:
-    target = target_engine(engine, tmp_path)
+def test_a_change_reaches_the_engine(every_engine: Engine, small: Sample, tmp_path: Path, title: str) -> None:
+    target = target_engine(every_engine, tmp_path)
     changed = create_change(PlannedWorkload.of(Workload.from_roots([small.root])), tmp_path / "change", 1, 1000)
     (source,) = (each for each in list_sources(tmp_path, changed.before, changed.after) if each.title == title)
     environment = {**os.environ, "PATH": f"{target.programs}{os.pathsep}{os.environ['PATH']}"}
@@ -157,28 +157,28 @@ def test_a_change_reaches_the_engine(engine: Engine, small: Sample, tmp_path: Pa
     try:
         with watch(source, target.into, tmp_path / "layers.sqlite", environment) as change:
             for _ in range(3):
-                ids.append(engine.inspect(name)["Id"])
+                ids.append(every_engine.inspect(name)["Id"])
                 assert change() > 0
     finally:
-        engine.remove(name)
+        every_engine.remove(name)
         for each in ids:  # the images before the changes, which lost their name
-            engine.call("image", "rm", "--force", each, check=False)
+            every_engine.call("image", "rm", "--force", each, check=False)
     assert ids[0] != ids[1]
     assert (ids[0] == ids[2]) == (title == "link"), "the link points to the first store path again"
 
 
-def test_the_image_of_an_archive_is_the_same(engine: Engine, small: Sample, tmp_path: Path) -> None:
+def test_the_image_of_an_archive_is_the_same(every_engine: Engine, small: Sample, tmp_path: Path) -> None:
     """An engine has the same image whether it pulled it or got an archive."""
-    target = target_engine(engine, tmp_path)
+    target = target_engine(every_engine, tmp_path)
     loaded = target.load("same", contents=[small.root], config={"Cmd": ["/bin/hello"], **_CONFIG})
     name = target.full_name("test/load:same")
     try:
-        inspected = engine.inspect(name)
+        inspected = every_engine.inspect(name)
         assert inspected["RootFS"]["Layers"] == [str(layer.diff_id) for layer in loaded.layers]
-        engine.check_id(name, loaded.digest)
-        assert engine.run(name).stdout.startswith("good morning")
+        every_engine.check_id(name, loaded.digest)
+        assert every_engine.run(name).stdout.startswith("good morning")
     finally:
-        engine.remove(name)
+        every_engine.remove(name)
 
 
 def test_run_starts_the_image_and_has_its_exit_code(target: Target, small: Sample) -> None:

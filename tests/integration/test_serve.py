@@ -55,27 +55,27 @@ def serving(
         yield server
 
 
-def test_an_engine_pulls_and_runs_an_image(engine: Engine, serving: Serving) -> None:
+def test_an_engine_pulls_and_runs_an_image(every_engine: Engine, serving: Serving) -> None:
     reference = f"{serving.address}/app:1"
-    engine.pull(reference)
-    assert engine.run(reference).stdout.startswith("good morning")
+    every_engine.pull(reference)
+    assert every_engine.run(reference).stdout.startswith("good morning")
     digest = serving.get("/v2/app/manifests/1").headers["docker-content-digest"]
-    assert f"{serving.address}/app@{digest}" in engine.inspect(reference)["RepoDigests"]
-    engine.remove(reference)
+    assert f"{serving.address}/app@{digest}" in every_engine.inspect(reference)["RepoDigests"]
+    every_engine.remove(reference)
 
 
-def test_an_engine_pulls_a_store_path_by_its_hash(engine: Engine, serving: Serving, small: Sample) -> None:
+def test_an_engine_pulls_a_store_path_by_its_hash(every_engine: Engine, serving: Serving, small: Sample) -> None:
     reference = f"{serving.address}/{StorePath.parse(small.root).hash}:latest"
-    engine.pull(reference)
-    assert engine.run(reference, "/bin/hello").stdout.startswith("good morning")
-    engine.remove(reference)
+    every_engine.pull(reference)
+    assert every_engine.run(reference, "/bin/hello").stdout.startswith("good morning")
+    every_engine.remove(reference)
 
 
-def test_an_engine_says_why_an_image_cannot_be_made(engine: Engine, serving: Serving) -> None:
-    done = engine.pull(f"{serving.address}/there-is-no-such-package:latest", check=False)
+def test_an_engine_says_why_an_image_cannot_be_made(every_engine: Engine, serving: Serving) -> None:
+    done = every_engine.pull(f"{serving.address}/there-is-no-such-package:latest", check=False)
     assert done.returncode != 0
     # Docker with the store of containerd shows no message of a registry for what does not exist.
-    expected = "not found" if engine.driver == "overlayfs" else "no valid path of that name"
+    expected = "not found" if every_engine.driver == "overlayfs" else "no valid path of that name"
     assert expected in done.stderr
 
 
@@ -89,10 +89,10 @@ def python(extra_roots: tuple[str, ...], nix: Nix) -> PythonImage:
     pytest.skip("LAMINA_TEST_ROOTS names no closure with Python")
 
 
-def test_an_engine_runs_python(engine: Engine, serving: Serving, python: PythonImage) -> None:
+def test_an_engine_runs_python(every_engine: Engine, serving: Serving, python: PythonImage) -> None:
     reference = f"{serving.address}/{python.name}:latest"
-    with engine.pulled(reference):
-        done = engine.run(reference, *python.arguments, options=("--entrypoint", python.program))
+    with every_engine.pulled(reference):
+        done = every_engine.run(reference, *python.arguments, options=("--entrypoint", python.program))
         assert done.stdout.split() == python.expected
 
 
@@ -162,13 +162,13 @@ def test_sixty_four_pulls_of_a_cold_image_make_every_layer_once_in_little_memory
     assert peak < _MAX_MEMORY
 
 
-def test_an_engine_takes_the_image_for_its_platform(engine: Engine, small: Sample, tmp_path: Path) -> None:
+def test_an_engine_takes_the_image_for_its_platform(every_engine: Engine, small: Sample, tmp_path: Path) -> None:
     """The other platform is not in the index, because the programs of the image are for this one."""
     name = StorePath.parse(small.root).hash
     with serve(tmp_path, "--store", "/", "--platform", "linux/amd64", "--platform", "linux/arm64") as server:
         entries = server.get_json(f"/v2/{name}/manifests/latest")["manifests"]
         assert [entry["platform"]["architecture"] for entry in entries] == ["amd64"]
         reference = f"{server.address}/{name}:latest"
-        with engine.pulled(reference):
-            assert engine.run(reference, "/bin/hello").stdout.startswith("good morning")
-        assert engine.pull(reference, options=("--platform", "linux/arm64"), check=False).returncode != 0
+        with every_engine.pulled(reference):
+            assert every_engine.run(reference, "/bin/hello").stdout.startswith("good morning")
+        assert every_engine.pull(reference, options=("--platform", "linux/arm64"), check=False).returncode != 0
