@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -52,7 +51,9 @@ class OpenedBases:
             self._opened[key] = self._open(spec, lambda: architecture, warn)
         found = self._opened[key]
         if isinstance(found, Error):
-            raise copy.copy(found) from found  # callers add their own context to it
+            # Callers add their own context to it. `copy.copy` is not used: in a process that has imported distributed,
+            # the copy of an exception has the fields of the original, and not fields of its own.
+            raise found.convert(type(found)) from found
         return found
 
     def _open(

@@ -17,12 +17,17 @@ from lamina.server.tokens import Grant, TokenSigner
 
 USERS = Accounts({"me": hash_password("se:cret").encode()}, {bytes.fromhex(hash_token("program")[7:]): "ci"})
 SIGNER = TokenSigner(b"x" * 32)
-PULLING = f"Bearer {SIGNER.sign(Grant('me', frozenset({'hello', 'team/app'})))}"
 GUARDS: dict[str, Guard] = {
     "account": AccountGuard("me", "se:cret"),
     "users": PasswordGuard(USERS),
     "tokens": TokenGuard(USERS, SIGNER),
 }
+
+
+@pytest.fixture
+def pulling() -> str:
+    """The header with a token, which is valid from now on for some minutes."""
+    return f"Bearer {SIGNER.sign(Grant('me', frozenset({'hello', 'team/app'})))}"
 
 
 @pytest.fixture(params=GUARDS)
@@ -49,8 +54,8 @@ def test_browsers_are_asked_for_a_password(guard: Guard, header: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["account", "users"])
-def test_without_tokens_all_clients_are_asked_for_a_password(name: str) -> None:
-    for header in ("", "Basic", basic("me:wrong"), PULLING):
+def test_without_tokens_all_clients_are_asked_for_a_password(name: str, pulling: str) -> None:
+    for header in ("", "Basic", basic("me:wrong"), pulling):
         assert challenge_of(GUARDS[name], "/v2/hello/manifests/latest", header).startswith("Basic realm=")
 
 
@@ -81,25 +86,25 @@ def test_the_address_of_the_tokens_is_the_one_that_the_client_knows() -> None:
         assert refused.value.status == 400
 
 
-def test_a_token_is_for_its_repositories_only() -> None:
+def test_a_token_is_for_its_repositories_only(pulling: str) -> None:
     guard = GUARDS["tokens"]
     for path in ("/v2/", "/v2", "/v2/hello/manifests/latest", "/v2/team/app/tags/list", "/v2/hello/blobs/sha512:00"):
-        assert guard.identify(ask(path, PULLING)) == "me"
+        assert guard.identify(ask(path, pulling)) == "me"
     for name in ("other", "team", "team/app/x", "hello/world"):
-        answer = challenge_of(guard, f"/v2/{name}/manifests/latest", PULLING)
+        answer = challenge_of(guard, f"/v2/{name}/manifests/latest", pulling)
         assert answer.endswith(f',scope="repository:{name}:pull",error="insufficient_scope"')
 
 
 @pytest.mark.parametrize("path", ["/v2/hello/../secret/manifests/latest", "/v2/%68ello%2F../manifests/x", "/v2/x"])
-def test_a_path_that_names_no_repository_is_for_everybody_with_a_token(path: str) -> None:
+def test_a_path_that_names_no_repository_is_for_everybody_with_a_token(path: str, pulling: str) -> None:
     """Whatever such a path means to `respond`, it finds nothing there."""
-    assert GUARDS["tokens"].identify(ask(path, PULLING)) == "me"
+    assert GUARDS["tokens"].identify(ask(path, pulling)) == "me"
     assert challenge_of(GUARDS["tokens"], path).startswith("Bearer")
 
 
-def test_an_encoded_name_is_the_same_repository() -> None:
-    assert GUARDS["tokens"].identify(ask("/v2/%68ello/manifests/latest", PULLING)) == "me"
-    assert "insufficient_scope" in challenge_of(GUARDS["tokens"], "/v2/%6fther/manifests/latest", PULLING)
+def test_an_encoded_name_is_the_same_repository(pulling: str) -> None:
+    assert GUARDS["tokens"].identify(ask("/v2/%68ello/manifests/latest", pulling)) == "me"
+    assert "insufficient_scope" in challenge_of(GUARDS["tokens"], "/v2/%6fther/manifests/latest", pulling)
 
 
 def test_a_wrong_token_is_called_invalid() -> None:
