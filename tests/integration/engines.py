@@ -378,7 +378,7 @@ def _answers(address: str) -> bool:
 class Containerd:
     command: tuple[str, ...]
     snapshotter: str
-    fifos: Path
+    outputs: Path
     environment: Mapping[str, str] = field(repr=False)
 
     def call(
@@ -404,8 +404,13 @@ class Containerd:
 
     def run(self, image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a container to its end, without network; ``command`` replaces both the entrypoint and its arguments."""
-        flags = ("--rm", "--snapshotter", self.snapshotter, "--fifo-dir", self.fifos)
-        return self.call("run", *flags, image, f"test-{next(_NUMBERS)}", *command, check=check)
+        name = f"test-{next(_NUMBERS)}"
+        output = self.outputs / name
+        # Containerd writes the output to a file. What ctr reads from FIFOs may lack the output of a short program.
+        flags = ("--rm", "--snapshotter", self.snapshotter, "--log-uri", f"file://{output}")
+        done = self.call("run", *flags, image, name, *command, check=check)
+        written = output.read_text(errors="surrogateescape") if output.exists() else ""
+        return subprocess.CompletedProcess(done.args, done.returncode, written, done.stderr or written)
 
     def remove(self, image: str) -> None:
         self.call("images", "remove", "--sync", image)
@@ -444,7 +449,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     with _started("containerd", daemon, env, folder / "log", _succeeds((*command, "version"), env)):
         plugins = run((*command, "plugins", "list"), env).stdout
         works = re.search(r"snapshotter\S*\s+overlayfs\s.*\bok\b", plugins)
-        yield Containerd(command, "overlayfs" if works else "native", folder / "fifo", env)
+        yield Containerd(command, "overlayfs" if works else "native", folder, env)
 
 
 # registry

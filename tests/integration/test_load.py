@@ -87,7 +87,9 @@ def target_podman(engine: Engine, folder: Path) -> Target:
 
 def target_containerd(engine: Containerd, folder: Path) -> Target:
     variables = {**engine.environment, "CONTAINERD_SNAPSHOTTER": engine.snapshotter}
-    before = f'if [ "$1" = run ]; then shift; exec $run run --fifo-dir {shlex.quote(str(engine.fifos))} "$@"; fi'
+    before = (
+        f'if [ "$1" = run ]; then shift; exec $run run --fifo-dir {shlex.quote(str(engine.outputs / "fifo"))} "$@"; fi'
+    )
     write_program(folder / "ctr", engine.command, variables, before)
     return Target("containerd", folder, engine.images, engine.remove, "docker.io/{}".format)
 
