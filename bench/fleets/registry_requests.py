@@ -1,4 +1,4 @@
-"""What a docker-registry was asked, from its log: blobs that were uploaded, and blobs that were mounted.
+"""The requests in the log of a docker-registry: blobs that were uploaded, and blobs that were mounted.
 
 The log is an independent count of what a batch says about itself.
 """

@@ -51,7 +51,7 @@ class SharedResource:
         self._limit = limit
         self._users: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
-        # What a user that was there from the start would have got; when that was true; and which event is still valid.
+        # The amount that one user would have got since the start, the time at which it was that, and the valid event.
         self._progress = self._updated = 0.0
         self._version = 0
 
@@ -91,7 +91,7 @@ class SharedResource:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a process waits for: ``amount`` units of ``resource``; without a resource, seconds."""
+    """A request of a process for ``amount`` units of ``resource``; without a resource, for that many seconds."""
 
     amount: float
     resource: SharedResource | None = None

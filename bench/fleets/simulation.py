@@ -18,7 +18,7 @@ from bench.fleets.sharing import Clock, Process, SharedResource, Use, start_proc
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What the parts of a cluster can do. Sizes are in bytes, and times in seconds.
+    """The speeds and limits of the parts of a cluster. Sizes are in bytes, and times in seconds.
 
     The defaults of times and of sizes after compression were measured, as docs/cluster.md says; those of networks are
     assumptions.

@@ -24,7 +24,7 @@ _SLOW_PIECE, _SLOW_PAUSE, _SLOW_PIECES = 1 << 14, 0.01, 50
 
 @dataclass
 class LoadResult:
-    """What all clients did together; safe for many threads.
+    """The counts of all clients together; safe for many threads.
 
     Attributes:
         requests: the number of requests by what they were for.

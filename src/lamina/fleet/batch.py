@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -134,7 +134,8 @@ class Batch:
                 self._fail_image(number, error.convert(type(error)))
 
     def _report_layer(self, layer: LayerId, outcome: str, result: LayerResult | None) -> None:
-        described = _describe_layer(self._layers.tasks[layer], len(self._layers.users[layer]), outcome, result)
+        images = len(self._layers.users[layer])
+        described = _describe_layer(layer, self._layers.tasks[layer], images, outcome, result)
         self._described[layer] = described
         self._settings.progress.layer(described)
 
@@ -179,23 +180,20 @@ def _name_layer(task: LayerTask) -> str:
     return f"layer {summarize_layer_paths(task.paths, sizes)}"
 
 
-def _describe_layer(task: LayerTask, images: int, outcome: str, result: LayerResult | None) -> BatchLayer:
-    names = tuple(path.name for path in task.paths)
-    described = BatchLayer(task.id[0], task.compression, names, task.nar_size, images, outcome)
+def _describe_layer(
+    layer: LayerId, task: LayerTask, images: int, outcome: str, result: LayerResult | None
+) -> BatchLayer:
+    key, compression = layer
+    described = BatchLayer(key, compression, tuple(path.name for path in task.paths), task.nar_size, images, outcome)
     if result is None:
         return described
-    return BatchLayer(
-        described.key,
-        described.compression,
-        names,
-        described.nar_size,
-        images,
-        outcome,
-        result.plain.digest,
-        result.plain.size,
-        result.blob.digest,
-        result.blob.size,
-        result.bytes_sent,
-        result.seconds,
-        result.worker,
+    return replace(
+        described,
+        diff_id=result.plain.digest,
+        size=result.plain.size,
+        digest=result.blob.digest,
+        blob_size=result.blob.size,
+        bytes_sent=result.bytes_sent,
+        seconds=result.seconds,
+        worker=result.worker,
     )

@@ -1,33 +1,19 @@
 """The store paths that an image refers to: in its config, in links, and in extended attributes."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.fake_nix_store import FakeStore, Program, example, store_path
+from tests.support.image_specs import HELLO, NOW, parse, paths_of
 
 from lamina.builder.prepare import plan, prepare
-from lamina.core.names import StorePath
-from lamina.inputs.spec import Spec
 from lamina.rootfs.entries import Dir, SymlinkEntry, Xattr
 from lamina.stores.local.database import LocalStore
-
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-HELLO = store_path("hello-2.12.1")
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> FakeStore:
     return example(tmp_path / "root")[0]
-
-
-def paths_of(planned: Any) -> set[StorePath]:
-    return {path for layer in planned for path in layer.paths}
-
-
-def parse(**arguments: Any) -> Spec:
-    return Spec.parse({"name": "x", "architecture": "amd64", **arguments})
 
 
 def test_a_path_that_only_the_config_names_is_in_the_image(disk: FakeStore) -> None:

@@ -1,35 +1,23 @@
 """From a checked spec to a draft, and to a plan."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Program, example, store_path
+from tests.support.fake_nix_store import FakeStore, Program, example
+from tests.support.image_specs import HELLO, NOW, parse, paths_of
 
 from lamina.builder.prepare import list_script_folders, plan, prepare
 from lamina.core.closure import Closure
-from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, NotFound
 from lamina.inputs.spec import Spec
 from lamina.stores import open as opening
 from lamina.stores.local.database import LocalStore
 
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-HELLO = store_path("hello-2.12.1")
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> FakeStore:
     return example(tmp_path / "root")[0]
-
-
-def paths_of(planned: Any) -> set[StorePath]:
-    return {path for layer in planned for path in layer.paths}
-
-
-def parse(**arguments: Any) -> Spec:
-    return Spec.parse({"name": "x", "architecture": "amd64", **arguments})
 
 
 def test_a_draft_and_a_plan_have_the_same_layers(disk: FakeStore) -> None:
