@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.base_images import serve_base_images
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import FakeStore, example
-from tests.support.image_files import LayoutBuilder, platform, tar
-from tests.support.registry import QUICK, MemoryRegistry, add_image, serve_registry
+from tests.support.image_files import tar
+from tests.support.registry import MemoryRegistry
 
 from lamina.api.prepared_images import FailedImage, PreparedImage, prepare_images
-from lamina.transports.retry import use_policy
 
 LAYER = tar({"etc/": None, "etc/os-release": b"ID=base\n" * 100})
 
@@ -30,18 +29,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory
     """Return a registry with base/image:1, which is also a layout in the current folder, and base/all:1."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.chdir(tmp_path)
-    with serve_registry() as server, use_policy(QUICK):
-        layout = LayoutBuilder()
-        image = layout.image([LAYER], compress=lambda data: gzip.compress(data, mtime=0), ending="+gzip")
-        add_image(server, layout, image, "base/image")
-        layout.index(image)
-        layout.write(tmp_path / "layout")
-        layout = LayoutBuilder()
-        images = [
-            layout.image([tar({name: b""})], config_more=platform(name), platform=platform(name))
-            for name in ("amd64", "arm64")
-        ]
-        add_image(server, layout, layout.nested(images), "base/all")
+    with serve_base_images(tmp_path / "layout", [LAYER]) as server:
         yield server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 from collections.abc import Iterator
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.base_images import pack, serve_base_images
 from tests.support.buckets import list_keys, serve_buckets
 from tests.support.fake_nix_store import FakeStore, example, run
-from tests.support.image_files import LayoutBuilder, platform, sha256, tar
+from tests.support.image_files import LayoutBuilder, sha256, tar
 from tests.support.progress import RecordedProgress
-from tests.support.registry import QUICK, MemoryRegistry, add_image, answer_with, serve_registry
+from tests.support.registry import MemoryRegistry, add_image, answer_with, serve_registry
 from tests.support.s3_server import ID, SECRET, without_settings
 
 import lamina
@@ -24,10 +24,6 @@ from lamina.transports.retry import RetryPolicy, use_policy
 LOWER = tar({"usr/": None, "usr/bin/": None, "usr/bin/sh": b"sh", "bin": "usr/bin"})
 UPPER = tar({"etc/": None, "etc/os-release": b"ID=base\n"})
 ENV = {"config": {"Env": ["FROM_PARENT=1"]}}
-
-
-def pack(data: bytes) -> bytes:
-    return gzip.compress(data, mtime=0)
 
 
 BLOBS = [sha256(pack(LOWER)), sha256(pack(UPPER))]
@@ -43,18 +39,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory
     """Return a registry with base/image:1, whose two layers are gzipped, and base/all:1 for two platforms."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.chdir(tmp_path)
-    with serve_registry() as server, use_policy(QUICK):
-        layout = LayoutBuilder()
-        image = layout.image([LOWER, UPPER], compress=pack, ending="+gzip", config_more=ENV)
-        add_image(server, layout, image, "base/image")
-        layout.index(image)
-        layout.write(tmp_path / "layout")
-        layout = LayoutBuilder()
-        images = [
-            layout.image([tar({name: b""})], config_more=platform(name), platform=platform(name))
-            for name in ("amd64", "arm64")
-        ]
-        add_image(server, layout, layout.nested(images), "base/all")
+    with serve_base_images(tmp_path / "layout", [LOWER, UPPER], ENV) as server:
         yield server
 
 
