@@ -2,8 +2,9 @@
 
     python script/man_pages.py [FOLDER]     writes lamina.1, lamina-build.1 …; FOLDER is man by default
 
-The build of an sdist runs it as a hook, so that the pages are in ``man/`` there. click-man is not used: it finds only
-the commands of a group that holds them all, knows neither sections nor examples, and does not escape lines for roff.
+An sdist has the pages in ``man/`` (sdist_hook.py), and the package of nix/ in ``share/man``. click-man is not used: it
+finds only the commands of a group that holds them all, knows neither sections nor examples, and does not escape lines
+for roff.
 """
 
 from __future__ import annotations
@@ -15,36 +16,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import click
-
-_REPOSITORY = Path(__file__).resolve().parent.parent
-_FOLDER = "man"
-
-
-class ManPages(BuildHookInterface[Any]):
-    """Add the pages to an sdist."""
-
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the pages before the sdist is made, and include them."""
-        folder = Path(self.directory) / _FOLDER
-        sys.path.insert(0, str(_REPOSITORY / "src"))
-        try:
-            names = write_pages(folder)
-        finally:
-            sys.path.pop(0)
-        build_data["force_include"].update({str(folder / name): f"{_FOLDER}/{name}" for name in names})
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove the pages after the sdist is made."""
-        folder = Path(self.directory) / _FOLDER
-        for page in folder.glob("lamina*.1"):
-            page.unlink()
-        folder.rmdir()
 
 
 def write_pages(folder: Path) -> list[str]:
@@ -135,5 +110,5 @@ def _escape(text: str) -> str:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else _FOLDER)
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "man")
     sys.stdout.write("".join(f"{target / name}\n" for name in write_pages(target)))

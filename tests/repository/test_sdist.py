@@ -50,7 +50,13 @@ def test_the_first_page_lists_the_verbs_and_the_exit_codes(sdist: Path) -> None:
 
 
 def test_an_sdist_holds_what_builds_it(sdist: Path) -> None:
-    for name in ("pyproject.toml", "script/man_pages.py", "src/lamina/__init__.py", "README.md"):
+    for name in (
+        "pyproject.toml",
+        "script/man_pages.py",
+        "script/sdist_hook.py",
+        "src/lamina/__init__.py",
+        "README.md",
+    ):
         assert (sdist / name).is_file()
 
 
