@@ -42,16 +42,27 @@ class Error(Exception):
         got: What was found, or the exception that describes it.
         expected: What was expected instead.
         hint: A flag or command that helps; empty if there is none.
+        is_transient: Whether the same work may succeed when it is tried again later: a server did not answer, or
+            answered that it may do so later. It has been asked several times already.
     """
 
     exit_code = 1
 
-    def __init__(self, subject: object = "", got: object = "", expected: object = "", *, hint: str = "") -> None:
+    def __init__(
+        self,
+        subject: object = "",
+        got: object = "",
+        expected: object = "",
+        *,
+        hint: str = "",
+        is_transient: bool = False,
+    ) -> None:
         super().__init__()
         self.subject: str = clean(str(subject))
         self.got: str = clean(_describe(got))
         self.expected: str = clean(str(expected))
         self.hint: str = clean(hint)
+        self.is_transient: bool = is_transient
 
     def __str__(self) -> str:
         if not self.got and not self.expected:
@@ -76,7 +87,9 @@ class Error(Exception):
 
     def convert(self, kind: type[_Kind]) -> _Kind:
         """Return an error of the family ``kind`` with the same fields."""
-        return kind(self.subject, self.got, self.expected, hint=self.hint)
+        converted = kind(self.subject, self.got, self.expected, hint=self.hint)
+        converted.is_transient = self.is_transient
+        return converted
 
 
 def _describe(value: object) -> str:

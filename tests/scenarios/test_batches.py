@@ -22,6 +22,7 @@ from lamina.fleet.destinations import LayoutFolder
 from lamina.fleet.results import MADE, BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
 from lamina.fleet.where import LocalWorkers
+from lamina.transports.retry import RetryPolicy
 
 APPLICATIONS = {"web": ("log", "http"), "api": ("log", "http"), "job": ("log",)}
 
@@ -209,16 +210,26 @@ def test_a_batch_that_fails_fast_raises_the_first_error(store: FakeStore, regist
         run(describe(store) | describe(store, "nothing"), f"{registry.host}/batch", fail_fast=True)
 
 
-def test_a_layer_whose_registry_fails_for_long_fails_its_images_alone(
-    store: FakeStore, registry: MemoryRegistry
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_a_layer_that_the_registry_refuses_fails_its_images_alone_and_at_once(
+    store: FakeStore, registry: MemoryRegistry, status: int
 ) -> None:
-    registry.fail("POST", "/v2/batch/job/blobs/uploads", answer_with(400), times=10_000)
+    registry.fail("POST", "/v2/batch/job/blobs/uploads", answer_with(status), times=10_000)
     result, recorder = run(describe(store), f"{registry.host}/batch")
     assert [image.name for image in result.failed] == ["job"]
     assert isinstance(result.failed[0].error, RegistryError)
     assert str(result.failed[0].error).startswith("image job: layer job-1: ")
     assert {image.name for image in result.images if image.digest} == {"web", "api"}
-    assert recorder.retried
+    assert recorder.retried == []
+
+
+def test_a_layer_is_tried_again_after_the_registry_failed_for_longer_than_its_requests_are_repeated(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    registry.fail("POST", "/v2/batch/job/blobs/uploads", answer_with(503), times=RetryPolicy().attempts)
+    result, recorder = run(describe(store), f"{registry.host}/batch")
+    assert set(digests(result)) == set(APPLICATIONS)
+    assert recorder.retried == ["layer job-1"]
 
 
 def test_two_images_of_one_name_are_refused_before_work_begins(store: FakeStore, registry: MemoryRegistry) -> None:

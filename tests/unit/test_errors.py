@@ -47,10 +47,10 @@ def test_a_block_adds_context_to_the_families_it_names_and_to_those_below_them()
 
 
 def test_an_error_becomes_one_of_another_family_with_the_same_fields() -> None:
-    error = InvalidArgument("date", got="x", expected="y", hint="z").add_hint("w")
+    error = InvalidArgument("date", got="x", expected="y", hint="z", is_transient=True).add_hint("w")
     converted = error.convert(FormatError)
     assert type(converted) is FormatError
-    assert (str(converted), converted.hint) == ("date: got x, expected y", "z; w")
+    assert (str(converted), converted.hint, converted.is_transient) == ("date: got x, expected y", "z; w", True)
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
@@ -58,6 +58,8 @@ def test_a_copy_has_the_same_fields(duplicate: object) -> None:
     assert callable(duplicate)
     error = duplicate(ScriptError("script", got="a", expected="b", hint="c", output="d").add_context("e"))
     assert (str(error), error.hint, error.output) == ("e: script: got a, expected b", "c", "d")
+    assert duplicate(FormatError("x", is_transient=True)).is_transient
+    assert not duplicate(FormatError("x")).is_transient
 
 
 def _list_errors(kind: type[Error]) -> list[type[Error]]:

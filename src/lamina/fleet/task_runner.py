@@ -16,7 +16,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from lamina.errors import RegistryError, Unavailable
+from lamina.errors import Error
 from lamina.layers.workers import WorkerLost
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -29,7 +29,7 @@ class RetryRules:
     """How often a task is tried, and how long to wait before it is tried again.
 
     Every request of a task has been repeated for some seconds already. So these rules are for workers that end, and for
-    servers that fail for longer.
+    servers that fail for longer: with `Error.is_transient`. Any other error would come again, so it is final.
 
     Attributes:
         attempts: how often a task is tried at most.
@@ -45,7 +45,7 @@ class RetryRules:
             return None
         if isinstance(error, WorkerLost):
             return 0.0
-        if isinstance(error, (RegistryError, Unavailable)):
+        if isinstance(error, Error) and error.is_transient:
             return self.delays[min(number, len(self.delays)) - 1]
         return None
 

@@ -149,7 +149,9 @@ class RegistryConnection:
         if response.status == 403 and is_registry and not request.may_be_forbidden:
             raise self._authenticator.make_error(self._describe(response))
         if response.status in (401, 403) and not is_registry:
-            raise self.make_error(response, "an answer").add_hint(_OTHER_HOST_HINT)
+            expired = self.make_error(response, "an answer").add_hint(_OTHER_HOST_HINT)
+            expired.is_transient = True
+            raise expired
         if response.status in (401, 407):
             raise self.make_error(response, "an answer")
 

@@ -123,7 +123,7 @@ def _update_list(connection: RegistryConnection, digest: Digest, referrers: Sequ
             raise error.error.add_hint("the list has referrers that the registry removed; delete its tag") from None
         policy.sleep(policy.compute_delay(2))
     got = f"a list without the new referrers, {_MAX_UPDATES} times"
-    raise RegistryError(name, got, "the list that was written", hint="push again later")
+    raise RegistryError(name, got, "the list that was written", hint="push again later", is_transient=True)
 
 
 def list_referrers(connection: RegistryConnection, digest: Digest, artifact_type: str = "") -> tuple[Referrer, ...]:

@@ -195,8 +195,9 @@ class _Upload:
             if response.status == 416:
                 raise TransientError("HTTP 416 for the end of the upload")
             if response.status == 400 and response.error_code in ("DIGEST_INVALID", "SIZE_INVALID"):
-                error = self._connection.make_error(response, "the bytes of the blob")
-                raise error.convert(IntegrityError)
+                damaged = self._connection.make_error(response, "the bytes of the blob").convert(IntegrityError)
+                damaged.is_transient = True
+                raise damaged
             if response.status not in (201, 204):
                 raise self._connection.make_error(response, "the blob to be stored")
             check_digest(response, self._blob.digest)

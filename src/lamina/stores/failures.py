@@ -37,7 +37,7 @@ def combine_failures(path: StorePath, failures: Sequence[StoreFailure]) -> Error
     """Return the error for a ``path`` that no store provides.
 
     The error of a single failure is returned as it is. Several failures become an `IntegrityError` if one of them is a
-    refusal, else a `NotFound`.
+    refusal, else a `NotFound`. It is transient if one of the failures is.
     """
     errors = [failure.error for failure in failures if failure.error]
     if len(failures) == 1 and errors:
@@ -46,4 +46,6 @@ def combine_failures(path: StorePath, failures: Sequence[StoreFailure]) -> Error
     hint = next((error.hint for error in (*refusals, *errors) if error.hint), "")
     details = "; ".join(map(str, failures))
     kind = IntegrityError if refusals else NotFound
-    return kind(path, f"no usable copy in {len(failures)} stores", f"one: {details}", hint=hint)
+    is_transient = any(error.is_transient for error in errors)
+    got = f"no usable copy in {len(failures)} stores"
+    return kind(path, got, f"one: {details}", hint=hint, is_transient=is_transient)

@@ -101,6 +101,7 @@ def _wait(fd: int, subject: str, shared: bool, timeout: float | None) -> bool:
                 "another process that uses it",
                 "no other process",
                 hint="try again when that process has finished",
+                is_transient=True,
             )
         time.sleep(_POLL_INTERVAL)
     return bool(is_locked)

@@ -224,7 +224,7 @@ def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> No
         got = f"a certificate that is not trusted ({inner.verify_message})"
         raise Unreachable(subject, got, "a trusted certificate", hint=_CA_HINT) from error
     if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
-        raise Unreachable(subject, _NO_ADDRESS, _ANSWER, hint=NETWORK_HINT) from error
+        raise Unreachable(subject, _NO_ADDRESS, _ANSWER, hint=NETWORK_HINT, is_transient=True) from error
     tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
     if tunnel is not None:
         status = int(tunnel[1])
@@ -234,7 +234,7 @@ def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> No
             raise Unreachable(subject, f"HTTP {status} from the proxy", "a connection through it") from error
         raise TransientError(f"HTTP {status} from the proxy", is_unreachable=True) from error
     if isinstance(inner, TooSlowError):  # a retry would most likely be too slow as well
-        raise Unreachable(subject, inner, "a faster server") from error
+        raise Unreachable(subject, inner, "a faster server", is_transient=True) from error
     transient = _TRANSIENT if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
     if isinstance(error, transient):
         raise TransientError(

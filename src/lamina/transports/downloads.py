@@ -212,7 +212,8 @@ class _Download:
         self._length = self.received
 
     def _changed_error(self, got: str, expected: str) -> IntegrityError:
-        return IntegrityError(self.request.subject, got, f"{expected}: the file changed during the download")
+        expected = f"{expected}: the file changed during the download"
+        return IntegrityError(self.request.subject, got, expected, is_transient=True)
 
 
 def _limit_size(pieces: Iterator[bytes], limit: int, subject: str) -> Iterator[bytes]:

@@ -134,7 +134,8 @@ class RetryState:
         """Sleep until the next attempt, or raise an error of ``kind`` if there have been too many.
 
         It is raised at once if the server asks for a longer delay than ``max_delay``. If ``kind`` is `Unavailable` and
-        the server did not respond at all, the error is `Unreachable`.
+        the server did not respond at all, the error is `Unreachable`. It is transient, unless the server asks for a
+        longer delay.
 
         Args:
             error: why the attempt failed.
@@ -154,7 +155,8 @@ class RetryState:
             times = f" {self._count} times in a row" if self._count > 1 else ""
             kind = Unreachable if error.is_unreachable and self._kind is Unavailable else self._kind
             hint = NETWORK_HINT if kind is Unreachable else self._hint if error.is_unreachable else error.hint
-            raise kind(self._subject, f"{error}{times}", self._expected, hint=hint) from error.__cause__
+            got = f"{error}{times}"
+            raise kind(self._subject, got, self._expected, hint=hint, is_transient=True) from error.__cause__
         self._policy.sleep(self._policy.compute_delay(self._count + 1, error.retry_after))
 
 

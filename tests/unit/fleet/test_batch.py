@@ -149,7 +149,7 @@ def test_a_layer_that_loses_three_workers_fails_its_images_and_not_the_batch() -
 
 
 def test_a_registry_that_fails_while_an_image_is_finished_is_asked_again() -> None:
-    failures = [RegistryError("registry", "HTTP 503", "an answer")]
+    failures = [RegistryError("registry", "HTTP 503", "an answer", is_transient=True)]
 
     def finish(image: PlannedImage) -> None:
         if image.name == "web" and failures:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lamina.errors import FormatError, NotFound, RegistryError, Unavailable
+from lamina.errors import AuthError, Error, FormatError, NotFound, RegistryError, Unavailable
 from lamina.fleet.task_runner import RetryRules, TaskRunner
 from lamina.layers.workers import WorkerLost
 
@@ -44,6 +44,10 @@ def run(tasks: dict[str, Callable[[], Future[Any]]], rules: RetryRules) -> tuple
 AT_ONCE = RetryRules(delays=(0.0,))
 
 
+def make_transient() -> Error:
+    return RegistryError("r", "HTTP 503 5 times in a row", "y", is_transient=True)
+
+
 def test_a_lost_worker_costs_another_attempt() -> None:
     task = Attempts(WorkerLost("its process ended"), "done")
     assert run({"a": task}, AT_ONCE) == ({"a": "done"}, ["a"])
@@ -51,7 +55,7 @@ def test_a_lost_worker_costs_another_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RegistryError("r", "x", "y"), Unavailable("s", "x", "y"), WorkerLost("its process ended")]
+    "error", [make_transient(), NotFound("s", "x", "y", is_transient=True), WorkerLost("its process ended")]
 )
 def test_the_third_failure_is_final(error: BaseException) -> None:
     task = Attempts(error)
@@ -66,7 +70,13 @@ def test_the_attempts_of_a_cluster_count_too() -> None:
     assert task.count == 1
 
 
-@pytest.mark.parametrize("error", [NotFound("p", "x", "y"), FormatError("f", "x", "y"), ValueError("bug")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind("p", "x", "y") for kind in (NotFound, FormatError, RegistryError, AuthError, Unavailable)),
+        ValueError("bug"),
+    ],
+)
 def test_an_error_that_would_come_again_is_final_at_once(error: BaseException) -> None:
     task = Attempts(error)
     assert run({"a": task}, AT_ONCE) == ({"a": error}, [])
@@ -74,7 +84,7 @@ def test_an_error_that_would_come_again_is_final_at_once(error: BaseException) -
 
 
 def test_a_server_gets_time_before_it_is_asked_again() -> None:
-    task = Attempts(RegistryError("r", "x", "y"), RegistryError("r", "x", "y"), "done")
+    task = Attempts(make_transient(), make_transient(), "done")
     began = time.monotonic()
     ended, _ = run({"a": task}, RetryRules(delays=(0.05, 0.1)))
     assert ended == {"a": "done"}
@@ -83,7 +93,7 @@ def test_a_server_gets_time_before_it_is_asked_again() -> None:
 
 def test_other_tasks_end_while_one_waits_for_its_next_attempt() -> None:
     runner: TaskRunner[str] = TaskRunner(RetryRules(delays=(0.1,)), lambda key, error: None)
-    runner.start("waits", Attempts(RegistryError("r", "x", "y"), "late"))
+    runner.start("waits", Attempts(make_transient(), "late"))
     runner.start("ends", Attempts("early"))
     assert [key for key, _ in runner] == ["ends", "waits"]
 

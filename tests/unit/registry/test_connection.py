@@ -65,6 +65,21 @@ def test_a_failure_for_good_is_not_repeated(registry: MemoryRegistry, status: in
     assert len(registry.seen) == 2
 
 
+@pytest.mark.parametrize(
+    ("status", "is_transient"),
+    [
+        *((status, True) for status in (0, 408, 425, 429, 500, 502, 503, 504)),
+        *((status, False) for status in (400, 401, 403, 405, 410, 413, 416, 501)),
+    ],
+)
+def test_only_an_error_that_may_pass_is_transient(registry: MemoryRegistry, status: int, is_transient: bool) -> None:
+    fault = answer_with(status) if status else cut_connection
+    registry.fail("HEAD", "/blobs/", fault, times=99)
+    with connect(registry) as connection, pytest.raises((RegistryError, AuthError)) as caught:
+        ask(connection)
+    assert caught.value.is_transient is is_transient
+
+
 def _refuse(error: RegistryError) -> None:
     raise error
 

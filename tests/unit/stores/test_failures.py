@@ -30,6 +30,13 @@ def test_several_failures_are_one_error_that_names_each(
     assert error.hint == hint
 
 
+def test_several_failures_are_transient_if_one_of_them_is() -> None:
+    lasting = StoreFailure("http://four", Unavailable("http://four", "HTTP 400", "the file"))
+    passing = StoreFailure("http://five", Unavailable("http://five", "HTTP 503", "the file", is_transient=True))
+    assert not combine_failures(path("A"), [ABSENT, lasting]).is_transient
+    assert combine_failures(path("A"), [ABSENT, passing]).is_transient
+
+
 def test_contents_that_are_no_nar_are_refused_and_a_bad_document_is_not() -> None:
     error = FormatError("x", got="y", expected="z")
     assert StoreFailure("s", error, contents_refused=True).is_refusal

@@ -40,6 +40,7 @@ def test_a_server_that_asks_for_a_longer_delay_than_the_maximum_is_given_up_at_o
     ) as caught:
         retries.retry(TransientError("HTTP 429", 86400, hint="log in"))
     assert caught.value.hint == "log in"
+    assert not caught.value.is_transient, "nor is it asked again by somebody who does not know of the delay"
     assert slept == [60]
 
 
@@ -48,6 +49,7 @@ def test_the_error_after_the_last_attempt_has_the_hint_of_the_failure() -> None:
     with pytest.raises(Unavailable) as caught:
         retries.retry(TransientError("HTTP 429", hint="log in"))
     assert caught.value.hint == "log in"
+    assert caught.value.is_transient
 
 
 def test_there_is_no_delay_after_the_last_attempt() -> None:

@@ -129,7 +129,8 @@ class LocalStore(FolderStore):
                     raise self._make_error(error) from error
             with contextlib.suppress(_ChangedError):
                 return self._read_immutable(work)
-        raise Unavailable(self._database, f"changes during each of {_MAX_READS} reads", "a database at rest")
+        got = f"changes during each of {_MAX_READS} reads"
+        raise Unavailable(self._database, got, "a database at rest", is_transient=True)
 
     def _is_idle_wal(self) -> bool:
         """Return whether the database is in WAL mode and not in use, so that ``mode=ro`` would leave files behind."""
