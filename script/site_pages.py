@@ -3,7 +3,7 @@
     python script/site_pages.py FOLDER     writes FOLDER/docs, which Sphinx reads
 
 Made are a page for each command, from the data of its ``--help``; the Python reference, from the docstrings of the
-public names; the changelog, from its fragments; and copies of the Markdown files beside ``docs/``. Files of the
+public names; the changelog, with its fragments; and copies of the Markdown files beside ``docs/``. Files of the
 repository that a page links to are copied to the same place in FOLDER, so that Sphinx can offer them. sphinx-click is
 not used, because it knows neither the sections of the help nor its examples.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,11 +73,10 @@ def _copy_linked_files(docs: Path) -> None:
 
 
 def make_changelog() -> str:
-    """Return the page of the fragments in ``changelog.d/``, as a list in the order of their names."""
-    fragments = sorted(file for file in (_REPOSITORY / "changelog.d").glob("*.md") if file.name != "README.md")
-    texts = (_LINK.sub(_turn_link, file.read_text(encoding="utf-8").rstrip()) for file in fragments)
-    items = ["- " + text.replace("\n", "\n  ") for text in texts]
-    return "\n".join(["# Changelog", "", "## Not released yet", "", *items, ""])
+    """Return the page of ``CHANGELOG.md``, with the fragments that are not in it yet."""
+    command = [sys.executable, str(_REPOSITORY / "script/changelog.py"), "--print"]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+    return _LINK.sub(_turn_link, text)
 
 
 # --- commands
