@@ -49,15 +49,13 @@ def test_the_first_page_lists_the_verbs_and_the_exit_codes(sdist: Path) -> None:
     assert lines[lines.index(".B 6") + 1].startswith("A hash, size or signature")
 
 
-def test_an_sdist_holds_what_builds_it(sdist: Path) -> None:
-    for name in (
-        "pyproject.toml",
-        "script/man_pages.py",
-        "script/sdist_hook.py",
-        "src/lamina/__init__.py",
-        "README.md",
-    ):
-        assert (sdist / name).is_file()
+def test_an_sdist_holds_what_builds_it_and_nothing_else(sdist: Path) -> None:
+    files = {str(file.relative_to(sdist)) for file in sdist.rglob("*") if file.is_file()}
+    others = {file for file in files if not file.startswith(("src/lamina/", "man/lamina"))}
+    scripts = {"script/man_pages.py", "script/sdist_hook.py", "script/metadata_hook.py"}
+    # hatchling adds the last two to every sdist.
+    assert others == {"pyproject.toml", "README.md", "LICENSE", *scripts, "PKG-INFO", ".gitignore"}
+    assert not any(file.endswith(".pyc") for file in files)
 
 
 @pytest.mark.integration
