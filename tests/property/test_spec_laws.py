@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.examples import examples
 
 from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, PlanError
-from lamina.formats.container_config import _FIELDS
+from lamina.formats.container_config import FIELDS
 from lamina.formats.docker import MAX_LAYERS
 from lamina.formats.tar import Member, PaxHeaders, TypeFlag
 from lamina.inputs.arguments import ImageArguments
@@ -64,7 +64,7 @@ def test_any_arguments_are_refused_or_make_a_spec(arguments: dict[str, Any]) -> 
     check(arguments)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(_FIELDS)), VALUES, max_size=3))
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), VALUES, max_size=3))
 @examples(200)
 def test_any_config_is_refused_or_can_be_written(config: dict[str, Any]) -> None:
     """Every value of a `Spec` has been checked."""

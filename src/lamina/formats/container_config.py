@@ -70,7 +70,7 @@ _NUMBER = "a whole number", _is_number
 _TEXTS = "a list of strings", _is_text_list
 _DURATION = "a number of nanoseconds, or a duration such as 30s or 1m30s", _is_number
 _SET = "an object of names, each with the value {}", _is_name_set
-_HEALTHCHECK_FIELDS: Mapping[str, tuple[str, _Check]] = {
+HEALTHCHECK_FIELDS: Mapping[str, tuple[str, _Check]] = {
     "Test": _TEXTS,
     "Interval": _DURATION,
     "Timeout": _DURATION,
@@ -78,7 +78,7 @@ _HEALTHCHECK_FIELDS: Mapping[str, tuple[str, _Check]] = {
     "StartInterval": _DURATION,
     "Retries": _NUMBER,
 }
-_FIELDS: Mapping[str, tuple[str, _Check]] = {
+FIELDS: Mapping[str, tuple[str, _Check]] = {
     "ArgsEscaped": _FLAG,
     "AttachStderr": _FLAG,
     "AttachStdin": _FLAG,
@@ -110,8 +110,8 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
 }
 
 
-KEYS = tuple(_FIELDS)
-_BY_LOWER = {name.lower(): name for name in _FIELDS}
+KEYS = tuple(FIELDS)
+_BY_LOWER = {name.lower(): name for name in FIELDS}
 
 
 def parse(value: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _convert_durations(key: str, value: Any) -> Any:
 
 
 def _convert_duration(name: str, value: Any) -> Any:
-    is_duration = _HEALTHCHECK_FIELDS.get(name) == _DURATION and isinstance(value, str)
+    is_duration = HEALTHCHECK_FIELDS.get(name) == _DURATION and isinstance(value, str)
     nanoseconds = parse_duration(value) if is_duration else None
     return value if nanoseconds is None else nanoseconds
 
@@ -155,14 +155,14 @@ def check(config: Any) -> tuple[str, ...]:
     if not isinstance(config, dict):
         raise InvalidArgument("config", short_repr(config), "an object")
     _check_size(config)
-    warnings = _warn_of_unknown("config", config, _FIELDS)
+    warnings = _warn_of_unknown("config", config, FIELDS)
     for key, value in config.items():
         check_type(key, value)
         name = _BY_LOWER.get(str(key).lower())
         if name == "Env":
             _check_environment(value or ())
         if name == "Healthcheck":
-            warnings += _warn_of_unknown("config.Healthcheck", value or {}, _HEALTHCHECK_FIELDS)
+            warnings += _warn_of_unknown("config.Healthcheck", value or {}, HEALTHCHECK_FIELDS)
     named = ((_BY_LOWER.get(str(key).lower(), ""), value) for key, value in config.items())
     return *warnings, *islice(list_doubtful_values(named), _MAX_WARNINGS)
 
@@ -170,10 +170,10 @@ def check(config: Any) -> tuple[str, ...]:
 def check_type(key: str, value: Any) -> None:
     """Check that ``key`` can have ``value``; every key can be None. Raises `InvalidArgument`."""
     name = _BY_LOWER.get(str(key).lower())
-    _check_field(f"config.{key}", key, value, _FIELDS.get(name or ""))
+    _check_field(f"config.{key}", key, value, FIELDS.get(name or ""))
     if name == "Healthcheck":
         for field, item in (value or {}).items():
-            _check_field(f"config.{key}.{field}", field, item, _HEALTHCHECK_FIELDS.get(field))
+            _check_field(f"config.{key}.{field}", field, item, HEALTHCHECK_FIELDS.get(field))
 
 
 def _check_field(subject: str, key: str, value: Any, field: tuple[str, _Check] | None) -> None:

@@ -27,7 +27,7 @@ ARCHITECTURES = (
     *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
 )
 # Maps the names of Nix, `uname -m` and Debian to an architecture and the variant, if the name implies one.
-_WORDS = {
+WORDS = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),
     "aarch64": ("arm64", ""),
@@ -85,7 +85,7 @@ class Platform:
         """
         words = text.strip().lower()
         system = _NIX_SYSTEM.fullmatch(words)
-        parts = [system[2], system[1]] if system and words not in _WORDS else words.split("/")
+        parts = [system[2], system[1]] if system and words not in WORDS else words.split("/")
         if len(parts) < 3 and _is_architecture(parts[0]):
             parts = [LINUX, *parts]
         found = cls.of(*parts) if len(parts) in (2, 3) and all(parts) else cls("", "")
@@ -102,7 +102,7 @@ class Platform:
     @classmethod
     def of(cls, system: str, architecture: str, variant: str = "") -> Platform:
         """Return the platform with these names; known names are translated to Go's, and others are not checked."""
-        translated, implied = _WORDS.get(architecture.lower(), (architecture, ""))
+        translated, implied = WORDS.get(architecture.lower(), (architecture, ""))
         number = variant.lower()
         named = (f"v{number}" if number[:1].isdigit() and translated in _DEFAULT_VARIANTS else number) or implied
         is_usual = translated != "arm" and named == _DEFAULT_VARIANTS.get(translated)
@@ -153,7 +153,7 @@ def _is_variant(variant: str, architecture: str) -> bool:
 
 
 def _is_architecture(word: str) -> bool:
-    return word in ARCHITECTURES or word in _WORDS
+    return word in ARCHITECTURES or word in WORDS
 
 
 def _parse_variant(variant: str) -> int | None:
