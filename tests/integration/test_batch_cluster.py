@@ -22,8 +22,9 @@ from tests.support.binary_cache import KEY, Cache, CacheRequest, serve_cache
 from tests.support.buckets import make_client, serve_buckets
 from tests.support.credentials import encode_auth
 from tests.support.dask_cluster import DaskCluster, run_dask_cluster
+from tests.support.fault_proxy import ProxyFault, serve_faults
 from tests.support.processes import find_pids
-from tests.support.s3_server import SECRET, use_credentials
+from tests.support.s3_server import SECRET, error_document, use_credentials
 
 from lamina.api.batch import batch
 from lamina.core.names import Digest, StorePath
@@ -160,6 +161,18 @@ def test_a_cluster_of_any_size_gives_the_images_of_this_machine(
     names = {layer.worker for layer in result.layers}
     assert 1 <= len(names) <= workers
     assert not any(name.endswith(f":{os.getpid()}") for name in names)
+
+
+def test_workers_on_a_cluster_survive_a_bucket_that_asks_for_fewer_requests(
+    packages: Packages, bucket: str, registry: str, expected: Digests, cluster: DaskCluster
+) -> None:
+    address = bucket.partition("endpoint=")[2].partition("&")[0]
+    with serve_faults(address, lambda number: ProxyFault.UNAVAILABLE if number % 3 == 0 else None) as proxy:
+        proxy.concerns = lambda method, path: path.startswith("/cache/nar/")
+        proxy.document = error_document("SlowDown")
+        tables = packages.tables(bucket.replace(address, proxy.address))
+        assert digests(batch(tables, to=f"{registry}/slow", on=cluster.address)) == expected
+        assert any(exchange.fault for exchange in proxy.exchanges)
 
 
 def test_a_worker_with_several_threads_gives_the_same_images(

@@ -1,7 +1,8 @@
 """An HTTP proxy in front of one server: it counts what passes through it, and makes chosen requests fail.
 
 It passes all bytes on unchanged, so a server that builds URLs from the header ``Host`` names the proxy in them. The
-requests of all connections are numbered from 1, in the order in which they arrive.
+requests of all connections are numbered from 1, in the order in which they arrive; those that no fault concerns are not
+counted.
 """
 
 from __future__ import annotations
@@ -38,12 +39,11 @@ class ProxyFault(Enum):
     UNAVAILABLE = 503
 
 
-_HEADERS = {
-    ProxyFault.TOO_MANY_REQUESTS: "Retry-After: 1\r\n",
-    ProxyFault.UNAVAILABLE: "Retry-After: 1\r\n",
-}
+_WITH_RETRY_AFTER = {ProxyFault.TOO_MANY_REQUESTS, ProxyFault.UNAVAILABLE}
 ChooseFault = Callable[[int], ProxyFault | None]
 """Returns the fault for the request with a number."""
+Concerns = Callable[[str, str], bool]
+"""Returns whether the request with a method and a path is numbered, and may fail."""
 
 
 def no_faults(number: int) -> None:
@@ -86,7 +86,8 @@ class Exchange:
 class FaultProxy(socketserver.ThreadingTCPServer):
     """A proxy in front of ``target``, a ``HOST:PORT``.
 
-    ``choose_fault`` and ``challenge``, which a 401 has in its ``WWW-Authenticate``, may be replaced at any time.
+    ``choose_fault``, ``concerns``, ``challenge``, which a 401 has in its ``WWW-Authenticate``, ``retry_after``, and
+    ``document``, which the answers of the proxy itself have, may be replaced at any time.
     """
 
     daemon_threads = True
@@ -97,7 +98,10 @@ class FaultProxy(socketserver.ThreadingTCPServer):
         host, _, port = target.rpartition(":")
         self.target = host, int(port)
         self.choose_fault = choose_fault
+        self.concerns: Concerns = lambda method, path: True
         self.challenge = 'Basic realm="fault"'
+        self.retry_after = 1
+        self.document = b""
         self.exchanges: list[Exchange] = []
         self.stopped = threading.Event()
         self._lock = threading.Lock()
@@ -121,7 +125,9 @@ class FaultProxy(socketserver.ThreadingTCPServer):
         """Count the requests of each method."""
         return Counter(exchange.method for exchange in self.exchanges)
 
-    def next_fault(self) -> ProxyFault | None:
+    def next_fault(self, method: str, path: str) -> ProxyFault | None:
+        if not self.concerns(method, path):
+            return None
         with self._lock:
             self._count += 1
             return self.choose_fault(self._count)
@@ -237,7 +243,7 @@ class _Exchanger:
         self._client = client
         self._upstream = upstream
         self._answers = answers
-        self._fault = server.next_fault()
+        self._fault = server.next_fault(*request.words[:2])
         self._status, self._sent, self._received = 0, len(request.head), 0
 
     def run(self) -> None:
@@ -264,11 +270,13 @@ class _Exchanger:
         """Read the request, and answer it instead of the server."""
         for piece in self._request.body(is_response=False):
             self._sent += len(piece)
-        more = _HEADERS.get(ProxyFault(status), "")
+        more = f"Retry-After: {self._server.retry_after}\r\n" if ProxyFault(status) in _WITH_RETRY_AFTER else ""
         if status == ProxyFault.UNAUTHORIZED.value:
             more = f"WWW-Authenticate: {self._server.challenge}\r\n"
         self._status = status
-        self._respond(f"HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n{more}\r\n".encode())
+        document = b"" if self._request.words[0] == "HEAD" else self._server.document
+        head = f"HTTP/1.1 {status} Fault\r\nContent-Length: {len(document)}\r\n{more}\r\n"
+        self._respond(head.encode() + document)
 
     def _send_body(self) -> None:
         is_cut = self._fault is ProxyFault.CUT_IN_REQUEST

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lamina.layer_cache.objects import Objects
+from lamina.layer_cache.pause import Health
 from lamina.layer_cache.shared_cache import SharedLayerCache
 from lamina.layer_cache.shared_entries import MAX_WAIT, SharedEntries
 from lamina.transports.files import FileTransport
@@ -50,7 +51,7 @@ def open_entries(
     clock: Callable[[], float] = time.monotonic,
 ) -> SharedEntries:
     """Return the entries in ``objects``."""
-    return SharedEntries(lambda: objects, objects.label, warnings.append, max_wait=max_wait, clock=clock)
+    return SharedEntries(lambda: objects, objects.label, warnings.append, max_wait=max_wait, health=Health(clock))
 
 
 @contextlib.contextmanager

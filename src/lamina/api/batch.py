@@ -168,7 +168,7 @@ def _run(
         settings = BatchSettings(
             workers.executor,
             partial(_finish, finisher),
-            partial(_learn, layer_cache),
+            partial(_learn, layer_cache, warnings),
             options.rules,
             options.progress,
             options.fail_fast,
@@ -183,11 +183,12 @@ def _finish(finisher: ImageFinisher, image: PlannedImage, layers: LayerResults) 
     return finished
 
 
-def _learn(layer_cache: LayerCache, task: LayerTask, made: LayerResult) -> None:
-    """Write what a worker learnt to the layer cache, unless the worker did.
+def _learn(layer_cache: LayerCache, warnings: list[str], task: LayerTask, made: LayerResult) -> None:
+    """Write what a worker learnt to the layer cache, unless the worker did, and take its warnings.
 
     It is written at once, so that a batch continues after this process was killed.
     """
+    warnings += made.warnings
     if task.layer_cache.place is None:
         layer_cache.put_layer(task.inputs, made.plain)
         if made.blob != made.plain:

@@ -98,6 +98,7 @@ class LayerResult:
         bytes_sent: how many bytes were written to its home.
         seconds: how long that took.
         worker: the name of the worker; empty if no worker was needed.
+        warnings: messages about the caches of the worker.
     """
 
     plain: BlobInfo
@@ -107,3 +108,4 @@ class LayerResult:
     bytes_sent: int = 0
     seconds: float = 0.0
     worker: str = ""
+    warnings: tuple[str, ...] = ()

@@ -9,26 +9,26 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 
 from lamina.compression.compressors import LayerCompression
-from lamina.core.callbacks import ignore
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
 from lamina.core.progress import Progress, ProgressItem
 from lamina.errors import IntegrityError, NotFound
-from lamina.fleet.layer_task import CachePlace, LayerResult, LayerTask, PathSources
-from lamina.images.blob_cache import BlobCache
-from lamina.inputs.blob_caches import open_blob_cache
-from lamina.inputs.layer_caches import open_layer_cache
+from lamina.fleet.layer_task import LayerResult, LayerTask
+from lamina.fleet.worker_caches import open_worker_caches
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.blob_writer import BlobWriter
 from lamina.layers.context import BuildContext, LayerBlobs
 from lamina.layers.layer import StoreLayer
-from lamina.layers.temporary_blobs import create_blob_folder
 from lamina.stores.store import Store
+from lamina.system.locations import Location
 from lamina.system.transfer import BlobInfo
 
 _HINT = "all workers need the same stores; a store that has other contents under this name must not be among them"
@@ -55,18 +55,13 @@ def make_layer(task: LayerTask) -> LayerResult:
     """
     began = time.monotonic()
     task.fingerprint.check_this_process()
-    packing = _PackingProgress()
+    packing, warnings = _PackingProgress(), list[str]()
     with ExitStack() as resources:
-        place = task.layer_cache
-        layer_cache = resources.enter_context(
-            open_layer_cache(place.place, [], local=place.local, offline=task.offline)
-        )
-        store = resources.enter_context(_open_sources(task.sources, task.inputs))
-        kept = resources.enter_context(_open_blob_cache(task.blob_cache, offline=task.offline))
+        caches = resources.enter_context(open_worker_caches(task, warnings))
         blobs = resources.enter_context(task.home.open_blobs())
-        taking = _NoticedBlobs(kept) if kept else None
-        context = BuildContext(layer_cache, verify=task.verify, blobs=taking)
-        source = _make_source(task.inputs, store)
+        taking = _NoticedBlobs(caches.blobs) if caches.blobs else None
+        context = BuildContext(caches.layers, verify=task.verify, blobs=taking)
+        source = _make_source(task.inputs, _LazyStore(task, resources))
         compression = LayerCompression.parse(task.compression)
         writer = resources.enter_context(BlobWriter([source], context, compression, blobs, packing))
         (written,) = writer
@@ -78,6 +73,7 @@ def make_layer(task: LayerTask) -> LayerResult:
         written.blob.size if packing.is_begun else 0,
         time.monotonic() - began,
         name_worker(),
+        tuple(warnings),
     )
 
 
@@ -111,38 +107,59 @@ class _NoticedBlobs(LayerBlobs):
         self._blobs.add(blob, file)
 
 
-@contextmanager
-def _open_sources(sources: PathSources, inputs: LayerInputs) -> Iterator[Store]:
-    """Open the stores for the block, and check that the store paths are those of the task."""
-    with open_store(sources.stores, sources.embedded_store, []) as store:
-        found = store.query(inputs.paths)
-        for path, nar_hash, _ in inputs.contents:
+class _LazyStore:
+    """The stores of a task, which are opened when a method needs them: only if the layer is packed; used by one thread.
+
+    Args:
+        task: the layer.
+        resources: closes the stores.
+    """
+
+    def __init__(self, task: LayerTask, resources: ExitStack) -> None:
+        self._task = task
+        self._resources = resources
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """Return the nodes of a store path."""
+        return self._opened.nodes(path)
+
+    def locate(self, path: StorePath) -> Location | None:
+        """Return the location of a store path on this machine, if there is one."""
+        return self._opened.location(path)
+
+    def prefetch(self, paths: Iterable[StorePath]) -> None:
+        """Begin to download those of the paths that are not on this machine."""
+        self._opened.prefetch(paths)
+
+    @cached_property
+    def _opened(self) -> Store:
+        """The opened stores, whose store paths are those of the task.
+
+        Raises:
+            NotFound: the stores lack one of them.
+            IntegrityError: one of them has another NAR hash.
+
+        """
+        sources = self._task.sources
+        store = self._resources.enter_context(open_store(sources.stores, sources.embedded_store, []))
+        found = store.query(self._task.paths)
+        for path, nar_hash, _ in self._task.inputs.contents:
             info = found.get(path)
             if info is None:
                 raise NotFound(path, "no such path in the stores of the worker", "a store that has it", hint=_HINT)
             if info.nar_hash != nar_hash:
                 raise IntegrityError(path, f"the NAR hash {info.nar_hash}", nar_hash, hint=_HINT)
-        yield store
+        return store
 
 
-@contextmanager
-def _open_blob_cache(place: CachePlace, *, offline: bool) -> Iterator[BlobCache | None]:
-    """Open the blob cache for the block. On another machine, a temporary folder is in front of a bucket."""
-    with ExitStack() as resources:
-        local = place.local
-        if place.place and local is None:
-            local = str(resources.enter_context(create_blob_folder()).path)
-        yield resources.enter_context(open_blob_cache(place.place, local, ignore, offline=offline))
-
-
-def _make_source(inputs: LayerInputs, store: Store) -> StoreLayer:
+def _make_source(inputs: LayerInputs, store: _LazyStore) -> StoreLayer:
     plan = LayerPlan(inputs.paths, nars=tuple((nar_hash, size) for _, nar_hash, size in inputs.contents))
+    # Whether its paths are on this machine is not asked: that is for the order and the progress of several layers.
     return StoreLayer(
         plan,
         store.nodes,
         inputs.owner,
         inputs.mtime,
-        store.location,
-        store.is_local,
+        store.locate,
         prefetch_paths=store.prefetch,
     )

@@ -8,7 +8,6 @@ Invariant: a blob that is taken has just been hashed. One that is damaged in the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,7 @@ class SharedBlobCache(BlobCache):
         open_bucket: opens the bucket when it is first needed.
         warn: is called with each warning.
         max_size: the size in bytes to which the folder is pruned. The bucket is not pruned.
-        clock: returns the current time in seconds; a parameter so that tests can replace it.
+        pause: the time in which the bucket is left alone; None for a bucket that has not failed yet.
     """
 
     def __init__(
@@ -50,13 +49,13 @@ class SharedBlobCache(BlobCache):
         open_bucket: Callable[[], WritableTransport],
         warn: Warn,
         max_size: int = MAX_SIZE,
-        clock: Callable[[], float] = time.monotonic,
+        pause: Pause | None = None,
     ) -> None:
         super().__init__(folder, max_size)
         self._open_bucket = open_bucket
         self._warn = warn
         # The lock of `BlobCache` guards everything below.
-        self._pause = Pause(clock)
+        self._pause = pause or Pause()
         self._bucket: WritableTransport | None = None
         self._pool: ThreadPool | None = None
         self._uploads: list[Future[None]] = []
@@ -182,7 +181,9 @@ def _start_pool() -> ThreadPool:
     return ThreadPool(_UPLOADS, "lamina-blob-cache")
 
 
-def make_blob_cache(place: str | None, local: str | None, warn: Warn, *, offline: bool = False) -> BlobCache | None:
+def make_blob_cache(
+    place: str | None, local: str | None, warn: Warn, *, offline: bool = False, pause: Pause | None = None
+) -> BlobCache | None:
     """Return the blob cache at ``place``, which is not opened yet; None for none.
 
     Args:
@@ -190,6 +191,7 @@ def make_blob_cache(place: str | None, local: str | None, warn: Warn, *, offline
         local: the folder in front of a bucket.
         warn: is called with each warning.
         offline: whether no request may be sent; only ``local`` is used then.
+        pause: the time in which the bucket is left alone; None for a bucket that has not failed yet.
 
     Raises:
         InvalidArgument: ``place`` is a bucket and there is no ``local``.
@@ -207,7 +209,9 @@ def make_blob_cache(place: str | None, local: str | None, warn: Warn, *, offline
         return BlobCache(Path(parse_folder_url(place)))
     if local is None:
         raise InvalidArgument("local_blob_cache", "None", f"a folder of this machine in front of {redact_url(place)}")
-    return BlobCache(Path(local)) if offline else SharedBlobCache(Path(local), lambda: open_optional(place), warn)
+    if offline:
+        return BlobCache(Path(local))
+    return SharedBlobCache(Path(local), lambda: open_optional(place), warn, pause=pause)
 
 
 def _name_blob(blob: BlobInfo) -> str:

@@ -12,6 +12,7 @@ from lamina.images.shared_blob_cache import make_blob_cache
 if TYPE_CHECKING:  # most images have none
     from lamina.images.blob_cache import BlobCache
     from lamina.inputs.spec import Spec
+    from lamina.layer_cache.pause import Pause
 
 
 class BlobCaches:
@@ -33,12 +34,14 @@ class BlobCaches:
         """
         return self.find_at(spec.blob_cache, spec.local_blob_cache, offline=spec.offline)
 
-    def find_at(self, place: str | None, local: str | None, *, offline: bool = False) -> BlobCache | None:
+    def find_at(
+        self, place: str | None, local: str | None, *, offline: bool = False, pause: Pause | None = None
+    ) -> BlobCache | None:
         """Return the blob cache at a place; the arguments, the result and the errors are those of `make_blob_cache`."""
         key = (place, local, offline)
         with self._lock:
             if key not in self._opened:
-                self._opened[key] = make_blob_cache(place, local, self._warn, offline=offline)
+                self._opened[key] = make_blob_cache(place, local, self._warn, offline=offline, pause=pause)
             return self._opened[key]
 
     def close(self, *, wait: bool = True) -> None:
@@ -57,7 +60,12 @@ def open_spec_blob_cache(
 
 @contextlib.contextmanager
 def open_blob_cache(
-    place: str | None, local: str | None, warn: Callable[[str], object], *, offline: bool = False
+    place: str | None,
+    local: str | None,
+    warn: Callable[[str], object],
+    *,
+    offline: bool = False,
+    pause: Pause | None = None,
 ) -> Iterator[BlobCache | None]:
     """Open a blob cache for the block; the arguments are those of `make_blob_cache`.
 
@@ -65,7 +73,7 @@ def open_blob_cache(
     """
     caches = BlobCaches(warn)
     try:
-        yield caches.find_at(place, local, offline=offline)
+        yield caches.find_at(place, local, offline=offline, pause=pause)
     except BaseException:
         caches.close(wait=False)
         raise

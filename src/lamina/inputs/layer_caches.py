@@ -13,12 +13,18 @@ from lamina.layer_cache.cache import LayerCache, NullLayerCache
 
 if TYPE_CHECKING:  # most layer caches are files
     from lamina.inputs.spec import Spec
+    from lamina.layer_cache.pause import Health
     from lamina.layer_cache.shared_cache import SharedLayerCache
 
 
 @contextlib.contextmanager
 def open_layer_cache(
-    place: str | None, warnings: list[str], *, local: str | None = None, offline: bool = False
+    place: str | None,
+    warnings: list[str],
+    *,
+    local: str | None = None,
+    offline: bool = False,
+    health: Health | None = None,
 ) -> Iterator[LayerCache]:
     """Open a layer cache for the block.
 
@@ -27,13 +33,14 @@ def open_layer_cache(
         warnings: each warning is added once.
         local: the file that stands in front of a shared one; None for none.
         offline: whether no request may be sent. Of a shared layer cache in a bucket, only ``local`` is used then.
+        health: what is known about a shared one; None for one that is not known yet.
     """
 
     def warn(text: str) -> None:
         if text not in warnings:
             warnings.append(text)
 
-    with _open(place, local, warn, offline=offline) as layer_cache:
+    with _open(place, local, warn, health, offline=offline) as layer_cache:
         yield layer_cache
 
 
@@ -49,21 +56,24 @@ def without_local_file(spec: Spec) -> Spec:
     return replace(spec, layer_cache=None)
 
 
-def _open(place: str | None, local: str | None, warn: Callable[[str], object], *, offline: bool) -> LayerCache:
+def _open(
+    place: str | None, local: str | None, warn: Callable[[str], object], health: Health | None, *, offline: bool
+) -> LayerCache:
     if place is None:
         return NullLayerCache()
     if not is_shared_cache(place):
         return LayerCache.open(Path(place), warn)
     if offline and not place.startswith("file:"):
         return LayerCache.open(Path(local), warn) if local else NullLayerCache()
-    return _open_shared(place, local, warn)
+    return _open_shared(place, local, warn, health)
 
 
-def _open_shared(url: str, local: str | None, warn: Callable[[str], object]) -> SharedLayerCache:
+def _open_shared(url: str, local: str | None, warn: Callable[[str], object], health: Health | None) -> SharedLayerCache:
     from lamina.layer_cache.shared_cache import SharedLayerCache
     from lamina.layer_cache.shared_entries import SharedEntries
     from lamina.transports.open import open_optional
     from lamina.transports.urls import redact_url
 
     file = Path(local) if local else None
-    return SharedLayerCache(file, SharedEntries(lambda: open_optional(url), redact_url(url), warn), url, warn)
+    entries = SharedEntries(lambda: open_optional(url), redact_url(url), warn, health=health)
+    return SharedLayerCache(file, entries, url, warn)

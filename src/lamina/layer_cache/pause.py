@@ -1,4 +1,4 @@
-"""A time in which a place that failed is left alone."""
+"""A time in which a place that failed is left alone, and what is known about its failures."""
 
 from __future__ import annotations
 
@@ -35,3 +35,25 @@ class Pause:
             if is_first:
                 self._end = self._clock() + PAUSE
         return is_first
+
+
+class Health:
+    """The failures of a shared place, and the times in which it is left alone.
+
+    A process that opens a place again and again, as a worker does, keeps this between the times.
+
+    Args:
+        clock: returns the current time in seconds; a parameter so that tests can replace it.
+
+    Attributes:
+        lock: guards ``failures``.
+        failures: how many requests failed since the last pause.
+        requests: the pause of all requests.
+        writing: the pause of those that write.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = RLock()
+        self.failures = 0
+        self.requests = Pause(clock)
+        self.writing = Pause(clock)

@@ -21,6 +21,8 @@ from lamina.layer_cache.shared_entries import SharedEntries
 
 REFRESH_INTERVAL = 30 * 24 * 60 * 60
 """After this many seconds, an entry in use is written again, so that rules that delete old objects keep it."""
+# No process runs for longer, in seconds; a later time comes from a clock that was wrong.
+_MAX_DURATION = 24 * 60 * 60
 # Marks an entry of the file that the shared place has too. The value is the time when that was seen or written.
 _SHARED = b"shared "
 _TIME = struct.Struct(">Q")
@@ -133,7 +135,8 @@ class SharedLayerCache(LayerCache):
 
     def _is_recent(self, value: bytes) -> bool:
         (seen,) = _TIME.unpack(value)
-        return bool(0 <= self._now - seen < REFRESH_INTERVAL)
+        # It may be later than the time of this process, because another one saw it that began later.
+        return bool(-_MAX_DURATION <= self._now - seen < REFRESH_INTERVAL)
 
     def _make_mark(self, key: bytes) -> bytes:
         return _SHARED + hashlib.sha256(b"%d %b%b" % (len(self._url), self._url, key)).digest()

@@ -8,7 +8,6 @@ Invariant: a value that is returned for a key is one that was written for that k
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
 from functools import partial
@@ -17,7 +16,7 @@ from typing import TypeVar
 
 from lamina.errors import Error, FormatError, Unreachable
 from lamina.layer_cache.objects import MAX_SIZE, REMOVED, Objects, dump_object, name_object, parse_object
-from lamina.layer_cache.pause import Pause
+from lamina.layer_cache.pause import Health
 from lamina.system.threads import ThreadPool
 
 # Each request waits for the network, so many threads do not need many processors.
@@ -40,7 +39,7 @@ class SharedEntries:
         label: its name in messages.
         warn: is called with each warning.
         max_wait: how many seconds one call may take.
-        clock: returns the current time in seconds; a parameter so that tests can replace it.
+        health: what is known about the place; None for a place that is not known yet.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class SharedEntries:
         warn: Callable[[str], object],
         *,
         max_wait: float = MAX_WAIT,
-        clock: Callable[[], float] = time.monotonic,
+        health: Health | None = None,
     ) -> None:
         self._open_objects = open_objects
         self._label = label
@@ -58,10 +57,8 @@ class SharedEntries:
         self._max_wait = max_wait
         self._lock = RLock()
         self._objects: Objects | None = None
-        self._failures = 0
         self._has_damage = False
-        self._all_requests = Pause(clock)
-        self._writing = Pause(clock)
+        self._health = health or Health()
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the values of those of ``keys`` that have an object."""
@@ -74,7 +71,7 @@ class SharedEntries:
         Returns:
             The keys that were written.
         """
-        if self._writing.is_paused:
+        if self._health.writing.is_paused:
             return []
         tasks = {key: partial(self._write, key, value) for key, value in values.items()}
         written = self._call_all(tasks, _WITHOUT_WRITING)
@@ -90,12 +87,12 @@ class SharedEntries:
     def _open(self) -> Objects | None:
         """Return the opened place, or None if it is left alone now."""
         with self._lock:
-            if self._objects is None and not self._all_requests.is_paused:
+            if self._objects is None and not self._health.requests.is_paused:
                 try:
                     self._objects = self._open_objects()
                 except Error as error:
                     self._stop(f"{_format(error)}: {_WITHOUT}")
-            return None if self._all_requests.is_paused else self._objects
+            return None if self._health.requests.is_paused else self._objects
 
     def _call_all(self, tasks: Mapping[bytes, Callable[[Objects], _T]], ending: str) -> dict[bytes, _T]:
         """Call all ``tasks`` in threads, and return the results of those that end in time."""
@@ -115,7 +112,7 @@ class SharedEntries:
         return {key: future.result() for key, future in futures.items() if future in done}
 
     def _read(self, key: bytes, objects: Objects) -> bytes | None:
-        if self._all_requests.is_paused:
+        if self._health.requests.is_paused:
             return None
         name = name_object(key)
         try:
@@ -129,12 +126,12 @@ class SharedEntries:
 
     def _write(self, key: bytes, value: bytes | None, objects: Objects) -> bool:
         data = REMOVED if value is None else dump_object(key, value)
-        if self._writing.is_paused or self._all_requests.is_paused or len(data) > MAX_SIZE:
+        if self._health.writing.is_paused or self._health.requests.is_paused or len(data) > MAX_SIZE:
             return False
         try:
             objects.write(name_object(key), data)
         except Error as error:
-            if self._writing.begin():
+            if self._health.writing.begin():
                 self._warn(f"{_format(error)}: {_WITHOUT_WRITING}")
             return False
         return True
@@ -147,17 +144,17 @@ class SharedEntries:
             self._warn(f"{error}: it is made again")
 
     def _count_failure(self, error: Error) -> None:
-        with self._lock:
-            self._failures += 1
-            is_last = isinstance(error, Unreachable) or self._failures >= _MAX_FAILURES
+        with self._health.lock:
+            self._health.failures += 1
+            is_last = isinstance(error, Unreachable) or self._health.failures >= _MAX_FAILURES
         if is_last:
             self._stop(f"{_format(error)}: {_WITHOUT}")
 
     def _stop(self, warning: str) -> None:
         """Send no more requests for some time."""
-        with self._lock:
-            self._failures = 0
-        if self._all_requests.begin():
+        with self._health.lock:
+            self._health.failures = 0
+        if self._health.requests.begin():
             self._warn(warning)
 
 

@@ -12,7 +12,7 @@ from lamina.core.names import Digest
 from lamina.errors import InvalidArgument, OutputError, Unavailable
 from lamina.images.blob_cache import BlobCache
 from lamina.images.shared_blob_cache import SharedBlobCache, make_blob_cache
-from lamina.layer_cache.pause import PAUSE
+from lamina.layer_cache.pause import PAUSE, Pause
 from lamina.stores.transport import WritableTransport
 from lamina.system.transfer import BlobInfo
 from lamina.transports.files import FileTransport
@@ -136,7 +136,7 @@ def test_a_bucket_is_used_again_some_time_after_it_failed(machines: Machines) ->
         return FileTransport(machines.bucket.as_uri())
 
     folder = machines.bucket.parent / "server"
-    cache = SharedBlobCache(folder, open_bucket, machines.warnings.append, clock=lambda: now[0])
+    cache = SharedBlobCache(folder, open_bucket, machines.warnings.append, pause=Pause(lambda: now[0]))
     assert machines.take(machines.open("first")) == DATA
     target = machines.bucket.parent / "target"
     assert not cache.take(BLOB, target)
@@ -154,7 +154,7 @@ def test_a_blob_is_sent_again_after_its_upload_failed(machines: Machines) -> Non
     places: list[FileTransport] = [bucket, FileTransport(machines.bucket.as_uri())]
     folder = machines.bucket.parent / "server"
     folder.mkdir()
-    cache = SharedBlobCache(folder, lambda: places.pop(0), machines.warnings.append, clock=lambda: now[0])
+    cache = SharedBlobCache(folder, lambda: places.pop(0), machines.warnings.append, pause=Pause(lambda: now[0]))
     machines.add(cache)
     now[0] = PAUSE
     machines.add(cache)

@@ -108,10 +108,21 @@ def test_an_entry_in_use_is_written_again_after_a_month(tmp_path: Path, shared: 
     start = 1_800_000_000
     with open_shared(shared, file, now=start) as layer_cache:
         learn(layer_cache, truth)
-    for seconds, writes in ((REFRESH_INTERVAL - 1, 4), (REFRESH_INTERVAL, 8), (REFRESH_INTERVAL + 1, 8), (-9, 12)):
+    for seconds, writes in ((REFRESH_INTERVAL - 1, 4), (REFRESH_INTERVAL, 8), (REFRESH_INTERVAL + 1, 8), (-90_000, 12)):
         with open_shared(shared, file, now=start + seconds) as layer_cache:
             look_up(layer_cache, truth)
         assert len(shared.writes) == writes, seconds
+
+
+def test_an_entry_that_a_later_process_has_written_is_not_written_again(tmp_path: Path, shared: CountedFolder) -> None:
+    truth, file = facts(2), tmp_path / "layer-cache.sqlite"
+    start = 1_800_000_000
+    with open_shared(shared, file, now=start) as long_lasting:
+        with open_shared(shared, file, now=start + 3600) as layer_cache:
+            learn(layer_cache, truth)
+        written = len(shared.writes)
+        look_up(long_lasting, truth)
+    assert len(shared.writes) == written == 4
 
 
 def test_a_wrong_entry_is_removed_from_both_places(tmp_path: Path, shared: CountedFolder) -> None:

@@ -10,7 +10,7 @@ from tests.support.shared_layer_cache import DAMAGES, CountedFolder, StuckFolder
 from lamina.errors import OutputError, Unavailable, Unreachable
 from lamina.layer_cache.encoding import dump_layer, make_layer_key
 from lamina.layer_cache.objects import MAX_SIZE, Objects
-from lamina.layer_cache.pause import PAUSE
+from lamina.layer_cache.pause import PAUSE, Health
 from lamina.layer_cache.shared_entries import SharedEntries
 
 
@@ -165,6 +165,15 @@ def test_a_place_is_asked_again_after_a_pause(tmp_path: Path) -> None:
     assert shared.get_many(truth) == truth
     assert sorted(shared.put_many(truth)) == sorted(truth)
     assert len(warnings) == 2, warnings
+
+
+def test_a_place_that_is_opened_again_and_again_is_left_alone_after_as_many_failures(tmp_path: Path) -> None:
+    objects, warnings, health = BrokenFolder(tmp_path), list[str](), Health()
+    (key,) = entries_of(facts(1))
+    for _ in range(9):
+        SharedEntries(lambda: objects, objects.label, warnings.append, health=health).get_many([key])
+    assert len(objects.reads) == 3
+    assert len(warnings) == 1
 
 
 def test_a_slow_place_is_left_after_the_limit(tmp_path: Path) -> None:
