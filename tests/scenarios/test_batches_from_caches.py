@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.support.binary_cache import KEY, Cache, serve_cache
 from tests.support.factories import File
 from tests.support.fault_proxy import ProxyFault, fail_every, serve_faults
+from tests.support.servers import LocalServer, run_server
 
 import lamina
 from lamina.core.names import StorePath
@@ -28,6 +32,7 @@ def paths(cache: Cache) -> dict[str, StorePath]:
     """Three applications with two libraries, over one path that all need."""
     base = cache.add("base-1", {b"lib": File(b"base" * 9000)})
     added = {name: cache.add(f"{name}-1", {b"lib": File(name.encode() * 9000)}, [base]) for name in ("http", "log")}
+    added["base"] = base
     for name, library in IMAGES.items():
         added[name] = cache.add(f"{name}-1", {b"bin": {b"run": File(name.encode() * 500)}}, [added[library]])
     return added
@@ -53,6 +58,44 @@ def test_workers_fetch_what_they_pack(url: str, paths: dict[str, StorePath], tmp
     assert result.layers_made == len(result.layers) >= 3
     expected = run(f"file://{tmp_path}/cache", paths, tmp_path / "other")
     assert [image.digest for image in result.images] == [image.digest for image in expected.images]
+
+
+class _SlowContents(http.server.SimpleHTTPRequestHandler):
+    """Answers requests for the files ``late`` once somebody asked for ``first``; ``in_vain`` gets those that waited."""
+
+    late: frozenset[str]
+    first: str
+    is_asked: threading.Event
+    in_vain: ClassVar[list[str]]
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/")
+        if name == self.first:
+            self.is_asked.set()
+        if name in self.late and not self.is_asked.wait(10):
+            self.in_vain.append(name)
+            self.is_asked.set()
+        super().do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_workers_begin_while_the_contents_are_downloaded(
+    cache: Cache, paths: dict[str, StorePath], tmp_path: Path
+) -> None:
+    class Files(_SlowContents):
+        late = frozenset(cache.narinfos[paths[name]].url for name in IMAGES)
+        first = cache.narinfos[paths["base"]].url
+        is_asked = threading.Event()
+        in_vain: ClassVar[list[str]] = []
+
+    handler: Any = partial(Files, directory=str(cache.folder))
+    with run_server(LocalServer(handler)) as server:
+        result = run(f"http://127.0.0.1:{server.server_port}", paths, tmp_path / "batch", max_layers=20)
+    assert Files.in_vain == []
+    assert not result.failed
+    assert result.layers_made == len(result.layers)
 
 
 @pytest.mark.parametrize("fault", [ProxyFault.UNAVAILABLE, ProxyFault.SERVER_ERROR, ProxyFault.CUT_IN_RESPONSE])

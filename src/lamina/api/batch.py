@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Unpack
 
+from lamina.api.batch_layers import BatchLayers, LayerPlaces
 from lamina.api.batch_options import BatchOptions, parse_destination
 from lamina.api.batch_planner import BatchPlanner, name_images
-from lamina.api.prepared_images import prepare_images
+from lamina.api.prepared_images import ImagesInPreparation, prepare_images
 from lamina.api.sbom import parse_sbom_format
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
@@ -20,8 +21,7 @@ from lamina.fleet.destinations import BatchDestination
 from lamina.fleet.executors import BatchExecutor, open_executor
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.finish import ImageFinisher, LayerResults
-from lamina.fleet.images import PlannedImage, collect_layers
-from lamina.fleet.known_layers import find_known_layers
+from lamina.fleet.images import PlannedImage
 from lamina.fleet.layer_task import LayerResult, LayerTask
 from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.where import parse_where
@@ -31,7 +31,6 @@ from lamina.inputs.arguments import ImageArguments, StrPath
 from lamina.inputs.batch_specs import Specs, load_siblings, load_specs
 from lamina.inputs.layer_caches import open_layer_cache
 from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_compression
-from lamina.inputs.spec import Spec
 from lamina.layer_cache.cache import LayerCache
 from lamina.layers.context import BuildContext
 from lamina.system.cpus import cpu_count
@@ -126,8 +125,11 @@ def batch_tables(
         options.progress.prepare(len(tables))
         prepared = resources.enter_context(prepare_images(tables, warnings, siblings=siblings))
         planner = BatchPlanner(names, options, workers, resources)
+        places = resources.enter_context(_open_places(prepared, workers, fingerprint, warnings))
+        begun = BatchLayers(places)
+        begun.begin(list(planner.declare(prepared.declare())))
         planned, failed = planner.plan(prepared)
-        made, layers = _run(planned, planner.specs, options, workers, fingerprint, warnings)
+        made, layers = _run(planned, begun, places, options, warnings)
     images = {image.name: image for image in (*failed, *made)}
     seconds = time.monotonic() - began
     return BatchResult(
@@ -141,39 +143,47 @@ def _list_compressions(tables: Mapping[str, ImageArguments], destination: BatchD
     return {parse_layer_compression("layer_compression", text) or destination.compression for text in given}
 
 
-def _run(
-    images: list[PlannedImage],
-    specs: list[Spec],
-    options: BatchOptions,
-    workers: BatchExecutor,
-    fingerprint: Fingerprint,
-    warnings: list[str],
-) -> tuple[tuple[BatchImage, ...], tuple[BatchLayer, ...]]:
-    """Make the layers of the images, and finish these."""
-    if not images:
-        return (), ()
-    images[0].home.check()  # so that a wrong address or password fails at once, and is not tried again for each layer
-    spec = specs[0]
-    if len({(each.layer_cache, each.blob_cache) for each in specs}) > 1:
-        warnings.append(
-            f"the images have different caches; the layers of the batch use those of image {images[0].name}"
-        )
-    caches = (find(spec, on_cluster=workers.is_remote) for find in (find_layer_cache, find_blob_cache))
-    layers = collect_layers(images, fingerprint, *caches, offline=spec.offline)
+@contextmanager
+def _open_places(
+    prepared: ImagesInPreparation, workers: BatchExecutor, fingerprint: Fingerprint, warnings: list[str]
+) -> Iterator[LayerPlaces]:
+    """Open the layer cache of the batch, which is that of the first image."""
+    (name, _), spec = next(iter(prepared.specs.items()))
+    if len({(each.layer_cache, each.blob_cache) for each in prepared.specs.values()}) > 1:
+        warnings.append(f"the images have different caches; the layers of the batch use those of image {name}")
     with open_layer_cache(
         spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline
     ) as layer_cache:
-        known = find_known_layers(images, layers, layer_cache)
-        finisher = options.destination.make_finisher(BuildContext(layer_cache, verify=spec.verify))
-        settings = BatchSettings(
+        yield LayerPlaces(
             workers.executor,
-            partial(_finish, finisher),
-            partial(_learn, layer_cache, warnings),
-            options.rules,
-            options.progress,
-            options.fail_fast,
+            fingerprint,
+            layer_cache,
+            find_layer_cache(spec, on_cluster=workers.is_remote),
+            find_blob_cache(spec, on_cluster=workers.is_remote),
+            spec.offline,
         )
-        return Batch(images, layers, known, settings).run()
+
+
+def _run(
+    images: list[PlannedImage],
+    begun: BatchLayers,
+    places: LayerPlaces,
+    options: BatchOptions,
+    warnings: list[str],
+) -> tuple[tuple[BatchImage, ...], tuple[BatchLayer, ...]]:
+    """Make the layers of the images, and finish these."""
+    needed = begun.complete([image.needs for image in images])
+    if not images:
+        return (), ()
+    settings = BatchSettings(
+        places.executor,
+        partial(_finish, options.destination.make_finisher(BuildContext(places.layer_cache, verify=images[0].verify))),
+        partial(_learn, places.layer_cache, warnings),
+        options.rules,
+        options.progress,
+        options.fail_fast,
+    )
+    return Batch(images, needed.distinct, needed.known, settings, needed.started).run()
 
 
 def _finish(finisher: ImageFinisher, image: PlannedImage, layers: LayerResults) -> BatchImage:

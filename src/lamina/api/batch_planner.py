@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import groupby
 
 from lamina.api.batch_options import BatchOptions
-from lamina.api.prepared_images import FailedImage, PreparedImage
+from lamina.api.prepared_images import DeclaredImage, FailedImage, PreparedImage
 from lamina.core.names import is_repository_path, parse_tag
 from lamina.errors import Error, InvalidArgument, error_context
 from lamina.fleet.destinations import BatchDestination
 from lamina.fleet.executors import BatchExecutor
-from lamina.fleet.images import PlannedImage
+from lamina.fleet.images import ImageLayers, PlannedImage
 from lamina.fleet.results import BatchImage
 from lamina.fleet.worker_inputs import find_sources
 from lamina.formats.image_names import LATEST
@@ -22,6 +22,7 @@ from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.parsers import parse_text
 from lamina.inputs.spec import Spec
+from lamina.layers.layer import make_layer_inputs
 from lamina.messages.redaction import short_repr
 
 
@@ -67,10 +68,29 @@ class BatchPlanner:
         self._options = options
         self._workers = workers
         self._resources = resources
-        self.specs: list[Spec] = []
-        """The spec of each image that can be built."""
 
-    def plan(self, prepared: Iterator[PreparedImage | FailedImage]) -> tuple[list[PlannedImage], list[BatchImage]]:
+    def declare(self, images: Iterable[DeclaredImage]) -> Iterator[ImageLayers]:
+        """Yield the layers that images will probably need. An image with a wrong argument is left out here."""
+        for image in images:
+            with suppress(InvalidArgument):
+                yield self._declare_layers(image)
+
+    def _declare_layers(self, image: DeclaredImage) -> ImageLayers:
+        spec = image.spec
+        self._check_network(spec)
+        repository, _ = self._names[image.name]
+        inputs = (
+            make_layer_inputs(plan, spec.owner, int(spec.mtime.timestamp())) for plan in image.plans if spec.mtime
+        )
+        return ImageLayers(
+            tuple(filter(None, inputs)),
+            spec.layer_compression or self._options.destination.compression,
+            find_sources(spec, on_cluster=self._workers.is_remote),
+            self._options.destination.find_home(repository, insecure=spec.insecure),
+            spec.verify,
+        )
+
+    def plan(self, prepared: Iterable[PreparedImage | FailedImage]) -> tuple[list[PlannedImage], list[BatchImage]]:
         """Return the images that can be built, and those that failed.
 
         Raises the first error if the batch fails fast.
@@ -98,12 +118,10 @@ class BatchPlanner:
             prepared.append(image)
         first, destination = prepared[0], self._options.destination
         spec = first.spec
-        if spec.offline and destination.is_registry:
-            hint = "write an OCI layout instead"
-            raise InvalidArgument("offline", "true and a registry", "a registry, or no network", hint=hint)
+        self._check_network(spec)
         repository, tag = self._names[first.name]
         warnings = [_name_platform(text, image) for image in prepared for text in image.warnings]
-        planned = PlannedImage(
+        return PlannedImage(
             first.name,
             tuple(_name_draft(image.draft, repository, tag) for image in prepared),
             spec.layer_compression or destination.compression,
@@ -116,8 +134,11 @@ class BatchPlanner:
             tuple(self._describe(image, warnings.append) for image in prepared),
             warnings,
         )
-        self.specs.append(spec)
-        return planned
+
+    def _check_network(self, spec: Spec) -> None:
+        if spec.offline and self._options.destination.is_registry:
+            hint = "write an OCI layout instead"
+            raise InvalidArgument("offline", "true and a registry", "a registry, or no network", hint=hint)
 
     def _describe(self, image: PreparedImage, warn: Callable[[str], object]) -> DescribeImage:
         """Return what makes the documents that are attached to an image."""

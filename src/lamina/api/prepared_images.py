@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from lamina.builder.opened_bases import OpenedBases
 from lamina.builder.prepare import prepare
-from lamina.builder.shared_layers import resolve_separately
+from lamina.builder.shared_layers import ResolvedImages, resolve_separately
 from lamina.core.progress import Progress
 from lamina.errors import Error, error_context
 from lamina.images.image import Draft
@@ -27,6 +28,7 @@ from lamina.inputs.siblings import SHARED
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import OpenedStores
 from lamina.layer_cache.cache import LayerCache
+from lamina.layering import LayerPlan
 from lamina.rootfs.kept_roots import KeptRoots
 from lamina.stores.cached import CachedStore
 from lamina.stores.memoized import MemoizedStore
@@ -67,6 +69,21 @@ class FailedImage:
     error: Error
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredImage:
+    """An image before its contents are read.
+
+    Attributes:
+        name: the key of its arguments in the mapping that the caller gave.
+        spec: its checked arguments.
+        plans: the layers that it will have, unless its scripts or contents refer to other store paths.
+    """
+
+    name: str
+    spec: Spec
+    plans: tuple[LayerPlan, ...]
+
+
 @contextlib.contextmanager
 def prepare_images(
     tables: Mapping[str, ImageArguments],
@@ -74,7 +91,7 @@ def prepare_images(
     progress: Progress | None = None,
     *,
     siblings: Mapping[str, ImageArguments] | None = None,
-) -> Iterator[Iterator[PreparedImage | FailedImage]]:
+) -> Iterator[ImagesInPreparation]:
     """Prepare many images for the block, one after the other; the stores that they read are open in the block.
 
     An image for several platforms is one for each. Layers are not downloaded: whoever makes them reads them.
@@ -86,8 +103,7 @@ def prepare_images(
         siblings: arguments of other images that are planned together with them, and not prepared.
 
     Returns:
-        A context manager, which gives the images in the order of ``tables``, each prepared when it is asked for. The
-        errors of `stream_layered_image` that concern one image are in a `FailedImage`.
+        A context manager, which gives the images in the order of ``tables``.
 
     Raises:
         InvalidArgument: an argument is wrong; the message begins with the name of the image.
@@ -98,7 +114,7 @@ def prepare_images(
     images = _parse_images(tables, warnings)
     others = _parse_images({name: siblings[name] for name in siblings if name not in tables}, []) if siblings else {}
     with ExitStack() as resources:
-        yield _prepare_all(images, images | others, _Opened(resources, warnings), progress)
+        yield ImagesInPreparation(images, others, _Opened(resources, warnings), progress)
 
 
 _Key = tuple[str, str]
@@ -147,23 +163,56 @@ class _Opened:
         return self._listed[key]
 
 
-def _prepare_all(
-    images: Mapping[_Key, Spec], siblings: Mapping[_Key, Spec], opened: _Opened, progress: Progress | None
-) -> Iterator[PreparedImage | FailedImage]:
-    now = datetime.now(UTC)
-    shared = {key: spec for key, spec in siblings.items() if spec.layering == SHARED}
-    together, errors = resolve_separately(shared, opened.list_store, opened.open_base)
-    for (name, platform), spec in images.items():
-        if error := errors.get((name, platform)):
-            yield FailedImage(name, platform, error)
-            continue
-        planned = replace(spec, siblings=together) if spec.layering == SHARED else spec
-        try:
-            prepared = _prepare(planned, opened, now, progress)
-        except Error as error:
-            yield FailedImage(name, platform, error)
-            continue
-        yield PreparedImage(name, platform, *prepared)
+class ImagesInPreparation:
+    """Many images, each of which is prepared when it is asked for.
+
+    Iterating gives them in their order. The errors of `stream_layered_image` that concern one image are in a
+    `FailedImage`.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[_Key, Spec],
+        others: Mapping[_Key, Spec],
+        opened: _Opened,
+        progress: Progress | None,
+    ) -> None:
+        self._images = images
+        self._others = others
+        self._opened = opened
+        self._progress = progress
+
+    @property
+    def specs(self) -> Mapping[tuple[str, str], Spec]:
+        """The checked arguments of the images, each by its name and its platform."""
+        return self._images
+
+    @cached_property
+    def _together(self) -> ResolvedImages:
+        """The images that are planned together. The downloads of the contents of those that are built begin here."""
+        shared = {key: spec for key, spec in {**self._images, **self._others}.items() if spec.layering == SHARED}
+        return resolve_separately(shared, self._images, self._opened.list_store, self._opened.open_base)
+
+    def declare(self) -> Iterator[DeclaredImage]:
+        """Yield the images whose layers are known before their contents are read: those planned together."""
+        for key, plans in self._together.plans.items():
+            if key in self._images:
+                yield DeclaredImage(key[0], self._images[key], plans)
+
+    def __iter__(self) -> Iterator[PreparedImage | FailedImage]:
+        """Yield each image once it is prepared, or its error."""
+        now = datetime.now(UTC)
+        for (name, platform), spec in self._images.items():
+            if error := self._together.errors.get((name, platform)):
+                yield FailedImage(name, platform, error)
+                continue
+            planned = replace(spec, siblings=self._together.siblings) if spec.layering == SHARED else spec
+            try:
+                prepared = _prepare(planned, self._opened, now, self._progress)
+            except Error as error:
+                yield FailedImage(name, platform, error)
+                continue
+            yield PreparedImage(name, platform, *prepared)
 
 
 def _prepare(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from lamina.core.labels import summarize_layer_paths
@@ -27,6 +28,7 @@ FinishImage = Callable[[PlannedImage, Mapping[LayerId, LayerResult]], BatchImage
 """Makes the documents of an image whose layers are in their homes."""
 _FINISHERS = 8
 _LOST_HINT = "look at the log of the workers: one that needs too much memory is ended by its system"
+NOTHING_STARTED: Mapping[LayerId, Future[LayerResult]] = MappingProxyType({})
 _Key = tuple[str, Any]
 
 
@@ -59,6 +61,7 @@ class Batch:
         layers: their layers.
         known: the layers that are in their homes already.
         settings: how the batch is run.
+        started: the first attempts of layers that workers make already.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class Batch:
         layers: DistinctLayers,
         known: Mapping[LayerId, LayerResult],
         settings: BatchSettings,
+        started: Mapping[LayerId, Future[LayerResult]] = NOTHING_STARTED,
     ) -> None:
         self._images = images
         self._layers = layers
         self._settings = settings
         self._results = dict(known)
+        self._started = dict(started)
         self._missing = [len(needed - known.keys()) for needed in layers.needed]
         self._finished: dict[int, BatchImage] = {}
         self._described: dict[LayerId, BatchLayer] = {}
@@ -92,9 +97,9 @@ class Batch:
         with ThreadPool(_FINISHERS, "lamina-batch") as self._finishers:
             for layer, result in self._results.items():
                 self._report_layer(layer, REUSED, result)
-            for layer, task in self._layers.tasks.items():
+            for layer in self._layers.tasks:
                 if layer not in self._results:
-                    self._runner.start(("layer", layer), partial(self._settings.executor.submit, make_layer, task))
+                    self._runner.start(("layer", layer), partial(self._start_layer, layer))
             for number, missing in enumerate(self._missing):
                 if not missing:
                     self._start_finishing(number)
@@ -107,6 +112,10 @@ class Batch:
         return images, tuple(self._described[layer] for layer in self._layers.tasks if layer in self._described)
 
     # --- layers
+
+    def _start_layer(self, layer: LayerId) -> Future[LayerResult]:
+        begun = self._started.pop(layer, None)
+        return begun or self._settings.executor.submit(make_layer, self._layers.tasks[layer])
 
     def _end_layer(self, layer: LayerId, future: Future[LayerResult]) -> None:
         task = self._layers.tasks[layer]

@@ -20,6 +20,25 @@ from lamina.layer_cache.key import LayerInputs
 
 
 @dataclass(frozen=True, slots=True)
+class ImageLayers:
+    """The layers of store paths that an image needs, on all of its platforms, and how they are made.
+
+    Attributes:
+        inputs: the inputs of each layer.
+        compression: how they are compressed.
+        sources: where their store paths come from.
+        home: where those go that no earlier image of the batch has.
+        verify: whether they are made although the layer cache knows them, and compared.
+    """
+
+    inputs: tuple[LayerInputs, ...]
+    compression: LayerCompression
+    sources: PathSources
+    home: BlobHome
+    verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedImage:
     """An image of a batch, with one draft for each of its platforms.
 
@@ -49,6 +68,12 @@ class PlannedImage:
     describe: tuple[DescribeImage, ...] = field(default=(), repr=False)
     warnings: Sequence[str] = ()
 
+    @property
+    def needs(self) -> ImageLayers:
+        """The layers that it needs; a layer without known inputs is not among them, and is made with the image."""
+        inputs = (source.key for draft in self.drafts for source in draft.layers)
+        return ImageLayers(tuple(filter(None, inputs)), self.compression, self.sources, self.home, self.verify)
+
 
 @dataclass(frozen=True, slots=True)
 class DistinctLayers:
@@ -66,7 +91,7 @@ class DistinctLayers:
 
 
 def collect_layers(
-    images: Sequence[PlannedImage],
+    images: Sequence[ImageLayers],
     fingerprint: Fingerprint,
     layer_cache: CachePlace,
     blob_cache: CachePlace,
@@ -76,7 +101,7 @@ def collect_layers(
     """Return the distinct layers of ``images``. The home of each is that of the first image that has it.
 
     Args:
-        images: the images.
+        images: the layers of each image.
         fingerprint: the versions that every worker must have.
         layer_cache: where workers find the layer cache.
         blob_cache: where workers find and keep compressed layers.
@@ -88,7 +113,7 @@ def collect_layers(
     needed: list[frozenset[LayerId]] = []
     for number, image in enumerate(images):
         found: set[LayerId] = set()
-        for inputs in _list_inputs(image):
+        for inputs in image.inputs:
             layer = inputs.key, str(image.compression)
             if layer not in tasks:
                 tasks[layer] = LayerTask(
@@ -108,8 +133,3 @@ def collect_layers(
         needed.append(frozenset(found))
     largest_first = sorted(tasks.items(), key=lambda item: -item[1].nar_size)
     return DistinctLayers(dict(largest_first), {layer: tuple(those) for layer, those in users.items()}, tuple(needed))
-
-
-def _list_inputs(image: PlannedImage) -> list[LayerInputs]:
-    """Return the inputs of the layers of store paths; a layer without known inputs is made with its image."""
-    return [inputs for draft in image.drafts for source in draft.layers if (inputs := source.key)]

@@ -8,7 +8,7 @@ from functools import partial
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import AuthError, RegistryError
 from lamina.fleet.blob_homes import BlobHome
-from lamina.fleet.images import DistinctLayers, PlannedImage
+from lamina.fleet.images import DistinctLayers, ImageLayers
 from lamina.fleet.layer_task import LayerId, LayerResult, LayerTask
 from lamina.layer_cache.cache import LayerCache
 from lamina.system.threads import ThreadPool
@@ -23,15 +23,15 @@ _Known = tuple[LayerTask, BlobInfo, BlobInfo]
 
 
 def find_known_layers(
-    images: Sequence[PlannedImage], layers: DistinctLayers, layer_cache: LayerCache
+    images: Sequence[ImageLayers], layers: DistinctLayers, layer_cache: LayerCache
 ) -> Mapping[LayerId, LayerResult]:
     """Return the layers that the layer cache knows and that are in the homes of the first images that have them.
 
     A home that cannot be asked counts as one that has no layer, because only its own images fail.
 
     Args:
-        images: the images.
-        layers: their layers. Those that are to be verified are not looked up.
+        images: the layers of each image.
+        layers: all of them, or those that are looked up. Those that are to be verified are not looked up.
         layer_cache: what earlier runs learnt.
 
     Raises:
@@ -51,7 +51,7 @@ def find_known_layers(
     return results
 
 
-def _list_homes(images: Sequence[PlannedImage], users: Iterable[int]) -> list[BlobHome]:
+def _list_homes(images: Sequence[ImageLayers], users: Iterable[int]) -> list[BlobHome]:
     """Return the different homes of the first images that have a layer."""
     return list(dict.fromkeys(images[user].home for user in users))[:_MAX_HOMES]
 

@@ -162,6 +162,21 @@ class Layer:
         return f"<Layer {shorten_digest(self.diff_id)}: {paths}, {format_size(self.size)}>"
 
 
+def make_layer_inputs(plan: LayerPlan, owner: Owner, mtime: int) -> LayerInputs | None:
+    """Return the inputs of a layer of store paths; None if the NAR hashes of its paths are unknown.
+
+    Args:
+        plan: the store paths.
+        owner: the owner of every file.
+        mtime: the modification time of every file, in whole seconds since 1970.
+
+    """
+    if not plan.nars:
+        return None
+    contents = ((path, *nar) for path, nar in zip(plan.paths, plan.nars, strict=True))
+    return LayerInputs(owner, mtime, tuple(contents))
+
+
 @dataclass(frozen=True, slots=True)
 class StoreLayer(LayerSource):
     """Store paths, packed as the streamer of nixpkgs' dockerTools packs them.
@@ -204,10 +219,7 @@ class StoreLayer(LayerSource):
     @property
     def key(self) -> LayerInputs | None:
         """The inputs that the layer's bytes depend on; None if the NAR hashes of its paths are unknown."""
-        if not self.plan.nars:
-            return None
-        contents = ((path, *nar) for path, nar in zip(self.paths, self.plan.nars, strict=True))
-        return LayerInputs(self.owner, self.mtime, tuple(contents))
+        return make_layer_inputs(self.plan, self.owner, self.mtime)
 
     @property
     def weight(self) -> int:

@@ -1,0 +1,105 @@
+"""The layers of a batch while its images are prepared: workers begin with those that the arguments declare.
+
+To prepare an image, its contents must be read, and perhaps downloaded first. Its layers are usually known before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+
+from lamina.fleet.fingerprint import Fingerprint
+from lamina.fleet.images import DistinctLayers, ImageLayers, collect_layers
+from lamina.fleet.known_layers import find_known_layers
+from lamina.fleet.layer_task import CachePlace, LayerId, LayerResult
+from lamina.fleet.make_layer import make_layer
+from lamina.layer_cache.cache import LayerCache
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlaces:
+    """What all layers of a batch have in common.
+
+    Attributes:
+        executor: runs the tasks of the layers.
+        fingerprint: the versions that every worker must have.
+        layer_cache: what earlier runs learnt.
+        worker_layer_cache: where workers find the layer cache.
+        worker_blob_cache: where workers find and keep compressed layers.
+        offline: whether the caches may send no request.
+    """
+
+    executor: Executor
+    fingerprint: Fingerprint
+    layer_cache: LayerCache
+    worker_layer_cache: CachePlace
+    worker_blob_cache: CachePlace
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BegunLayers:
+    """The layers that the prepared images need.
+
+    Attributes:
+        distinct: all of them, each once.
+        known: those that are in their homes already.
+        started: those that workers make already.
+    """
+
+    distinct: DistinctLayers
+    known: Mapping[LayerId, LayerResult]
+    started: Mapping[LayerId, Future[LayerResult]]
+
+
+class BatchLayers:
+    """Looks up the layers of a batch, and starts those that are missing.
+
+    Args:
+        places: what they have in common.
+    """
+
+    def __init__(self, places: LayerPlaces) -> None:
+        self._places = places
+        self._is_checked = False
+        self._known: dict[LayerId, LayerResult] = {}
+        self._started: dict[LayerId, Future[LayerResult]] = {}
+
+    def begin(self, declared: Sequence[ImageLayers]) -> None:
+        """Start the layers that images declare, the largest first.
+
+        Raises:
+            AuthError: the registry refuses the credentials, or wants some.
+            RegistryError: the registry cannot be used.
+            OutputError: a layout cannot be written.
+
+        """
+        layers = self._look_up(declared)
+        for layer, task in layers.tasks.items():
+            if layer not in self._known:
+                self._started[layer] = self._places.executor.submit(make_layer, task)
+
+    def complete(self, needed: Sequence[ImageLayers]) -> BegunLayers:
+        """Return the layers that the prepared images need, and drop those that none of them needs.
+
+        Raises what `begin` raises.
+        """
+        layers = self._look_up(needed)
+        for layer in self._started.keys() - layers.tasks.keys():
+            self._started.pop(layer).cancel()
+        known = {layer: self._known[layer] for layer in layers.tasks if layer in self._known}
+        return BegunLayers(layers, known, self._started)
+
+    def _look_up(self, images: Sequence[ImageLayers]) -> DistinctLayers:
+        """Return the distinct layers of ``images``, and look up those that were not looked up before."""
+        if images and not self._is_checked:
+            images[0].home.check()  # so that a wrong address or password fails at once, and not once for each layer
+            self._is_checked = True
+        places = self._places
+        caches = places.worker_layer_cache, places.worker_blob_cache
+        layers = collect_layers(images, places.fingerprint, *caches, offline=places.offline)
+        looked_up = self._known.keys() | self._started.keys()
+        new = {layer: task for layer, task in layers.tasks.items() if layer not in looked_up}
+        self._known |= find_known_layers(images, replace(layers, tasks=new), places.layer_cache)
+        return layers
