@@ -1,21 +1,35 @@
 {
   description = "Layered container images from Nix store paths: nixpkgs' dockerTools, streamed in one pass";
 
-  # There are no inputs: users bring nixpkgs, or a set like it. docs/nix.md lists the attributes that are needed.
-  outputs = { self }: {
-    overlays.default = final: prev:
-      let
-        made = import ./nix { pkgs = final; };
-      in
-      {
-        inherit (made) lamina;
-        dockerTools = prev.dockerTools or { } // made.dockerTools;
-      };
+  # Only packages and apps use nixpkgs. The other outputs take the packages of their user, and do not fetch it.
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 
-    # For use without an overlay: lib.dockerTools pkgs.
-    lib = {
-      dockerTools = pkgs: (import ./nix { inherit pkgs; }).dockerTools;
-      lamina = pkgs: (import ./nix { inherit pkgs; }).lamina;
+  outputs = { self, nixpkgs }:
+    let
+      forEachSystem = make:
+        builtins.listToAttrs (map (system: { name = system; value = make system; }) (import ./nix/systems.nix));
+    in
+    {
+      packages = forEachSystem (system: rec {
+        lamina = self.lib.lamina nixpkgs.legacyPackages.${system};
+        default = lamina;
+      });
+
+      apps = forEachSystem (system: {
+        default = {
+          type = "app";
+          program = "${self.packages.${system}.lamina}/bin/lamina";
+          meta = { inherit (self.packages.${system}.lamina.meta) description; };
+        };
+      });
+
+      # For nixpkgs, and for the configuration of NixOS: nixpkgs.overlays = [ lamina.overlays.default ].
+      overlays.default = import ./nix/overlay.nix;
+
+      # For use without an overlay: lib.dockerTools pkgs.
+      lib = {
+        dockerTools = pkgs: (import ./nix { inherit pkgs; }).dockerTools;
+        lamina = pkgs: (import ./nix { inherit pkgs; }).lamina;
+      };
     };
-  };
 }

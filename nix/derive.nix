@@ -1,15 +1,16 @@
 # The two ways to make a derivation: with a shell script, or with lamina's own Python modules.
 taken:
 let
-  isSource = path: type:
-    type == "directory" && baseNameOf path != "__pycache__" || builtins.match ".*\\.pyi?" (baseNameOf path) != null;
+  # All files of the package: besides modules, it reads those of reports/assets.
   source = builtins.path {
     name = "lamina";
     path = ../src;
-    filter = isSource;
+    filter = path: _: baseNameOf path != "__pycache__";
   };
 in
 rec {
+  inherit source;
+
   binPath = packages: builtins.concatStringsSep ":" (map (package: "${package}/bin") packages);
 
   # `start` is a Python program that runs a module of lamina with the standard library. Nix starts a builder without its

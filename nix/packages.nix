@@ -1,24 +1,35 @@
 # The Python packages that the command imports, with their names in nixpkgs' python3Packages. They are the dependencies
-# in pyproject.toml, with the same conditions on system and Python. A test compares the two lists.
+# in pyproject.toml, with the same oldest versions and the same conditions on system and Python. A test compares the two
+# lists.
 { system, pythonVersion }: packages:
 let
-  optional = isNeeded: package: if isNeeded then [ package ] else [ ];
+  needed = {
+    botocore = "1.38";
+    brotli = "1.2";
+    certifi = "2026.1.1";
+    click = "8.5";
+    cryptography = "45";
+    cyclonedx-python-lib = "11";
+    h11 = "0.16";
+    lz4 = "4.4";
+    packageurl-python = "0.17";
+    platformdirs = "4.3";
+    rich = "14";
+    urllib3 = "2.5";
+    uvicorn = "0.40";
+    watchdog = "6";
+  }
+  // (if builtins.compareVersions pythonVersion "3.14" < 0 then { backports-zstd = "1.5"; } else { })
+  // (if builtins.match "x86_64-.*" system != null then { isal = "1.8"; } else { });
+
+  take = name:
+    let
+      package = packages.${name} or (throw "lamina: got no ${name} in the Python packages of nixpkgs, ${expected name}");
+      version = package.version or needed.${name};
+    in
+    if builtins.compareVersions version needed.${name} < 0
+    then throw "lamina: got ${name} ${version} in the Python packages of nixpkgs, ${expected name}"
+    else package;
+  expected = name: "expected ${needed.${name}} or newer: use a newer nixpkgs, or an overlay with the newer package";
 in
-[
-  packages.botocore
-  packages.brotli
-  packages.certifi
-  packages.click
-  packages.cryptography
-  packages.cyclonedx-python-lib
-  packages.h11
-  packages.lz4
-  packages.packageurl-python
-  packages.platformdirs
-  packages.rich
-  packages.urllib3
-  packages.uvicorn
-  packages.watchdog
-]
-++ optional (builtins.compareVersions pythonVersion "3.14" < 0) packages.backports-zstd
-++ optional (builtins.match "x86_64-.*" system != null) packages.isal
+map take (builtins.attrNames needed)

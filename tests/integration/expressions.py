@@ -89,7 +89,9 @@ def copy_expressions(nix: Nix, folder: Path) -> Expressions:
     copy = folder / "lamina-expressions"
     for part in ("nix", "src", "tests/nix"):
         shutil.copytree(REPOSITORY / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "flake.nix", copy)
+    for file in ("flake.nix", "script/man_pages.py"):
+        (copy / file).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / file, copy / file)
     try:
         source = nix.call("nix-store", "--add", copy).stdout.strip()
         file = f"{source}/tests/nix/host.nix"

@@ -20,13 +20,21 @@ from tests.support.paths import REPOSITORY
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
+def _read_requirements() -> list[Requirement]:
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        return list(map(Requirement, tomllib.load(file)["project"]["dependencies"]))
+
+
 def dependencies(**marker: str) -> list[str]:
     """Return the names of the dependencies in pyproject.toml for the system and the Python of ``marker``."""
-    with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        requirements = map(Requirement, tomllib.load(file)["project"]["dependencies"])
     return sorted(
-        canonicalize_name(one.name) for one in requirements if one.marker is None or one.marker.evaluate(marker)
+        canonicalize_name(one.name) for one in _read_requirements() if one.marker is None or one.marker.evaluate(marker)
     )
+
+
+def oldest_versions() -> dict[str, str]:
+    """Return the name of each dependency in pyproject.toml with its oldest version."""
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix(">=") for one in _read_requirements()}
 
 
 def with_packages(expressions: Expressions, folder: Path) -> Expressions:
@@ -36,7 +44,8 @@ def with_packages(expressions: Expressions, folder: Path) -> Expressions:
         for requirement in _closure(name):
             _copy(requirement, packages / name)
     added = expressions.nix.call("nix-store", "--add", packages).stdout.strip()
-    more = f'packages = builtins.storePath {added}; pythonVersion = "{PYTHON}"; '
+    versions = "".join(f'{name} = "{distribution(name).version}"; ' for name in dependencies())
+    more = f'packages = builtins.storePath {added}; versions = {{ {versions}}}; pythonVersion = "{PYTHON}"; '
     return replace(expressions, host=f"{expressions.host.removesuffix('}')}{more}}}")
 
 

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from tests.integration.expressions import Expressions
-from tests.integration.packages import PYTHON, dependencies, with_packages
+from tests.integration.packages import PYTHON, dependencies, oldest_versions, with_packages
+from tests.integration.tools import ToolError
 from tests.support.binary_cache import CACHE_INFO, KEY, Cache, example, serve_cache
-from tests.support.paths import SOURCES
+from tests.support.paths import PACKAGE, REPOSITORY, SOURCES
 
 import lamina
 
@@ -43,11 +45,52 @@ def find_python(command: Path) -> Path:
 def test_the_command_requests_the_dependencies_of_pyproject(
     expressions: Expressions, machine: str, version: str
 ) -> None:
-    all_names = sorted({*dependencies(), "isal", "backports-zstd"})
-    packages = " ".join(f'"{name}" = "{name}";' for name in all_names)
-    arguments = f'{{ system = "{machine}-linux"; pythonVersion = "{version}"; }} {{ {packages} }}'
-    requested = expressions.evaluate(f"import {expressions.source}/nix/packages.nix {arguments}")
+    requested = expressions.evaluate(_select(expressions, machine, version))
     assert sorted(requested) == dependencies(platform_machine=machine, python_version=version)
+
+
+def _select(expressions: Expressions, machine: str, version: str, changed: str = "{ }") -> str:
+    """Return an expression that selects from packages which are their own names, or `changed`."""
+    packages = " ".join(f'"{name}" = "{name}";' for name in oldest_versions())
+    arguments = f'{{ system = "{machine}-linux"; pythonVersion = "{version}"; }} ({{ {packages} }} // {changed})'
+    return f"import {expressions.source}/nix/packages.nix {arguments}"
+
+
+def test_an_older_package_of_nixpkgs_is_an_error_that_names_it(expressions: Expressions) -> None:
+    older = _select(expressions, "x86_64", "3.13", '{ botocore.version = "1.37.9"; }')
+    with pytest.raises(
+        ToolError, match=r"got botocore 1\.37\.9 in .* nixpkgs, expected 1\.38 or newer: use a newer nixpkgs"
+    ):
+        expressions.evaluate(older)
+    newer = _select(expressions, "x86_64", "3.13", '{ botocore.version = "1.100"; }')
+    assert {"version": "1.100"} in expressions.evaluate(newer)
+
+
+def test_a_package_that_nixpkgs_lacks_is_an_error_that_names_it(expressions: Expressions) -> None:
+    lacking = _select(expressions, "x86_64", "3.13").replace('"isal" = "isal";', "")
+    with pytest.raises(ToolError, match="got no isal in the Python packages of nixpkgs"):
+        expressions.evaluate(lacking)
+
+
+def test_the_command_needs_the_oldest_versions_of_pyproject() -> None:
+    text = (REPOSITORY / "nix/packages.nix").read_text(encoding="utf-8")
+    assert dict(re.findall(r'([\w-]+) = "(\d[\d.]*)";', text)) == oldest_versions()
+
+
+def _list_files(folder: Path) -> set[Path]:
+    files = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return {file for file in files if "__pycache__" not in file.parts}
+
+
+def test_the_command_has_every_file_of_the_package(command: Path) -> None:
+    (source,) = set(re.findall(r'sys\.path\.insert\(0, "([^"]+)"\)', command.read_text()))
+    assert _list_files(Path(source) / "lamina") == _list_files(PACKAGE)
+
+
+def test_the_command_writes_pages(command: Path, expressions: Expressions, tmp_path: Path) -> None:
+    ran = call(command, tmp_path, "plan", expressions.build("pkgs.hello"), "--html", tmp_path / "plan.html")
+    assert ran.returncode == 0, ran.stderr
+    assert "<!doctype html>" in (tmp_path / "plan.html").read_text().lower()
 
 
 def test_its_python_has_only_the_packages_that_lamina_imports(command: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_examples_built_by_a_newer_nix_load_and_run(newer: Expressions, engi
 
 
 def test_the_example_of_the_docs_is_the_derivation_of_the_manual(expressions: Expressions) -> None:
-    (example,) = re.findall(r"```nix\n(.*?)```", (REPOSITORY / "docs/nix.md").read_text(), re.DOTALL)
+    example, *_ = re.findall(r"```nix\n(.*?)```", (REPOSITORY / "docs/nix.md").read_text(), re.DOTALL)
     function = example.replace("./lamina/nix", f"{expressions.source}/nix")
     assert expressions.evaluate(f"(({function}) {{ inherit pkgs; }}).drvPath") == expressions.evaluate("built.drvPath")
 
@@ -255,32 +255,3 @@ def test_a_minimal_package_set_is_enough(expressions: Expressions) -> None:
     conf = json.loads(expressions.build("images.least.conf").read_text())
     assert conf["architecture"] == "riscv64"
     assert stream(expressions.build("images.least")).stdout
-
-
-_OVERLAY = """
-let
-  flake = builtins.getFlake "path:{source}";
-  pkgs = import {source}/tests/nix/pkgs.nix {{ host = {host}; }};
-  fixed = pkgs // {{ dockerTools.kept = true; }} // made;
-  made = flake.overlays.default fixed {{ dockerTools.kept = true; }};
-  example = dockerTools:
-    import {source}/tests/nix/stream-layered-image.nix {{ inherit dockerTools; inherit (pkgs) hello; }};
-in
-"${{example fixed.dockerTools}} ${{example (flake.lib.dockerTools pkgs)}} ${{builtins.toJSON fixed.dockerTools.kept}}"
-"""
-
-
-def _assert_flake(expressions: Expressions) -> None:
-    expression = _OVERLAY.format(source=expressions.source, host=expressions.host)
-    features = ("--extra-experimental-features", "flakes", "eval", "--impure", "--raw", "--expr", expression)
-    first, second, kept = expressions.nix.call("nix", *features).stdout.split()
-    assert first == second == str(Expressions(expressions.nix, expressions.source, expressions.host).build("streamed"))
-    assert kept == "true"
-
-
-def test_the_flake_gives_the_same_by_overlay_and_without(expressions: Expressions) -> None:
-    _assert_flake(expressions)
-
-
-def test_the_flake_gives_the_same_to_a_newer_nix(newer: Expressions) -> None:
-    _assert_flake(newer)

@@ -2,9 +2,8 @@
 #
 # `host` are the programs of host.nix, which a Nix in another root file system is given as finished store paths; `salt`
 # makes every store path another, so that another Nix builds it all itself.
-{ host ? import ./host.nix { }, salt ? "" }:
+{ host ? import ./host.nix { }, salt ? "", system ? builtins.currentSystem }:
 let
-  system = builtins.currentSystem;
   build = name: attrs: script: derivation (attrs // {
     inherit name system salt;
     builder = "/bin/bash";
@@ -25,7 +24,9 @@ rec {
       withPackages = select: build "python3-with-packages"
         {
           inherit (host) python3 pythonVersion;
-          packages = select (builtins.mapAttrs (name: _: "${host.packages}/${name}") (builtins.readDir host.packages));
+          packages = select (builtins.mapAttrs
+            (name: version: { inherit version; outPath = "${host.packages}/${name}"; })
+            host.versions);
         } ''
         mkdir -p $out/bin $out/lib/python$pythonVersion/site-packages
         for package in $packages; do
