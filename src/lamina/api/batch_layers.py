@@ -5,9 +5,10 @@ To prepare an image, its contents must be read, and perhaps downloaded first. It
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.images import DistinctLayers, ImageLayers, collect_layers
@@ -28,6 +29,7 @@ class LayerPlaces:
         worker_layer_cache: where workers find the layer cache.
         worker_blob_cache: where workers find and keep compressed layers.
         offline: whether the caches may send no request.
+        batch: the name of the batch in its claims to layers.
     """
 
     executor: Executor
@@ -36,6 +38,7 @@ class LayerPlaces:
     worker_layer_cache: CachePlace
     worker_blob_cache: CachePlace
     offline: bool = False
+    batch: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class BegunLayers:
 
     distinct: DistinctLayers
     known: Mapping[LayerId, LayerResult]
-    started: Mapping[LayerId, Future[LayerResult]]
+    started: Mapping[LayerId, Future[LayerResult | None]]
 
 
 class BatchLayers:
@@ -64,7 +67,7 @@ class BatchLayers:
         self._places = places
         self._is_checked = False
         self._known: dict[LayerId, LayerResult] = {}
-        self._started: dict[LayerId, Future[LayerResult]] = {}
+        self._started: dict[LayerId, Future[LayerResult | None]] = {}
 
     def begin(self, declared: Sequence[ImageLayers]) -> None:
         """Start the layers that images declare, the largest first.
@@ -98,7 +101,7 @@ class BatchLayers:
             self._is_checked = True
         places = self._places
         caches = places.worker_layer_cache, places.worker_blob_cache
-        layers = collect_layers(images, places.fingerprint, *caches, offline=places.offline)
+        layers = collect_layers(images, places.fingerprint, *caches, offline=places.offline, batch=places.batch)
         looked_up = self._known.keys() | self._started.keys()
         new = {layer: task for layer, task in layers.tasks.items() if layer not in looked_up}
         self._known |= find_known_layers(images, replace(layers, tasks=new), places.layer_cache)

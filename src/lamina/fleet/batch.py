@@ -27,8 +27,10 @@ from lamina.system.threads import ThreadPool
 FinishImage = Callable[[PlannedImage, Mapping[LayerId, LayerResult]], BatchImage]
 """Makes the documents of an image whose layers are in their homes."""
 _FINISHERS = 8
+# How many seconds to wait for a layer that another batch makes. The wait doubles each time.
+_FIRST_WAIT, _MAX_WAIT = 0.2, 10.0
 _LOST_HINT = "look at the log of the workers: one that needs too much memory is ended by its system"
-NOTHING_STARTED: Mapping[LayerId, Future[LayerResult]] = MappingProxyType({})
+NOTHING_STARTED: Mapping[LayerId, Future[LayerResult | None]] = MappingProxyType({})
 _Key = tuple[str, Any]
 
 
@@ -70,7 +72,7 @@ class Batch:
         layers: DistinctLayers,
         known: Mapping[LayerId, LayerResult],
         settings: BatchSettings,
-        started: Mapping[LayerId, Future[LayerResult]] = NOTHING_STARTED,
+        started: Mapping[LayerId, Future[LayerResult | None]] = NOTHING_STARTED,
     ) -> None:
         self._images = images
         self._layers = layers
@@ -80,6 +82,7 @@ class Batch:
         self._missing = [len(needed - known.keys()) for needed in layers.needed]
         self._finished: dict[int, BatchImage] = {}
         self._described: dict[LayerId, BatchLayer] = {}
+        self._waits: dict[LayerId, float] = {}
         self._runner: TaskRunner[_Key] = TaskRunner(settings.rules, self._report_retry)
 
     def run(self) -> tuple[tuple[BatchImage, ...], tuple[BatchLayer, ...]]:
@@ -113,11 +116,11 @@ class Batch:
 
     # --- layers
 
-    def _start_layer(self, layer: LayerId) -> Future[LayerResult]:
+    def _start_layer(self, layer: LayerId) -> Future[LayerResult | None]:
         begun = self._started.pop(layer, None)
         return begun or self._settings.executor.submit(make_layer, self._layers.tasks[layer])
 
-    def _end_layer(self, layer: LayerId, future: Future[LayerResult]) -> None:
+    def _end_layer(self, layer: LayerId, future: Future[LayerResult | None]) -> None:
         task = self._layers.tasks[layer]
         try:
             result = future.result()
@@ -127,6 +130,11 @@ class Batch:
             return
         except Error as error:
             self._fail_layer(layer, error.add_context(_name_layer(task)))
+            return
+        if result is None:  # another batch makes the layer, so the others come first
+            delay = min(self._waits.get(layer, _FIRST_WAIT), _MAX_WAIT)
+            self._waits[layer] = 2 * delay
+            self._runner.start(("layer", layer), partial(self._start_layer, layer), delay)
             return
         self._results[layer] = result
         self._settings.learn(task, result)

@@ -97,6 +97,7 @@ def collect_layers(
     blob_cache: CachePlace,
     *,
     offline: bool = False,
+    batch: str = "",
 ) -> DistinctLayers:
     """Return the distinct layers of ``images``. The home of each is that of the first image that has it.
 
@@ -106,6 +107,7 @@ def collect_layers(
         layer_cache: where workers find the layer cache.
         blob_cache: where workers find and keep compressed layers.
         offline: whether the caches may send no request.
+        batch: the name of the batch in its claims to layers; empty for no claims.
 
     """
     tasks: dict[LayerId, LayerTask] = {}
@@ -126,6 +128,7 @@ def collect_layers(
                     blob_cache,
                     offline,
                     image.verify,
+                    batch,
                 )
             if layer not in found:
                 found.add(layer)

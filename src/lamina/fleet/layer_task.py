@@ -58,6 +58,8 @@ class LayerTask:
         blob_cache: where the worker finds and keeps layers that are compressed.
         offline: whether the caches may send no request.
         verify: whether it is made even if the layer cache knows it, and compared.
+        batch: 32 hexadecimal digits that name the batch, in whose name the worker claims the layer in the layer cache;
+            empty for no claim.
     """
 
     inputs: LayerInputs
@@ -69,6 +71,7 @@ class LayerTask:
     blob_cache: CachePlace = CachePlace()
     offline: bool = False
     verify: bool = False
+    batch: str = ""
 
     @property
     def id(self) -> LayerId:

@@ -22,6 +22,9 @@ from lamina.errors import IntegrityError, NotFound
 from lamina.fleet.layer_task import LayerResult, LayerTask
 from lamina.fleet.worker_caches import open_worker_caches
 from lamina.inputs.stores import open_store
+from lamina.layer_cache.cache import LayerCache
+from lamina.layer_cache.claims import Claim
+from lamina.layer_cache.encoding import make_claim_key
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.blob_writer import BlobWriter
@@ -34,14 +37,14 @@ from lamina.system.transfer import BlobInfo
 _HINT = "all workers need the same stores; a store that has other contents under this name must not be among them"
 
 
-def make_layer(task: LayerTask) -> LayerResult:
+def make_layer(task: LayerTask) -> LayerResult | None:
     """Make the layer of ``task``, unless its home has it already.
 
     Args:
         task: the layer.
 
     Returns:
-        The digests of the layer, and what it took.
+        The digests of the layer, and what it took; None if another batch is making it just now.
 
     Raises:
         InvalidArgument: this process has another version of lamina or of a library than the task wants.
@@ -58,13 +61,20 @@ def make_layer(task: LayerTask) -> LayerResult:
     packing, warnings = _PackingProgress(), list[str]()
     with ExitStack() as resources:
         caches = resources.enter_context(open_worker_caches(task, warnings))
+        claim = _LayerClaim(task, caches.layers)
+        # It is released when the blob is in its home, and before the caches are closed.
+        resources.callback(claim.release)
         blobs = resources.enter_context(task.home.open_blobs())
         taking = _NoticedBlobs(caches.blobs) if caches.blobs else None
         context = BuildContext(caches.layers, verify=task.verify, blobs=taking)
-        source = _make_source(task.inputs, _LazyStore(task, resources))
+        source = _make_source(task.inputs, _LazyStore(task, claim, resources))
         compression = LayerCompression.parse(task.compression)
         writer = resources.enter_context(BlobWriter([source], context, compression, blobs, packing))
-        (written,) = writer
+        claim.note_lookup()
+        try:
+            (written,) = writer
+        except _ClaimedError:
+            return None
     return LayerResult(
         BlobInfo(written.layer.diff_id, written.layer.size),
         written.blob,
@@ -107,16 +117,67 @@ class _NoticedBlobs(LayerBlobs):
         self._blobs.add(blob, file)
 
 
+class _ClaimedError(Exception):
+    """Another batch makes the layer, or has just made it."""
+
+
+class _LayerClaim:
+    """The claim to the layer of a task, so that no other batch makes it at the same time; used by one thread.
+
+    Args:
+        task: the layer. It is not claimed if it is made again to verify it.
+        layer_cache: has the claims.
+    """
+
+    def __init__(self, task: LayerTask, layer_cache: LayerCache) -> None:
+        self._task = task
+        self._layer_cache = layer_cache
+        self._key = make_claim_key(task.inputs.key, task.compression, repr(task.home))
+        self._was_known = False
+        self._is_held = False
+
+    def note_lookup(self) -> None:
+        """Remember whether the layer cache knows the layer, after it was looked up."""
+        self._was_known = self._layer_cache.get_layer(self._task.inputs) is not None
+
+    def take(self) -> None:
+        """Claim the layer, and look again whether it was made since it was looked up.
+
+        Raises:
+            _ClaimedError: another batch makes the layer, or has just made it.
+
+        """
+        task = self._task
+        if not task.batch or task.verify:
+            return
+        if not self._layer_cache.claim(self._key, Claim.begin(task.batch, task.nar_size, time.time())):
+            raise _ClaimedError
+        self._is_held = True
+        if not self._was_known:
+            self._layer_cache.look_up_layers([task.inputs])
+            if self._layer_cache.get_layer(task.inputs):
+                raise _ClaimedError
+
+    def release(self) -> None:
+        """Remove the claim, if there is one."""
+        if self._is_held:
+            self._layer_cache.release(self._key)
+
+
 class _LazyStore:
     """The stores of a task, which are opened when a method needs them: only if the layer is packed; used by one thread.
 
+    So this is also the moment at which the layer is claimed, to look again right before it is made.
+
     Args:
         task: the layer.
+        claim: is taken first.
         resources: closes the stores.
     """
 
-    def __init__(self, task: LayerTask, resources: ExitStack) -> None:
+    def __init__(self, task: LayerTask, claim: _LayerClaim, resources: ExitStack) -> None:
         self._task = task
+        self._claim = claim
         self._resources = resources
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
@@ -138,8 +199,10 @@ class _LazyStore:
         Raises:
             NotFound: the stores lack one of them.
             IntegrityError: one of them has another NAR hash.
+            _ClaimedError: another batch makes the layer.
 
         """
+        self._claim.take()
         sources = self._task.sources
         store = self._resources.enter_context(open_store(sources.stores, sources.embedded_store, []))
         found = store.query(self._task.paths)

@@ -77,9 +77,12 @@ class TaskRunner(Generic[_Key]):
         self._numbers = count()
         self._delayed: list[tuple[float, int, _Attempt[_Key]]] = []  # a heap by the time of the start
 
-    def start(self, key: _Key, start: Start) -> None:
-        """Start a task."""
-        self._begin(_Attempt(key, start))
+    def start(self, key: _Key, start: Start, delay: float = 0.0) -> None:
+        """Start a task, after ``delay`` seconds."""
+        if delay:
+            self._delay(_Attempt(key, start), delay)
+        else:
+            self._begin(_Attempt(key, start))
 
     def drop(self, key: _Key) -> None:
         """Forget a task whose result is not needed any more. It does not run if it has not begun."""
@@ -107,13 +110,15 @@ class TaskRunner(Generic[_Key]):
                 yield attempt.key, future
                 continue
             self._on_retry(attempt.key, error)
-            again = _Attempt(attempt.key, attempt.start, number + 1)
-            heapq.heappush(self._delayed, (time.monotonic() + delay, next(self._numbers), again))
+            self._delay(_Attempt(attempt.key, attempt.start, number + 1), delay)
 
     def _begin(self, attempt: _Attempt[_Key]) -> None:
         future = attempt.start()
         self._running[attempt.key] = future
         future.add_done_callback(lambda ended: self._ended.put((attempt, ended)))
+
+    def _delay(self, attempt: _Attempt[_Key], seconds: float) -> None:
+        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._numbers), attempt))
 
     def _begin_due(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.monotonic():

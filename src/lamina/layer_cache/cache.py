@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError
+from lamina.layer_cache.claims import Claim, is_excluded
 from lamina.layer_cache.encoding import (
     LAYER,
     dump_blob_info,
@@ -177,6 +178,33 @@ class LayerCache:
             layers: The numbers, from 0.
         """
         self._put(make_plan_key(key), dump_plan(layers))
+
+    def claim(self, key: bytes, claim: Claim) -> bool:
+        """Write a claim at once, and return whether it is granted: no other one excludes it, or it cannot be written.
+
+        Args:
+            key: What `lamina.layer_cache.encoding.make_claim_key` returns.
+            claim: Who makes the layer.
+        """
+        granted = [True]
+
+        def write(database: sqlite3.Connection) -> None:
+            from lamina.layer_cache.entries import select_values, write_entries
+
+            values, _ = select_values(database, (key,), self._now)
+            granted[0] = not is_excluded(claim, values.get(key), time.time())
+            if granted[0]:
+                write_entries(database, {key: claim.dump()}, (), self._now)
+
+        with self._lock:
+            return granted[0] if self._database.write(write, is_needed=False) else True
+
+    def release(self, key: bytes) -> None:
+        """Remove a claim that was granted, after all that was learnt about the layer is written."""
+        self.flush()
+        with self._lock:
+            self._changes[key] = None
+            self._flush()
 
     def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
         """Yield all layers in no particular order, except those made with another version of the tar rules."""

@@ -15,6 +15,7 @@ from lamina.layer_cache.key import LayerInputs
 from lamina.system.transfer import BlobInfo
 
 LAYER, COMPRESSED, LISTING, PLAN = b"layer ", b"compressed ", b"listing ", b"plan "
+CLAIM = b"claim "
 _BLOB_INFO = struct.Struct(">32sQ")
 
 
@@ -36,6 +37,11 @@ def make_listing_key(top: bytes, nar_hash: Digest) -> bytes:
 def make_plan_key(plan_key: Digest) -> bytes:
     """Return the key of a plan."""
     return PLAN + plan_key.raw
+
+
+def make_claim_key(layer_key: Digest, codec: str, home: str) -> bytes:
+    """Return the key of the claim to a layer that is compressed by ``codec`` and goes to the place ``home``."""
+    return CLAIM + _hash(b"%b%b\n%b" % (layer_key.raw, codec.encode(), home.encode("utf-8", "surrogatepass"))).raw
 
 
 def dump_blob_info(blob_info: BlobInfo) -> bytes:

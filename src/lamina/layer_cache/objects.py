@@ -1,8 +1,8 @@
-"""The objects of a shared layer cache: one for each layer, and one for each compressed layer.
+"""The objects of a shared layer cache: one for each layer, for each compressed layer, and for each claim.
 
 An object is a line with the version of the form, the SHA-256 of key and value, and the value. The checksum covers the
 key, so an object that was stored under another name is noticed. An empty object stands for an entry that was removed
-because it was wrong.
+because it was wrong. The object of a claim has no such line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 from typing import Protocol
 
 from lamina.errors import FormatError
-from lamina.layer_cache.encoding import LAYER, is_valid_value
+from lamina.layer_cache.encoding import CLAIM, LAYER, is_valid_value
 from lamina.messages.redaction import short_repr
 
 MAX_SIZE = 16 << 20
@@ -37,13 +37,16 @@ class Objects(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Replace the object ``name``, completely or not at all. Raises `OutputError`."""
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object unless there is one, and return whether it was written. Raises `OutputError`."""
+
     def close(self) -> None:
         """Close all connections."""
 
 
 def name_object(key: bytes) -> str:
     """Return the name of the object with the entry ``key``, which contains a hash of the key."""
-    folder = "layers" if key.startswith(LAYER) else "compressed-layers"
+    folder = "layers" if key.startswith(LAYER) else "claims" if key.startswith(CLAIM) else "compressed-layers"
     return f"{folder}/{hashlib.sha256(key).hexdigest()}"
 
 

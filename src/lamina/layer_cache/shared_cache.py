@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lamina.core.names import Digest
 from lamina.layer_cache.cache import MAX_SIZE, LayerCache, Warn, open_database
+from lamina.layer_cache.claims import Claim
 from lamina.layer_cache.encoding import COMPRESSED, LAYER, make_compressed_key, make_layer_key
 from lamina.layer_cache.key import LayerInputs
 from lamina.layer_cache.shared_entries import SharedEntries
@@ -65,6 +66,15 @@ class SharedLayerCache(LayerCache):
         values = super()._get_many(keys)
         with self._lock:
             return {key: self._known[key] for key in keys if key in self._known} | values
+
+    def claim(self, key: bytes, claim: Claim) -> bool:
+        """Write a claim to the shared place alone, as `LayerCache.claim` does."""
+        return self._shared.claim(key, claim)
+
+    def release(self, key: bytes) -> None:
+        """Remove a claim from the shared place, after all that was learnt about the layer is written."""
+        self.flush()
+        self._shared.put_many({key: None})
 
     def flush(self) -> None:
         """Write the new entries to both places. This raises nothing."""

@@ -8,13 +8,15 @@ Invariant: a value that is returned for a key is one that was written for that k
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait
 from functools import partial
 from threading import RLock
 from typing import TypeVar
 
-from lamina.errors import Error, FormatError, Unreachable
+from lamina.errors import Error, FormatError, OutputError, Unreachable
+from lamina.layer_cache.claims import Claim, is_excluded
 from lamina.layer_cache.objects import MAX_SIZE, REMOVED, Objects, dump_object, name_object, parse_object
 from lamina.layer_cache.pause import Health
 from lamina.system.threads import ThreadPool
@@ -77,6 +79,29 @@ class SharedEntries:
         written = self._call_all(tasks, _WITHOUT_WRITING)
         return [key for key, is_written in written.items() if is_written]
 
+    def claim(self, key: bytes, claim: Claim) -> bool:
+        """Write the object of a claim; return whether no other claim excludes it, or it cannot be written."""
+        objects = self._open()
+        if objects is None or self._health.writing.is_paused:
+            return True
+        name, data = name_object(key), claim.dump()
+        try:
+            stored = objects.read(name, MAX_SIZE)
+            if stored is None:
+                if _create(objects, name, data):
+                    return True
+                stored = objects.read(name, MAX_SIZE)  # another process was faster
+            if is_excluded(claim, stored, time.time()):
+                return False
+            objects.write(name, data)
+        except FormatError:
+            return True
+        except OutputError as error:
+            self._stop_writing(error)
+        except Error as error:
+            self._count_failure(error)
+        return True
+
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
@@ -131,10 +156,13 @@ class SharedEntries:
         try:
             objects.write(name_object(key), data)
         except Error as error:
-            if self._health.writing.begin():
-                self._warn(f"{_format(error)}: {_WITHOUT_WRITING}")
+            self._stop_writing(error)
             return False
         return True
+
+    def _stop_writing(self, error: Error) -> None:
+        if self._health.writing.begin():
+            self._warn(f"{_format(error)}: {_WITHOUT_WRITING}")
 
     def _report_damage(self, error: FormatError, name: str) -> None:
         with self._lock:
@@ -156,6 +184,15 @@ class SharedEntries:
             self._health.failures = 0
         if self._health.requests.begin():
             self._warn(warning)
+
+
+def _create(objects: Objects, name: str, data: bytes) -> bool:
+    """Write an object unless there is one. For a place that cannot do that, it is replaced."""
+    try:
+        return objects.create(name, data)
+    except OutputError:
+        objects.write(name, data)
+        return True
 
 
 def _format(error: Error) -> str:

@@ -85,6 +85,25 @@ class FileTransport:
         """Write ``data`` to the file ``name``. Raises `OutputError`."""
         self._write_pieces(self._resolve(name), (data,))
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Write ``data`` to the file ``name`` unless it exists, and return whether it was written.
+
+        Raises `OutputError`, also on a file system without hard links.
+        """
+        path = self._resolve(name)
+        folder = os.path.dirname(path)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with PartFile(Path(folder)) as part:
+                part.write(data)
+                try:
+                    os.link(part.path, path)
+                except FileExistsError:
+                    return False
+        except OSError as error:
+            raise output_error(self._folder, error) from error
+        return True
+
     def upload(self, name: str, file: Path) -> None:
         """Copy ``file`` to the file ``name``. Raises `Unavailable` if ``file`` cannot be read, and `OutputError`."""
         path, pieces = self._resolve(name), read_pieces(file, _COPY_SIZE)

@@ -42,6 +42,8 @@ _CREDENTIALS_HINT = (
 _HIDDEN_CODES = {"", "AccessDenied"}
 _REFUSED_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _TRANSIENT_CODES = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+# A conditional request is refused with the second one, or the first one while another one writes the object.
+_EXISTS = {409, 412}
 _READING, _WRITING = "the object", "to write the object"
 _TYPES = {
     ".narinfo": "text/x-nix-narinfo",
@@ -50,6 +52,10 @@ _TYPES = {
 }
 _NAR_TYPE = "application/x-nix-nar"
 _DEFAULT_TYPE = "application/octet-stream"
+
+
+class _ExistsError(Exception):
+    """The object exists."""
 
 
 class S3Transport:
@@ -91,6 +97,19 @@ class S3Transport:
     def write(self, name: str, data: bytes) -> None:
         """Write ``data`` to the object ``name``. Raises `OutputError`."""
         self._put(self._make_request("PUT", name, {"Content-Type": _choose_content_type(name)}, data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write ``data`` to the object ``name`` unless it exists, and return whether it was written.
+
+        A server that does not know the condition (S3 user guide, "How to prevent object overwrites with conditional
+        writes") replaces the object, or refuses the request. Raises `OutputError`.
+        """
+        headers = {"Content-Type": _choose_content_type(name), "If-None-Match": "*"}
+        try:
+            self._put(self._make_request("PUT", name, headers, data))
+        except _ExistsError:
+            return False
+        return True
 
     def upload(self, name: str, file: Path) -> None:
         """Copy ``file`` to the object ``name``, in several parts if it is large.
@@ -141,7 +160,7 @@ class S3Transport:
     def _put(self, request: Request) -> tuple[str, bytes]:
         """Send a request that writes until it succeeds, and return the ETag and the document of the response.
 
-        Raises `OutputError`.
+        Raises `OutputError`, and `_ExistsError` if the condition of the request is that the object does not exist.
         """
         retries = RetryState(self._policy, request.subject, _WRITING, OutputError)
         while True:
@@ -149,6 +168,8 @@ class S3Transport:
                 with contextlib.closing(self._send(request)) as response:
                     document = _read_document(response)
                     code = _parse_error_code(document)
+                    if response.status in _EXISTS and "If-None-Match" in request.headers:
+                        raise _ExistsError
                     if not 200 <= response.status < 300 or code:
                         raise self._status_error(response, code, OutputError, _WRITING)
                     return response.header("ETag"), document

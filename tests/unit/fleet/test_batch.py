@@ -49,10 +49,14 @@ def make_layers(images: Mapping[str, str]) -> tuple[list[PlannedImage], Distinct
     return planned, DistinctLayers({task.id: task for task in tasks.values()}, users, needed)
 
 
+Outcome = BaseException | None
+"""The error of a task, or the result None of a layer that another batch makes."""
+
+
 class Workers(Executor):
     """Ends each task at once, with the outcomes of its letter in turn; by default its layer is made."""
 
-    def __init__(self, outcomes: Mapping[str, Sequence[BaseException | None]]) -> None:
+    def __init__(self, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         self._outcomes = {letter: list(each) for letter, each in outcomes.items()}
         self.begun: list[str] = []
 
@@ -60,12 +64,13 @@ class Workers(Executor):
         letter = arguments[0].paths[0].name
         self.begun.append(letter)
         waiting = self._outcomes.get(letter)
-        error = waiting.pop(0) if waiting else None
         future: Future[Any] = Future()
-        if error:
+        if not waiting:
+            future.set_result(LayerResult(BLOB, BLOB, HOME, is_made=True))
+        elif error := waiting.pop(0):
             future.set_exception(error)
         else:
-            future.set_result(LayerResult(BLOB, BLOB, HOME, is_made=True))
+            future.set_result(None)
         return future
 
 
@@ -85,7 +90,7 @@ class Recorder(BatchProgress):
 
 def run(
     images: Mapping[str, str],
-    outcomes: Mapping[str, Sequence[BaseException | None]] = {},
+    outcomes: Mapping[str, Sequence[Outcome]] = {},
     known: str = "",
     finish: Callable[[PlannedImage], None] = lambda image: None,
     **options: Any,
@@ -158,6 +163,14 @@ def test_a_registry_that_fails_while_an_image_is_finished_is_asked_again() -> No
     ended, events, _ = run({"web": "a", "api": "b"}, finish=finish)
     assert ended == {"web": None, "api": None}
     assert "web again" in events
+
+
+def test_a_layer_that_another_batch_makes_comes_after_the_others_as_often_as_needed() -> None:
+    ended, events, workers = run({"web": "ab", "api": "bc"}, {"a": [None] * 4})
+    assert ended == {"web": None, "api": None}
+    assert workers.begun == ["a", "b", "c", "a", "a", "a", "a"]
+    assert events.count(f"a {MADE}") == 1
+    assert not [event for event in events if event.endswith(" again")]
 
 
 def test_a_bug_ends_the_batch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from lamina.core.names import Digest
 from lamina.errors import IntegrityError, NotFound, StoreError
 from lamina.fleet.blob_homes import LayoutHome
 from lamina.fleet.fingerprint import Fingerprint
-from lamina.fleet.layer_task import CachePlace, LayerTask, PathSources
+from lamina.fleet.layer_task import CachePlace, LayerResult, LayerTask, PathSources
 from lamina.fleet.make_layer import make_layer
 from lamina.formats.tar import Owner
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import open_store
+from lamina.layer_cache.cache import LayerCache
+from lamina.layer_cache.claims import Claim
+from lamina.layer_cache.encoding import make_claim_key
 from lamina.layer_cache.key import LayerInputs
 
 
@@ -42,23 +46,86 @@ def task(store: FakeStore, tmp_path: Path) -> LayerTask:
         Fingerprint.of_this_process([REGISTRY_LAYER_COMPRESSION]),
         CachePlace(str(tmp_path / "layers.sqlite")),
         CachePlace(str(tmp_path / "blobs")),
+        batch="a" * 32,
     )
 
 
+def make(task: LayerTask) -> LayerResult:
+    made = make_layer(task)
+    assert made, "no other batch makes it"
+    return made
+
+
 def test_a_layer_that_its_home_has_needs_no_store(task: LayerTask, store: FakeStore) -> None:
-    first = make_layer(task)
+    first = make(task)
     store.root.rename(store.root.with_name("moved"))
-    second = make_layer(task)
+    second = make(task)
     assert (first.is_made, second.is_made) == (True, False)
     assert (second.plain, second.blob, second.bytes_sent) == (first.plain, first.blob, 0)
 
 
 def test_a_layer_that_the_blob_cache_has_needs_no_store(task: LayerTask, store: FakeStore, tmp_path: Path) -> None:
-    first = make_layer(task)
+    first = make(task)
     store.root.rename(store.root.with_name("moved"))
-    other = make_layer(replace(task, home=LayoutHome(str(tmp_path / "other"))))
+    other = make(replace(task, home=LayoutHome(str(tmp_path / "other"))))
     assert (other.plain, other.blob, other.is_made) == (first.plain, first.blob, False)
     assert other.bytes_sent == first.blob.size
+
+
+def claim(task: LayerTask, seconds: int) -> None:
+    """Claim the layer of a task as another batch does."""
+    key = make_claim_key(task.inputs.key, task.compression, repr(task.home))
+    with LayerCache.open(Path(task.layer_cache.place or ""), pytest.fail) as layer_cache:
+        assert layer_cache.claim(key, Claim("b" * 32, int(time.time()) + seconds))
+
+
+def test_a_layer_that_another_batch_makes_is_not_made(task: LayerTask) -> None:
+    claim(task, 60)
+    assert make_layer(task) is None
+    verified = make_layer(replace(task, verify=True))
+    assert verified
+    assert verified.is_made
+
+
+def test_a_layer_whose_claim_has_ended_is_made(task: LayerTask) -> None:
+    claim(task, -1)
+    made = make(task)
+    assert made.is_made
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_layer_is_free_for_others_after_it_was_made_and_after_it_failed(
+    task: LayerTask, store: FakeStore, is_lost: bool
+) -> None:
+    if is_lost:
+        lose_files(store)
+        with pytest.raises(StoreError):
+            make_layer(task)
+    else:
+        make(task)
+    claim(task, 60)
+
+
+def test_a_layer_that_was_made_after_it_was_looked_up_is_not_made_again(
+    task: LayerTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = LayerCache.claim
+
+    def take_late(layer_cache: LayerCache, key: bytes, claimed: Claim) -> bool:
+        monkeypatch.setattr(LayerCache, "claim", take)
+        assert make(replace(task, batch="b" * 32)).is_made
+        return layer_cache.claim(key, claimed)
+
+    monkeypatch.setattr(LayerCache, "claim", take_late)
+    assert make_layer(task) is None
+    assert not make(task).is_made
+
+
+def test_a_known_layer_that_its_home_lost_is_made_again(task: LayerTask, tmp_path: Path) -> None:
+    first = make(task)
+    other = make(replace(task, home=LayoutHome(str(tmp_path / "other")), blob_cache=CachePlace()))
+    assert other.is_made
+    assert other.blob == first.blob
 
 
 def test_a_layer_that_nothing_has_needs_its_stores(task: LayerTask, store: FakeStore) -> None:

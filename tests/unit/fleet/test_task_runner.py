@@ -98,6 +98,15 @@ def test_other_tasks_end_while_one_waits_for_its_next_attempt() -> None:
     assert [key for key, _ in runner] == ["ends", "waits"]
 
 
+def test_a_task_may_be_started_later() -> None:
+    runner: TaskRunner[str] = TaskRunner(AT_ONCE, lambda key, error: None)
+    began = time.monotonic()
+    runner.start("late", Attempts("done"), 0.05)
+    runner.start("early", Attempts("done"))
+    assert [key for key, _ in runner] == ["early", "late"]
+    assert time.monotonic() - began >= 0.05
+
+
 def test_the_result_of_a_dropped_task_is_not_given() -> None:
     runner: TaskRunner[str] = TaskRunner(AT_ONCE, lambda key, error: None)
     waiting: Future[str] = Future()

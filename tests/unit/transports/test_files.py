@@ -39,6 +39,24 @@ def test_a_file_is_read_as_it_was_written(cache: FileTransport, folder: Path) ->
     assert list_files(folder) == ["nar/a.nar"]
 
 
+def test_a_file_is_created_once(cache: FileTransport, folder: Path) -> None:
+    assert cache.create("claims/a", b"first")
+    assert not cache.create("claims/a", b"second")
+    assert cache.read("claims/a", 9) == b"first"
+    assert list_files(folder) == ["claims/a"]
+
+
+def test_a_file_is_created_by_one_of_many_threads(cache: FileTransport) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda number: cache.create("a", b"%d" % number), range(8))) == 1
+
+
+def test_a_file_that_cannot_be_created_is_an_output_error(cache: FileTransport, folder: Path) -> None:
+    folder.write_bytes(b"")
+    with pytest.raises(OutputError):
+        cache.create("a", b"a")
+
+
 def test_a_file_is_uploaded_whole(cache: FileTransport, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(CONTENT * 3)
     cache.upload("nar/a.nar", tmp_path / "source")

@@ -76,6 +76,22 @@ def test_what_is_written_is_read(moto: str, keys: None) -> None:
     assert bucket.size("a.narinfo") == 0
 
 
+def test_an_object_is_created_once(moto: str, keys: None) -> None:
+    bucket = make_transport(moto)
+    assert bucket.create("claims/a", b"first")
+    assert not bucket.create("claims/a", b"second")
+    assert bucket.read("claims/a", 9) == b"first"
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_an_object_that_exists_is_not_created(keys: None, status: int) -> None:
+    with serve_s3(lambda asked, number: asked.answer(status, error_document("PreconditionFailed"))) as server:
+        assert not transport_to(server).create("a", b"a")
+        with pytest.raises(OutputError, match=f"HTTP {status}"):
+            transport_to(server).write("a", b"a")
+    assert [headers.get("if-none-match") for _, _, headers in server.seen] == ["*", None]
+
+
 def test_a_file_is_uploaded_in_parts(moto: str, keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.transports.s3._PART_SIZE", 5 << 20)
     (tmp_path / "nar").write_bytes(CONTENT * 4)
