@@ -26,6 +26,12 @@
       # For nixpkgs, and for the configuration of NixOS: nixpkgs.overlays = [ lamina.overlays.default ].
       overlays.default = import ./nix/overlay.nix;
 
+      # nix flake init -t
+      templates.default = {
+        path = ./examples/flake;
+        description = "A container image made by lamina's dockerTools, and a shell with the command";
+      };
+
       # For use without an overlay: lib.dockerTools pkgs.
       lib = {
         dockerTools = pkgs: (import ./nix { inherit pkgs; }).dockerTools;

@@ -1,8 +1,19 @@
 # The Python packages that the command imports, with their names in nixpkgs' python3Packages. They are the dependencies
-# in pyproject.toml, with the same oldest versions and the same conditions on system and Python. A test compares the two
-# lists.
-{ system, pythonVersion }: packages:
+# in pyproject.toml and those of the named extras, with the same oldest versions and the same conditions on system and
+# Python. A test compares the two lists.
+{ system, pythonVersion, extras ? [ ] }: packages:
 let
+  ofExtras = {
+    serve = {
+      bcrypt = "4.2";
+      joserfc = "1.6";
+      prometheus-client = "0.22";
+    };
+    dask = {
+      distributed = "2026.1";
+    };
+  };
+
   needed = {
     botocore = "1.38";
     brotli = "1.2";
@@ -20,7 +31,8 @@ let
     watchdog = "6";
   }
   // (if builtins.compareVersions pythonVersion "3.14" < 0 then { backports-zstd = "1.5"; } else { })
-  // (if builtins.match "x86_64-.*" system != null then { isal = "1.8"; } else { });
+  // (if builtins.match "x86_64-.*" system != null then { isal = "1.8"; } else { })
+  // builtins.foldl' (all: extra: all // ofExtras.${extra}) { } extras;
 
   take = name:
     let

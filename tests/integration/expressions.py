@@ -89,8 +89,8 @@ def copy_expressions(nix: Nix, folder: Path) -> Expressions:
     copy = folder / "lamina-expressions"
     for part in ("nix", "src", "tests/nix"):
         shutil.copytree(REPOSITORY / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("flake.nix", "script/man_pages.py"):
-        (copy / file).parent.mkdir(exist_ok=True)
+    for file in ("flake.nix", "script/man_pages.py", "examples/flake/flake.nix"):
+        (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / file, copy / file)
     try:
         source = nix.call("nix-store", "--add", copy).stdout.strip()

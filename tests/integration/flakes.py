@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.integration.closures import Nix, shared_folder
 from tests.integration.expressions import Expressions
 from tests.integration.packages import with_packages
-from tests.support.paths import EXAMPLES, REPOSITORY
+from tests.support.paths import REPOSITORY
 
 NIXPKGS_URL = "github:NixOS/nixpkgs/nixos-unstable"
 LAMINA_URL = "git+file:///home/me/lamina"
@@ -56,7 +56,6 @@ class Flakes:
         """Put a checkout of lamina into the working folder. Its nixpkgs is the small one."""
         checkout = self.folder / "lamina"
         shutil.copytree(self.sources.lamina, checkout)
-        shutil.copytree(EXAMPLES / "flake", checkout / "examples/flake")
         subprocess.run(["chmod", "-R", "u+w", checkout], check=True)
         for file in ("flake.nix", "examples/flake/flake.nix"):
             self.replace(f"lamina/{file}", NIXPKGS_URL, f"path:{self.sources.nixpkgs}")

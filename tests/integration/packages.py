@@ -7,7 +7,7 @@ packages lacks the others, as with `python3.withPackages` of nixpkgs.
 import platform
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -20,31 +20,36 @@ from tests.support.paths import REPOSITORY
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
-def _read_requirements() -> list[Requirement]:
+def _read_requirements(extras: Collection[str]) -> list[Requirement]:
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        return list(map(Requirement, tomllib.load(file)["project"]["dependencies"]))
+        project = tomllib.load(file)["project"]
+    optional = (line for extra in extras for line in project["optional-dependencies"][extra])
+    return list(map(Requirement, (*project["dependencies"], *optional)))
 
 
-def dependencies(**marker: str) -> list[str]:
+def dependencies(extras: Collection[str] = (), **marker: str) -> list[str]:
     """Return the names of the dependencies in pyproject.toml for the system and the Python of ``marker``."""
     return sorted(
-        canonicalize_name(one.name) for one in _read_requirements() if one.marker is None or one.marker.evaluate(marker)
+        canonicalize_name(one.name)
+        for one in _read_requirements(extras)
+        if one.marker is None or one.marker.evaluate(marker)
     )
 
 
-def oldest_versions() -> dict[str, str]:
+def oldest_versions(extras: Collection[str]) -> dict[str, str]:
     """Return the name of each dependency in pyproject.toml with its oldest version."""
-    return {canonicalize_name(one.name): str(one.specifier).removeprefix(">=") for one in _read_requirements()}
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix(">=") for one in _read_requirements(extras)}
 
 
 def with_packages(expressions: Expressions, folder: Path) -> Expressions:
     """Return the expressions with a Python that has the packages; they are collected in ``folder``."""
     packages = folder / "packages"
-    for name in dependencies():
+    names = dependencies(["serve"])
+    for name in names:
         for requirement in _closure(name):
             _copy(requirement, packages / name)
     added = expressions.nix.call("nix-store", "--add", packages).stdout.strip()
-    versions = "".join(f'{name} = "{distribution(name).version}"; ' for name in dependencies())
+    versions = "".join(f'{name} = "{distribution(name).version}"; ' for name in names)
     more = f'packages = builtins.storePath {added}; versions = {{ {versions}}}; pythonVersion = "{PYTHON}"; '
     return replace(expressions, host=f"{expressions.host.removesuffix('}')}{more}}}")
 

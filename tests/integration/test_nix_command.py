@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.integration.expressions import Expressions
+from tests.integration.expressions import SANDBOX, Expressions
 from tests.integration.packages import PYTHON, dependencies, oldest_versions, with_packages
 from tests.integration.tools import ToolError
 from tests.support.binary_cache import CACHE_INFO, KEY, Cache, example, serve_cache
@@ -15,6 +15,7 @@ from tests.support.paths import PACKAGE, REPOSITORY, SOURCES
 
 import lamina
 
+EXTRAS = ("serve", "dask")
 # Imports every module of the package; an error goes to standard error.
 IMPORT_ALL = """
 import importlib, pkgutil, lamina
@@ -24,9 +25,15 @@ for module in pkgutil.walk_packages(lamina.__path__, "lamina."):
 
 
 @pytest.fixture(scope="module")
-def command(expressions: Expressions, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packaged(expressions: Expressions, tmp_path_factory: pytest.TempPathFactory) -> Expressions:
+    """The expressions with a Python that has the packages of this environment."""
+    return with_packages(expressions, tmp_path_factory.mktemp("python"))
+
+
+@pytest.fixture(scope="module")
+def command(packaged: Expressions) -> Path:
     """The command, built by Nix."""
-    return with_packages(expressions, tmp_path_factory.mktemp("python")).build("lamina") / "bin/lamina"
+    return packaged.build("lamina") / "bin/lamina"
 
 
 def call(command: Path, home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,18 +49,22 @@ def find_python(command: Path) -> Path:
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("version", ["3.11", "3.13", "3.14"])
+@pytest.mark.parametrize("extras", [(), ("serve",), EXTRAS], ids=" ".join)
 def test_the_command_requests_the_dependencies_of_pyproject(
-    expressions: Expressions, machine: str, version: str
+    expressions: Expressions, machine: str, version: str, extras: tuple[str, ...]
 ) -> None:
-    requested = expressions.evaluate(_select(expressions, machine, version))
-    assert sorted(requested) == dependencies(platform_machine=machine, python_version=version)
+    requested = expressions.evaluate(_select(expressions, machine, version, extras=extras))
+    assert sorted(requested) == dependencies(extras, platform_machine=machine, python_version=version)
 
 
-def _select(expressions: Expressions, machine: str, version: str, changed: str = "{ }") -> str:
+def _select(
+    expressions: Expressions, machine: str, version: str, changed: str = "{ }", extras: tuple[str, ...] = ()
+) -> str:
     """Return an expression that selects from packages which are their own names, or `changed`."""
-    packages = " ".join(f'"{name}" = "{name}";' for name in oldest_versions())
-    arguments = f'{{ system = "{machine}-linux"; pythonVersion = "{version}"; }} ({{ {packages} }} // {changed})'
-    return f"import {expressions.source}/nix/packages.nix {arguments}"
+    packages = " ".join(f'"{name}" = "{name}";' for name in oldest_versions(EXTRAS))
+    names = " ".join(f'"{extra}"' for extra in extras)
+    options = f'system = "{machine}-linux"; pythonVersion = "{version}"; extras = [ {names} ];'
+    return f"import {expressions.source}/nix/packages.nix {{ {options} }} ({{ {packages} }} // {changed})"
 
 
 def test_an_older_package_of_nixpkgs_is_an_error_that_names_it(expressions: Expressions) -> None:
@@ -74,7 +85,7 @@ def test_a_package_that_nixpkgs_lacks_is_an_error_that_names_it(expressions: Exp
 
 def test_the_command_needs_the_oldest_versions_of_pyproject() -> None:
     text = (REPOSITORY / "nix/packages.nix").read_text(encoding="utf-8")
-    assert dict(re.findall(r'([\w-]+) = "(\d[\d.]*)";', text)) == oldest_versions()
+    assert dict(re.findall(r'([\w-]+) = "(\d[\d.]*)";', text)) == oldest_versions(EXTRAS)
 
 
 def _list_files(folder: Path) -> set[Path]:
@@ -100,6 +111,23 @@ def test_its_python_has_only_the_packages_that_lamina_imports(command: Path) -> 
     start = f"import sys; sys.path.insert(0, {str(source)!r}); sys.dont_write_bytecode = True\n"
     assert subprocess.run([python, "-I", "-c", start + IMPORT_ALL], capture_output=True, check=True).stderr == b""
     assert subprocess.run([python, "-I", "-c", "import pytest"], capture_output=True, check=False).returncode == 1
+
+
+def test_the_command_has_the_libraries_of_serve_unless_it_is_built_without(
+    packaged: Expressions, command: Path, tmp_path: Path
+) -> None:
+    other = packaged.build("laminaWithoutExtras") / "bin/lamina"
+    (tmp_path / "users").write_text("")
+    for program, reason in ((command, "got no user"), (other, "got no bcrypt")):
+        served = call(program, tmp_path, "serve", "--auth-file", tmp_path / "users", "--listen", "127.0.0.1:0")
+        assert served.returncode != 0
+        assert reason in served.stderr
+
+
+@pytest.mark.parametrize("options", [(), SANDBOX], ids=["plain", "sandbox"])
+def test_a_rebuild_gives_the_same_files(packaged: Expressions, command: Path, options: tuple[str, ...]) -> None:
+    assert command.is_file()
+    packaged.rebuild("lamina", *options)
 
 
 def test_the_command_prints_its_version(command: Path, tmp_path: Path) -> None:

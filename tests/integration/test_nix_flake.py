@@ -48,11 +48,16 @@ def overridden(flakes: Flakes) -> tuple[str, ...]:
     return (f"path:{flakes.sources.lamina}", "--override-input", "nixpkgs", f"path:{flakes.sources.nixpkgs}")
 
 
-def _find_blocks(heading: str) -> list[tuple[str, str]]:
-    """Return language and text of the blocks below a heading of docs/nix.md, without those that are marked."""
+def _read_section(heading: str) -> str:
+    """Return the text below a heading of docs/nix.md."""
     page = (REPOSITORY / "docs/nix.md").read_text(encoding="utf-8")
     _, section = page.split(f"# {heading}\n")
-    section = re.split(r"^#+ ", section, flags=re.MULTILINE)[0]
+    return re.split(r"^#+ ", section, flags=re.MULTILINE)[0]
+
+
+def _find_blocks(heading: str) -> list[tuple[str, str]]:
+    """Return language and text of the blocks below a heading of docs/nix.md, without those that are marked."""
+    section = _read_section(heading)
     section = re.sub(r"<!-- not run:[^>]*-->\n```.*?```\n", "", section, flags=re.DOTALL)
     blocks = re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL)
     assert blocks, heading
@@ -247,6 +252,16 @@ def test_the_flake_to_copy_passes_the_check_of_nix(flakes: Flakes) -> None:
     options = (*nixpkgs, "--override-input", "lamina", f"path:{flakes.sources.lamina}")
     flakes.call("flake", "check", flake, *options)
     assert "hello.tar.gz" in flakes.call("flake", "show", flake, *options).stdout
+
+
+def test_the_flake_to_copy_is_a_template(flakes: Flakes) -> None:
+    flakes.copy_lamina()
+    init = "nix flake init --template ../lamina"
+    assert init in _read_section("A flake to copy")
+    flakes.shell(f"mkdir new\ncd new\n{init}")
+    assert (flakes.folder / "new/flake.nix").read_text() == (
+        flakes.folder / "lamina/examples/flake/flake.nix"
+    ).read_text()
 
 
 def test_a_configuration_of_nixos_takes_the_overlay(flakes: Flakes, overridden: tuple[str, ...]) -> None:

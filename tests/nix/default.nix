@@ -6,6 +6,7 @@ in
 {
   inherit pkgs;
   inherit (made) dockerTools lamina;
+  laminaWithoutExtras = made.lamina.override { extras = [ ]; };
   images = import ./images.nix { inherit pkgs; inherit (made) dockerTools; };
   built = import ./build-layered-image.nix { inherit (pkgs) dockerTools hello; };
   streamed = import ./stream-layered-image.nix { inherit (pkgs) dockerTools hello; };
