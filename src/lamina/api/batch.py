@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Unpack
@@ -28,7 +27,7 @@ from lamina.fleet.where import parse_where
 from lamina.fleet.worker_inputs import find_blob_cache, find_layer_cache
 from lamina.images.software import SbomFormat
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.batch_specs import Specs, load_siblings, load_specs
+from lamina.inputs.batch_specs import Specs, load_specs
 from lamina.inputs.layer_caches import open_layer_cache
 from lamina.inputs.parsers import parse_boolean, parse_jobs, parse_layer_compression
 from lamina.layer_cache.cache import LayerCache
@@ -66,7 +65,8 @@ def batch(
         sbom: the format of a software bill of materials to attach to each image, as in `push_layered_image`.
         provenance: whether to attach the provenance of each image, as in `push_layered_image`.
         progress: receives the progress.
-        **arguments: those of `ImageArguments`, for all images. An argument of an image takes precedence.
+        **arguments: those of `ImageArguments`, for all images. They take precedence over spec files; if ``specs`` has
+            the arguments of images itself, those of an image take precedence over them.
 
     Returns:
         The images, each with its digests or its error, the distinct layers, and what they took.
@@ -90,14 +90,8 @@ def batch(
         sbom=None if sbom is None else parse_sbom_format("sbom", sbom),
         has_provenance=parse_boolean("provenance", provenance),
     )
-    if not isinstance(specs, (str, os.PathLike, Mapping)) and isinstance(specs, Iterable):
-        specs = list(specs)  # it is read twice
-    tables, siblings = load_specs(specs), load_siblings(specs)
-    return batch_tables(_complete(tables, arguments), options, _complete(siblings, arguments))
-
-
-def _complete(tables: Mapping[str, ImageArguments], arguments: ImageArguments) -> dict[str, ImageArguments]:
-    return {name: {**arguments, **table} for name, table in tables.items()}
+    loaded = load_specs(specs, arguments)
+    return batch_tables(loaded.picked, options, loaded.others)
 
 
 def batch_tables(

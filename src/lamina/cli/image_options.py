@@ -172,7 +172,7 @@ class ImageOptions(NamedTuple):
         )
         from lamina.inputs.platforms import expand_platforms
 
-        in_file = self._read_table(table) if table else {}
+        in_file = table.parse_under(self.given, _ADDED) if table else {}
         arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
         epoch = get_source_date_epoch()
         if epoch and "created" not in arguments:
@@ -192,20 +192,6 @@ class ImageOptions(NamedTuple):
             with error_context(table.subject, InvalidArgument):
                 expand_platforms(arguments)
         return cast("ImageArguments", arguments)
-
-    def _read_table(self, table: "SpecTable") -> dict[str, Any]:
-        """Return the arguments of the spec file that no option replaces.
-
-        An option for the platform replaces what the file says about platforms and the architecture.
-        """
-        left_out = self.given.keys() - _ADDED
-        platforms = self.given.get("platforms")
-        if platforms:
-            left_out |= {"architecture"}
-        in_file = table.parse(left_out=left_out)
-        if platforms and "roots" in in_file:
-            in_file["roots"] = tuple(pair for pair in in_file["roots"] if pair[0] in platforms)
-        return in_file
 
 
 def _locate_lock_file(spec_file: str) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from lamina.errors import Error, FormatError, InvalidArgument, error_context
 from lamina.formats.json_toml import name_type, parse_json, parse_toml
@@ -23,6 +23,8 @@ from lamina.inputs.arguments import ARGUMENTS
 from lamina.messages.redaction import join_names, short_repr
 from lamina.messages.suggestions import format_suggestion
 from lamina.system.documents import MAX_BYTES, read_document
+
+_Table = TypeVar("_Table")
 
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
 MAX_TOML_SIZE = 1 << 20
@@ -81,6 +83,26 @@ class SpecTable(NamedTuple):
                 if name not in left_out
             }
 
+    def parse_under(self, given: Mapping[str, Any], added: Collection[str] = ()) -> dict[str, Any]:
+        """Return the checked arguments that ``given`` does not replace.
+
+        Platforms in ``given`` replace what the table says about platforms and the architecture.
+
+        Args:
+            given: the checked arguments that take precedence over those of the table.
+            added: those that add to the table's and replace none.
+
+        Raises what `parse` raises.
+        """
+        left_out = given.keys() - frozenset(added)
+        platforms = given.get("platforms")
+        if platforms:
+            left_out |= {"architecture"}
+        parsed = self.parse(left_out)
+        if platforms and "roots" in parsed:
+            parsed["roots"] = tuple(pair for pair in parsed["roots"] if pair[0] in platforms)
+        return parsed
+
 
 def load(table_name: str) -> SpecTable:
     """Read the table of one image.
@@ -116,12 +138,22 @@ def load_all(file_or_table: str) -> dict[str, SpecTable]:
     tables = read_tables(path)
     if not tables:
         raise InvalidArgument(path, "no image", "a table of arguments for each image", hint=_EXAMPLE)
-    if name and name not in tables:
+    return {key: _name_arguments(path, key, table) for key, table in pick_tables(file, name, tables).items()}
+
+
+def pick_tables(file: str, name: str, tables: Mapping[str, _Table]) -> dict[str, _Table]:
+    """Return those of the ``tables`` of a file that ``FILE#NAME`` names: one, or all for an empty name.
+
+    Raises `InvalidArgument` if there is no such table.
+    """
+    if not name:
+        return dict(tables)
+    if name not in tables:
         hint = format_suggestion(name, tables)
         if "" in tables:
             hint = "leave the name out: the file describes one image, without a table"
-        raise InvalidArgument(path, f"image {short_repr(name)}", f"one of {join_names(tables)}", hint=hint)
-    return {key: _name_arguments(path, key, table) for key, table in tables.items() if key == name or not name}
+        raise InvalidArgument(Path(file), f"image {short_repr(name)}", f"one of {join_names(tables)}", hint=hint)
+    return {name: tables[name]}
 
 
 def read_tables(path: Path) -> dict[str, Mapping[str, Any]]:
