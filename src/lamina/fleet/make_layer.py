@@ -23,7 +23,7 @@ from lamina.fleet.layer_task import LayerResult, LayerTask
 from lamina.fleet.worker_caches import open_worker_caches
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache
-from lamina.layer_cache.claims import Claim
+from lamina.layer_cache.claims import limit_claim
 from lamina.layer_cache.encoding import make_claim_key
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
@@ -150,7 +150,7 @@ class _LayerClaim:
         task = self._task
         if not task.batch or task.verify:
             return
-        if not self._layer_cache.claim(self._key, Claim.begin(task.batch, task.nar_size, time.time())):
+        if not self._layer_cache.claim(self._key, task.batch, limit_claim(task.nar_size)):
             raise _ClaimedError
         self._is_held = True
         if not self._was_known:

@@ -179,13 +179,17 @@ class LayerCache:
         """
         self._put(make_plan_key(key), dump_plan(layers))
 
-    def claim(self, key: bytes, claim: Claim) -> bool:
+    def claim(self, key: bytes, claimant: str, seconds: int) -> bool:
         """Write a claim at once, and return whether it is granted: no other one excludes it, or it cannot be written.
 
         Args:
             key: What `lamina.layer_cache.encoding.make_claim_key` returns.
-            claim: Who makes the layer.
+            claimant: Who makes the layer: 32 hexadecimal digits.
+            seconds: When the claim ends.
         """
+        return self._claim(key, Claim(claimant, int(time.time()) + seconds))
+
+    def _claim(self, key: bytes, claim: Claim) -> bool:
         granted = [True]
 
         def write(database: sqlite3.Connection) -> None:

@@ -27,11 +27,6 @@ class Claim:
     claimant: str
     end: int
 
-    @classmethod
-    def begin(cls, claimant: str, nar_size: int, now: float) -> Claim:
-        """Return a claim that lasts for as long as a slow worker needs for a layer of ``nar_size`` bytes."""
-        return cls(claimant, int(now) + min(_MIN_SECONDS + nar_size // _SLOW_RATE, _MAX_SECONDS))
-
     def excludes(self, other: Claim, now: float) -> bool:
         """Return whether ``other`` has to wait. A claim that lasts too long comes from a clock that is wrong."""
         return self.claimant != other.claimant and 0 < self.end - now <= 2 * _MAX_SECONDS
@@ -39,6 +34,11 @@ class Claim:
     def dump(self) -> bytes:
         """Return the claim as bytes."""
         return f"{self.end} {self.claimant}".encode()
+
+
+def limit_claim(nar_size: int) -> int:
+    """Return for how many seconds a layer is claimed: as many as a slow worker needs for ``nar_size`` bytes."""
+    return min(_MIN_SECONDS + nar_size // _SLOW_RATE, _MAX_SECONDS)
 
 
 def parse_claim(data: bytes) -> Claim | None:

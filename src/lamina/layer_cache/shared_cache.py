@@ -67,8 +67,8 @@ class SharedLayerCache(LayerCache):
         with self._lock:
             return {key: self._known[key] for key in keys if key in self._known} | values
 
-    def claim(self, key: bytes, claim: Claim) -> bool:
-        """Write a claim to the shared place alone, as `LayerCache.claim` does."""
+    def _claim(self, key: bytes, claim: Claim) -> bool:
+        # The shared place alone has claims.
         return self._shared.claim(key, claim)
 
     def release(self, key: bytes) -> None:

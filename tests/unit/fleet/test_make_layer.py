@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from lamina.formats.tar import Owner
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache
-from lamina.layer_cache.claims import Claim
 from lamina.layer_cache.encoding import make_claim_key
 from lamina.layer_cache.key import LayerInputs
 
@@ -76,7 +74,7 @@ def claim(task: LayerTask, seconds: int) -> None:
     """Claim the layer of a task as another batch does."""
     key = make_claim_key(task.inputs.key, task.compression, repr(task.home))
     with LayerCache.open(Path(task.layer_cache.place or ""), pytest.fail) as layer_cache:
-        assert layer_cache.claim(key, Claim("b" * 32, int(time.time()) + seconds))
+        assert layer_cache.claim(key, "b" * 32, seconds)
 
 
 def test_a_layer_that_another_batch_makes_is_not_made(task: LayerTask) -> None:
@@ -111,10 +109,10 @@ def test_a_layer_that_was_made_after_it_was_looked_up_is_not_made_again(
 ) -> None:
     take = LayerCache.claim
 
-    def take_late(layer_cache: LayerCache, key: bytes, claimed: Claim) -> bool:
+    def take_late(layer_cache: LayerCache, key: bytes, claimant: str, seconds: int) -> bool:
         monkeypatch.setattr(LayerCache, "claim", take)
         assert make(replace(task, batch="b" * 32)).is_made
-        return layer_cache.claim(key, claimed)
+        return layer_cache.claim(key, claimant, seconds)
 
     monkeypatch.setattr(LayerCache, "claim", take_late)
     assert make_layer(task) is None

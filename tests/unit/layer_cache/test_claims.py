@@ -18,7 +18,7 @@ from lamina.core.names import Digest
 from lamina.errors import OutputError, Unavailable
 from lamina.inputs.layer_caches import open_layer_cache
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
-from lamina.layer_cache.claims import Claim, is_excluded, parse_claim
+from lamina.layer_cache.claims import Claim, is_excluded, limit_claim, parse_claim
 from lamina.layer_cache.encoding import make_claim_key
 
 KEY = make_claim_key(Digest(bytes(32)), "gzip:2", "registry.example/app")
@@ -45,41 +45,41 @@ def open_cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
 
 def test_a_claim_excludes_others_until_it_is_released(open_cache: Open) -> None:
     with open_cache() as first, open_cache() as second:
-        assert first.claim(KEY, make_claim("a"))
-        assert not second.claim(KEY, make_claim("b"))
+        assert first.claim(KEY, "a" * 32, 60)
+        assert not second.claim(KEY, "b" * 32, 60)
         first.release(KEY)
-        assert second.claim(KEY, make_claim("b"))
-        assert not first.claim(KEY, make_claim("a"))
+        assert second.claim(KEY, "b" * 32, 60)
+        assert not first.claim(KEY, "a" * 32, 60)
 
 
 def test_a_batch_may_claim_a_layer_again(open_cache: Open) -> None:
     with open_cache() as first, open_cache() as second:
-        assert first.claim(KEY, make_claim("a"))
-        assert second.claim(KEY, make_claim("a"))
+        assert first.claim(KEY, "a" * 32, 60)
+        assert second.claim(KEY, "a" * 32, 60)
 
 
 def test_a_claim_that_has_ended_excludes_nobody(open_cache: Open) -> None:
     with open_cache() as first, open_cache() as second:
-        assert first.claim(KEY, make_claim("a", seconds=-1))
-        assert second.claim(KEY, make_claim("b"))
-        assert not first.claim(KEY, make_claim("a"))
+        assert first.claim(KEY, "a" * 32, -1)
+        assert second.claim(KEY, "b" * 32, 60)
+        assert not first.claim(KEY, "a" * 32, 60)
 
 
 def test_claims_to_other_places_are_others(open_cache: Open) -> None:
     other = make_claim_key(Digest(bytes(32)), "gzip:2", "registry.example/other")
     with open_cache() as first, open_cache() as second:
-        assert first.claim(KEY, make_claim("a"))
-        assert second.claim(other, make_claim("b"))
+        assert first.claim(KEY, "a" * 32, 60)
+        assert second.claim(other, "b" * 32, 60)
 
 
 def test_what_was_learnt_is_written_before_the_claim_is_released(open_cache: Open) -> None:
     fact = Fact("one")
     with open_cache() as first, open_cache() as second:
-        first.claim(KEY, make_claim("a"))
+        first.claim(KEY, "a" * 32, 60)
         first.put_layer(fact.inputs, fact.layer)
         first.put_compressed(fact.layer.digest, CODECS[0], fact.blob(CODECS[0]))
         first.release(KEY)
-        assert second.claim(KEY, make_claim("b"))
+        assert second.claim(KEY, "b" * 32, 60)
         second.look_up_layers([fact.inputs])
         assert second.get_layer(fact.inputs) == fact.layer
 
@@ -87,7 +87,7 @@ def test_what_was_learnt_is_written_before_the_claim_is_released(open_cache: Ope
 def test_of_many_that_claim_a_layer_at_once_one_is_granted(open_cache: Open) -> None:
     def claim(letter: str) -> bool:
         with open_cache() as layer_cache:
-            return layer_cache.claim(KEY, make_claim(letter))
+            return layer_cache.claim(KEY, letter * 32, 60)
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(claim, "01234567")) == 1
@@ -95,8 +95,8 @@ def test_of_many_that_claim_a_layer_at_once_one_is_granted(open_cache: Open) -> 
 
 def test_without_a_layer_cache_every_claim_is_granted() -> None:
     layer_cache = NullLayerCache()
-    assert layer_cache.claim(KEY, make_claim("a"))
-    assert layer_cache.claim(KEY, make_claim("b"))
+    assert layer_cache.claim(KEY, "a" * 32, 60)
+    assert layer_cache.claim(KEY, "b" * 32, 60)
     layer_cache.release(KEY)
 
 
@@ -148,7 +148,7 @@ def test_anything_else_in_its_place_excludes_nobody(tmp_path: Path, data: bytes)
 
 
 def test_a_claim_lasts_longer_for_a_large_layer() -> None:
-    small, large, huge = (Claim.begin("a" * 32, size, NOW).end - NOW for size in (1, 10**9, 10**12))
+    small, large, huge = map(limit_claim, (1, 10**9, 10**12))
     assert 10 <= small < large < huge <= 3600
 
 
