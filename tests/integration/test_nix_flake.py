@@ -160,7 +160,8 @@ in {{
   overlay = stream pkgs.dockerTools;
   library = stream (flake.lib.dockerTools pkgs);
   command = "${{pkgs.lamina}}" == "${{flake.lib.lamina pkgs}}";
-  inherit (pkgs.dockerTools) kept;
+  kept = pkgs.dockerTools.buildImage {{ }};
+  missing = (builtins.tryEval ((flake.overlays.default pkgs {{ }}).dockerTools.buildImage {{ }})).success;
 }}
 """
 
@@ -180,7 +181,7 @@ def test_the_overlay_works_where_nixpkgs_cannot_be_fetched(flakes: Flakes) -> No
     made = json.loads(flakes.call("eval", "--impure", "--json", "--expr", expression).stdout)
     assert made["overlay"] == made["library"]
     assert made["overlay"].endswith("-stream-a")
-    assert (made["command"], made["kept"]) == (True, True)
+    assert (made["command"], made["kept"], made["missing"]) == (True, "nixpkgs", False)
 
     # The package of the flake itself is what fetches it.
     fetching = ("--option", "download-attempts", "1", "eval", "--raw", f"path:{flakes.folder}/lamina#default.drvPath")

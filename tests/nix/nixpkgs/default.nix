@@ -3,8 +3,11 @@
 let
   pkgs = import ./pkgs.nix { inherit system; host = import ./programs.nix; };
   base = pkgs // {
-    # As with nixpkgs, an overlay changes functions that are there already.
-    dockerTools.kept = true;
+    # As with nixpkgs, an overlay changes functions that are there already, and keeps those that lamina lacks.
+    dockerTools = {
+      streamLayeredImage = throw "this function is not lamina's";
+      buildImage = _: "nixpkgs";
+    };
     # `nix develop` needs the attribute outputs, which nixpkgs sets for every derivation.
     mkShell = { packages }: derivation {
       name = "shell";
