@@ -20,7 +20,7 @@ _STORE = Path("/nix/store")
 # A Nix in another root file system sees only the folders that it shares with this machine, such as /nix/var/nix.
 _FOLDERS = (tempfile.gettempdir(), "/nix/var/nix")
 EXPRESSIONS = Path(__file__).parent / "nix"
-_SETTINGS = """\
+NIX_SETTINGS = """\
 build-users-group =
 builders =
 experimental-features = nix-command
@@ -106,7 +106,7 @@ def open_nix(prefix: tuple[str, ...] = ()) -> Nix:
     """Return the Nix of this machine, ready to build; with a prefix, another Nix on the same store."""
     if not prefix:
         require("nix")
-    opened = Nix(prefix, environment(NIX_CONFIG=_SETTINGS))
+    opened = Nix(prefix, environment(NIX_CONFIG=NIX_SETTINGS))
     if os.geteuid() == 0:
         opened.call("nix-store", "--init")
     elif not os.access(_STORE, os.W_OK):

@@ -1,4 +1,7 @@
-"""The commands and options in the docs exist, and the Python of the page about stores runs."""
+"""The commands and options in the docs exist, and the Python of some pages runs without a shell.
+
+The blocks of all pages run in `tests/integration/test_docs_commands.py`; here are those that the inner loop runs too.
+"""
 
 import inspect
 import itertools
@@ -12,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.support.cli_parameters import leaf_commands
+from tests.support.doc_blocks import list_pages
 from tests.support.example_store import CACHE, KEY, example_store, hello
 from tests.support.paths import REPOSITORY
 
@@ -19,7 +23,7 @@ import lamina
 from lamina.cli.group import group
 from lamina.stores import open as opening
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / page for page in list_pages() if page != "CHANGELOG.md"]
 
 # Options of other programs that the pages name.
 _FOREIGN_OPTIONS = {
@@ -65,7 +69,7 @@ def test_every_option_that_the_docs_name_exists() -> None:
     known |= {"--help", "--version", "--debug", *_FOREIGN_OPTIONS}
     for page in PAGES:
         named = set(re.findall(r"`(--[\w-]+)", page.read_text()))
-        assert named - known == set(), page.name
+        assert named - known == set(), page
 
 
 def test_the_python_of_the_page_about_stores_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,13 +41,13 @@ def hello(system: str = SYSTEM) -> StorePath:
     return StorePath.parse(json.loads((EXAMPLES / "roots.json").read_text())[system])
 
 
-def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
-    """Create a store below ``root`` that contains the closure of `hello`."""
+def example_store(root: Path, *systems: str) -> FakeStore:
+    """Create a store below ``root`` that contains the closure of `hello` for ``systems``, by default this machine's."""
     store = FakeStore(root)
     access = StoreAccess(trust=lambda: Trust((PublicKey.parse(KEY),)))
     with access.resources:
         cache = open_stores([CACHE], access)
-        closure = Closure.resolve([hello(system)], cache.query)
+        closure = Closure.resolve([hello(system) for system in systems or (SYSTEM,)], cache.query)
         for info in closure:
             unpack(cache, info.path, store.location(info.path))
             store.register(info.path)

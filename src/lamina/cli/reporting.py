@@ -181,8 +181,10 @@ def describe_blobs(count: int, total: int, verb: str, size: int) -> str:
 
 
 def format_count(count: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 layer`` or ``3 layers``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """Return a number with its noun, such as ``1 layer``, ``3 layers`` or ``3 entries``."""
+    if count == 1:
+        return f"{count} {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"
 
 
 def _find_width() -> int | None:

@@ -8,7 +8,7 @@ import pytest
 
 from lamina.cli import reporting
 from lamina.cli.options import ReportOptions
-from lamina.cli.reporting import print_image_summary, print_json, print_summary
+from lamina.cli.reporting import format_count, print_image_summary, print_json, print_summary
 from lamina.core.names import Digest, ImageReference
 from lamina.images.blob_totals import BlobTotal, UpdateTotals
 from lamina.images.image import BuildResult
@@ -107,3 +107,8 @@ def test_a_document_begins_with_its_version_and_shows_no_secret(
     assert list(document) == ["version", "a", "images", "check", "warnings"]
     assert "hunter2" not in text
     assert (captured.out if to_stderr else captured.err) == ""
+
+
+def test_a_count_has_the_plural_of_its_noun() -> None:
+    counted = [format_count(count, noun) for noun in ("layer", "entry") for count in (0, 1, 2)]
+    assert counted == ["0 layers", "1 layer", "2 layers", "0 entries", "1 entry", "2 entries"]

@@ -66,7 +66,7 @@ def command(
         print_json(dump_cache_prune(layer_cache, result, folder, blobs))
         return
     print_files(result.files)
-    print_stdout(f"{result.deleted} entries deleted, {result.kept} kept ({format_size(result.size)})")
+    print_stdout(f"{format_count(result.deleted, 'entry')} deleted, {result.kept} kept ({format_size(result.size)})")
     if blobs and (blobs.files or blobs.kept):
         print_files(blobs.files)
         print_stdout(f"{format_count(len(blobs.files), 'blob')} deleted, {blobs.kept} kept ({format_size(blobs.size)})")

@@ -144,7 +144,8 @@ def _print_store_check(check: StoreCheck, report: ReportOptions) -> None:
     repaired = f"{len(check.mended)} repaired, " if check.mended else ""
     print_stdout(
         f"{format_count(check.paths, 'path')}, {format_size(check.size)}: {check.intact} intact, {repaired}"
-        f"{len(check.damaged)} damaged; {check.orphans} unused NARs, {check.leftovers} leftover files"
+        f"{len(check.damaged)} damaged; {format_count(check.orphans, 'unused NAR')}, "
+        f"{format_count(check.leftovers, 'leftover file')}"
     )
 
 
@@ -153,4 +154,5 @@ def _describe_layer(layer: DamagedLayer) -> str:
 
 
 def _format_summary(check: LayerCacheCheck) -> str:
-    return f"{check.layers} layers: {check.intact} intact, {len(check.damaged)} damaged, {check.absent} absent"
+    layers = format_count(check.layers, "layer")
+    return f"{layers}: {check.intact} intact, {len(check.damaged)} damaged, {check.absent} absent"

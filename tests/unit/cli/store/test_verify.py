@@ -94,6 +94,12 @@ def test_a_damaged_file_is_a_warning(store: FakeStore) -> None:
     assert "the file was deleted, and a new layer cache is created" in ran.stderr
 
 
+def test_the_summary_of_one_layer_has_no_plural(store: FakeStore) -> None:
+    flags = ("--store", store.root, "--layer-cache", "single")
+    run("stream", "hello", "--max-layers", "2", *flags)
+    assert run("store", "verify", *flags).stdout == b"1 layer: 1 intact, 0 damaged, 0 absent\n"
+
+
 def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
     flags = ("--store", store.root, "--layer-cache", "layer_cache", "--json")
     assert json.loads(run("store", "verify", *flags).stdout) == {
