@@ -1,4 +1,4 @@
-"""The guides of the documentation: every command runs, in the order of its page, and prints what the page shows."""
+"""The guides in ``docs/guides/``: every command runs, in the order of its page, and prints what the page shows."""
 
 import dataclasses
 import re
@@ -51,6 +51,14 @@ def test_the_commands_of_a_guide_work_and_print_what_it_shows(page: Path, machin
     credentials = {"AWS_ACCESS_KEY_ID": ID, "AWS_SECRET_ACCESS_KEY": SECRET}
     for command, shown, printed in machine.run(blocks, credentials):
         assert matches(shown, printed), f"{page.name}: {command}\n{printed}"
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_every_block_of_a_guide_is_run_or_marked(page: Path) -> None:
+    """Those of YAML are workflows, which ``test_ci_examples.py`` runs."""
+    left = [block.text for block in list_blocks(page) if not block.reason and not [*block.list_commands()]]
+    assert left == [block.text for block in list_blocks(page) if block.language == "yaml"]
+    assert len(re.findall(r"^```", page.read_text(encoding="utf-8"), re.MULTILINE)) == 2 * len(list_blocks(page))
 
 
 def test_every_guide_is_in_the_index() -> None:

@@ -29,7 +29,7 @@ import lamina
 GUIDES = sorted((REPOSITORY / "docs/guides").glob("*.md"))
 
 _BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _FILE = re.compile(r"# ([\w./-]+)\n")
 ARCHITECTURE = "arm64" if SYSTEM == "aarch64-linux" else "amd64"
