@@ -217,6 +217,15 @@ def test_the_commands_of_the_page_install_the_command(flakes: Flakes) -> None:
     assert lock["nodes"]["nixpkgs"]["original"]["path"] == flakes.sources.nixpkgs
 
 
+def test_the_commands_of_the_readme_install_and_run_the_command(flakes: Flakes) -> None:
+    flakes.copy_lamina()
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    ((install, run),) = re.findall(r"^(nix profile install \.) +# `(nix run \. -- --help)`", readme, re.MULTILINE)
+    shown = flakes.shell(f"cd lamina\n{run}\n{install} --profile ../../home/profile").stdout
+    assert shown.startswith("Usage: lamina ")
+    assert _call(flakes.folder.parent / "home/profile/bin/lamina") == VERSION
+
+
 def test_the_command_of_the_page_installs_without_flakes(flakes: Flakes) -> None:
     flakes.copy_lamina()
     block = _find_block("Install the command", "sh", 1)
