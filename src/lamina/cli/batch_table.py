@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lamina.cli.batch_counts import BatchCounts
 from lamina.cli.output import escape_controls
-from lamina.cli.progress_bars import format_seconds
+from lamina.cli.progress_bars import format_seconds, make_console, make_live
 from lamina.cli.reporting import join_facts
 from lamina.messages.sizes import format_size
 
@@ -42,15 +41,8 @@ class BatchTable(BatchCounts):
 
     def __init__(self, out: TextIO) -> None:
         super().__init__()
-        self._console = Console(file=out, highlight=False)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._render,
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            transient=True,
-            redirect_stdout=False,
-            vertical_overflow="crop",
-        )
+        self._console = make_console(out)
+        self._live = make_live(self._console, self._render, _REFRESHES_PER_SECOND)
 
     def connect(self, workers: str, dashboard: str) -> None:
         """Print the link of the page about the workers, if there is one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -38,7 +39,7 @@ class ProgressBars(Progress):
     """Draws on ``out``, which is a terminal. The caller calls `stop` at the end, also after an error."""
 
     def __init__(self, out: TextIO) -> None:
-        self._console = Console(file=out, highlight=False)
+        self._console = make_console(out)
         self._live: Live | None = None
         self._work = Work("", ())
         self._running: dict[ProgressItem, int] = {}
@@ -53,14 +54,7 @@ class ProgressBars(Progress):
         self._work, self._running, self._finished = work, {}, 0
         self._count, self._total = 0, work.size
         self._samples = deque([(time.monotonic(), 0)])
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._render,
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            transient=True,
-            redirect_stdout=False,
-            vertical_overflow="crop",
-        )
+        self._live = make_live(self._console, self._render, _REFRESHES_PER_SECOND)
         self._live.start()
 
     def start(self, item: ProgressItem) -> None:
@@ -165,6 +159,23 @@ def _render_item(item: ProgressItem, count: int, width: int) -> RenderableType:
 
 def _format_sizes(count: int, total: int) -> str:
     return f"{format_size(count):>8} of {format_size(total):>8}"
+
+
+def make_console(out: TextIO) -> Console:
+    """Return a console for a terminal."""
+    return Console(file=out, highlight=False)
+
+
+def make_live(console: Console, render: Callable[[], RenderableType], refreshes_per_second: int) -> Live:
+    """Return what draws again and again at the end of a terminal, and leaves nothing there."""
+    return Live(
+        console=console,
+        get_renderable=render,
+        refresh_per_second=refreshes_per_second,
+        transient=True,
+        redirect_stdout=False,
+        vertical_overflow="crop",
+    )
 
 
 def format_seconds(seconds: float) -> str:
