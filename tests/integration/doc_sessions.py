@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.integration.closures import NIX_SETTINGS
 from tests.integration.doc_preparations import BEFORE_COMMANDS, BEFORE_PAGES, EXIT_CODES, OF_ALL_SYSTEMS, ON_TERMINAL
 from tests.integration.engines import Engine
-from tests.integration.tools import environment, loopback_port, require
+from tests.integration.tools import environment, find, loopback_port, require
 from tests.support.doc_blocks import Block
 from tests.support.example_store import CACHE, KEY, SYSTEM, example_store, hello, write_command
 from tests.support.image_files import docker_archive, sha256, tar
@@ -56,6 +56,13 @@ lamina() {
 }
 """
 _SEPARATOR = "\x1e"
+# Tools that a page may need, by a pattern of what it writes; a missing one is a skip.
+_TOOLS = {
+    **{rf"\b{name}\b": name for name in ("curl", "git", "htpasswd", "jq", "openssl", "skopeo")},
+    r"\bnix(?:-store)? ": "nix",
+    "--extra-commands": "bwrap",
+    "--fake-root-commands": "fakeroot",
+}
 _LINES = 40  # of output in the message of a failure
 # What differs from run to run: durations and dates.
 _VARYING = re.compile(r"  [0-9.]+ m?s(?=$|\n)|\b\d{4}-\d\d-\d\d\b")
@@ -121,7 +128,8 @@ class Session:
             "check-yaml": _CHECK_YAML,
         }.items():
             (programs / name).write_text(f"#!{sys.executable}\n{text}")
-        (programs / "skopeo").write_text(f'#!/bin/sh\nexec {require("skopeo")} --insecure-policy "$@"\n')
+        if skopeo := find("skopeo"):
+            (programs / "skopeo").write_text(f'#!/bin/sh\nexec {skopeo} --insecure-policy "$@"\n')
         (programs / "check-nix").write_text('#!/bin/sh\nexec nix-instantiate --parse "$1" >/dev/null\n')
         if docker:
             # The engine of the tests has no bridge.
@@ -207,6 +215,10 @@ class Session:
     def run(self, blocks: Sequence[Block]) -> None:
         """Run the blocks that are not marked; check their exit codes, and the output that the page shows."""
         pieces = [piece for block in blocks if block.is_run for piece in self._split(block)]
+        text = "\n".join([self._prepare(), *(piece.commands for piece in pieces)])
+        for pattern, tool in _TOOLS.items():
+            if re.search(pattern, text):
+                require(tool)
         script = [_PRELUDE, f'exec 3>&1 >"$TMPDIR/prepared" 2>&1\n{self._prepare()}\nexec >&3 2>&1\n']
         for number, piece in enumerate(pieces):
             script.append(f"printf '{_SEPARATOR}{number}\\n'\n{self._prepare_piece(piece)}{self._format(piece)}\n")

@@ -27,6 +27,14 @@ def test_the_language_of_every_block_says_whether_it_is_run(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_commands_are_in_blocks_with_a_fence(page: str) -> None:
+    """An indented block has no language, so the tests would not see it."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    fenced = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^    +(?:\$ |>>> |(?:lamina|script/|nix|docker|pip|python) ?).*", fenced, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_marker_stands_above_a_block_and_says_why(page: str) -> None:
     marked = [block for block in find_blocks(page) if block.reason]
     assert len(_MARKER_LINE.findall((REPOSITORY / page).read_text(encoding="utf-8"))) == len(marked)

@@ -64,6 +64,30 @@ def test_the_options_of_every_command_in_the_docs_exist(page: str, words: list[s
     command.make_context(command.name, words)
 
 
+def find_inline_commands(page: str) -> Iterator[str]:
+    """Yield the lamina commands in the text of ``page``, which may have placeholders such as ``ROOT…``."""
+    text = re.sub(r"^ *```.*?^ *```", "", page, flags=re.MULTILINE | re.DOTALL)
+    for command in re.findall(r"`lamina (\w[^`]*)`", text):
+        yield re.split(r" [|÷]", re.sub(r"\s+", " ", command))[0]
+
+
+INLINE = sorted({(page.name, one) for page in PAGES for one in find_inline_commands(page.read_text(encoding="utf-8"))})
+
+
+@pytest.mark.parametrize(("page", "text"), INLINE, ids=lambda value: value[:60])
+def test_the_verb_and_the_options_of_every_command_in_a_sentence_exist(page: str, text: str) -> None:
+    command: click.Command = group
+    words = text.split()
+    while isinstance(command, click.Group) and words and words[0].islower() and words[0] not in ("…", "-"):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found, f"{page}: {text}: lamina has no such verb"
+        command = found
+    own = words[: words.index("--")] if "--" in words else words
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    named = {option for word in own if (option := re.match(r"\[?(--[a-z][\w-]*|-[a-z]\b)", word))}
+    assert {option[1] for option in named} - options - {"--help"} == set(), f"{page}: {text}"
+
+
 def test_every_option_that_the_docs_name_exists() -> None:
     known = {option for _, command in leaf_commands(group) for each in command.params for option in each.opts}
     known |= {"--help", "--version", "--debug", *_FOREIGN_OPTIONS}
