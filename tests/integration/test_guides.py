@@ -10,7 +10,16 @@ from tests.integration import engines
 from tests.integration.engines import Engine
 from tests.integration.tools import require
 from tests.support.buckets import serve_buckets
-from tests.support.guides import GUIDES, Block, Machine, list_blocks, matches, prepare_machine, write_docker_command
+from tests.support.doc_blocks import Block
+from tests.support.guides import (
+    GUIDES,
+    Machine,
+    list_blocks,
+    list_commands,
+    matches,
+    prepare_machine,
+    write_docker_command,
+)
 from tests.support.paths import REPOSITORY
 from tests.support.s3_server import ID, SECRET
 
@@ -47,7 +56,7 @@ def machine(page: Path, tmp_path: Path, own_docker: Engine) -> Iterator[Machine]
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_the_commands_of_a_guide_work_and_print_what_it_shows(page: Path, machine: Machine) -> None:
-    blocks = [*list_blocks(page), Block("console", CHECKS.get(page.stem, ""), "")]
+    blocks = [*list_blocks(page), Block(page.name, 0, "console", CHECKS.get(page.stem, ""))]
     credentials = {"AWS_ACCESS_KEY_ID": ID, "AWS_SECRET_ACCESS_KEY": SECRET}
     for command, shown, printed in machine.run(blocks, credentials):
         assert matches(shown, printed), f"{page.name}: {command}\n{printed}"
@@ -56,7 +65,7 @@ def test_the_commands_of_a_guide_work_and_print_what_it_shows(page: Path, machin
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_every_block_of_a_guide_is_run_or_marked(page: Path) -> None:
     """Those of YAML are workflows, which ``test_ci_examples.py`` runs."""
-    left = [block.text for block in list_blocks(page) if not block.reason and not [*block.list_commands()]]
+    left = [block.text for block in list_blocks(page) if not block.reason and not [*list_commands(block)]]
     assert left == [block.text for block in list_blocks(page) if block.language == "yaml"]
     assert len(re.findall(r"^```", page.read_text(encoding="utf-8"), re.MULTILINE)) == 2 * len(list_blocks(page))
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.doc_blocks import Block, find_blocks
 from tests.support.example_store import CACHE, KEY, SYSTEM, example_store, hello, write_command
 from tests.support.fake_nix_store import Program, store_path
 from tests.support.image_files import docker_archive, sha256, tar_member
@@ -28,9 +29,6 @@ import lamina
 
 GUIDES = sorted((REPOSITORY / "docs/guides").glob("*.md"))
 
-_BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
-)
 _FILE = re.compile(r"# ([\w./-]+)\n")
 ARCHITECTURE = "arm64" if SYSTEM == "aarch64-linux" else "amd64"
 _MARK = "== end of a command"
@@ -38,35 +36,26 @@ _MARK = "== end of a command"
 _WEB_SERVER = '#!{busybox}/bin/busybox sh\nexec {busybox}/bin/busybox httpd -f -p "$3" -h "$1"\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block of a page; ``reason`` says why it is not run, and is empty if it is."""
-
-    language: str
-    text: str
-    reason: str
-
-    def list_commands(self) -> Iterator[tuple[str, str | None]]:
-        """Yield the commands with the text that the page shows below each, or None if it shows nothing."""
-        if self.language == "sh":
-            yield self.text, None
-        elif self.language == "console" and self.text:
-            for part in self.text.removeprefix("$ ").split("\n$ "):
-                lines = part.splitlines()
-                size = 1
-                while lines[size - 1].endswith("\\"):
-                    size += 1
-                yield "\n".join(lines[:size]), "\n".join(lines[size:])
-        elif named := _FILE.match(self.text):
-            yield f"cat >{shlex.quote(named[1])} <<'END OF THE FILE'\n{self.text}END OF THE FILE", None
-            if self.language == "nix":
-                yield f"nix-instantiate --parse {shlex.quote(named[1])}", None
-
-
 def list_blocks(page: Path) -> list[Block]:
     """Return the blocks of a page that have a language."""
-    found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [Block(one["language"], one["text"], one["reason"] or "") for one in found]
+    return [block for block in find_blocks(str(page.relative_to(REPOSITORY))) if block.language]
+
+
+def list_commands(block: Block) -> Iterator[tuple[str, str | None]]:
+    """Yield the commands with the text that the page shows below each, or None if it shows nothing."""
+    if block.language == "sh":
+        yield block.text, None
+    elif block.language == "console":
+        for part in block.text.removeprefix("$ ").split("\n$ ") if block.text else ():
+            lines = part.splitlines()
+            size = 1
+            while lines[size - 1].endswith("\\"):
+                size += 1
+            yield "\n".join(lines[:size]), "\n".join(lines[size:])
+    elif named := _FILE.match(block.text):
+        yield f"cat >{shlex.quote(named[1])} <<'END OF THE FILE'\n{block.text}END OF THE FILE", None
+        if block.language == "nix":
+            yield f"nix-instantiate --parse {shlex.quote(named[1])}", None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +72,7 @@ class Machine:
 
     def run(self, blocks: Sequence[Block], variables: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
         """Run the blocks, and return each command that shows something, with what it shows and what it printed."""
-        commands = [one for block in blocks if not block.reason for one in block.list_commands()]
+        commands = [one for block in blocks if not block.reason for one in list_commands(block)]
         script = "\n".join(f"{command}\necho; echo '{_MARK}'" for command, _ in commands)
         for written, given in self.names:
             script = script.replace(written, given)
