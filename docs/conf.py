@@ -1,6 +1,7 @@
 """Settings of Sphinx for the documentation site, which ``script/docs`` makes."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from lamina.version import __version__
@@ -30,6 +31,7 @@ toc_object_entries = False
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_title = f"lamina {__version__}"
 html_show_copyright = False
 html_show_sphinx = False
@@ -37,10 +39,25 @@ html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 
+# HTML of Sphinx and furo that breaks a rule of accessibility, and its replacement.
+_REPLACEMENTS = (
+    ('<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'),
+    ('<aside class="sidebar-drawer">', '<aside class="sidebar-drawer" aria-label="Pages">'),
+    ('<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),
+    ('<th class="head"><p></p></th>', '<td class="head"></td>'),
+    # The parameters of a signature are no list of definitions.
+    ('<dl>\n<dd><em class="sig-param">', '<span class="sig-parameters">\n<dd><em class="sig-param">'),
+    ("</em>,</dd>\n</dl>\n", "</em>,</dd>\n</span>\n"),
+    ('<dd><em class="sig-param">', '<span class="sig-parameter"><em class="sig-param">'),
+    ("</em>,</dd>", "</em>,</span>"),
+)
+
+
 def setup(app: Any) -> None:
-    """Register `mark_result`, which must run before Napoleon, and `shorten_defaults`."""
+    """Register `mark_result`, which must run before Napoleon, and the other functions of this file."""
     app.connect("autodoc-process-docstring", mark_result, priority=400)
     app.connect("autodoc-process-signature", shorten_defaults)
+    app.connect("build-finished", mend_pages)
 
 
 def mark_result(app: Any, kind: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
@@ -56,3 +73,13 @@ def shorten_defaults(
 ) -> tuple[str | None, str | None]:
     """Return the signature with ``...`` for defaults that are objects, which Sphinx could not parse."""
     return signature and re.sub(r"<[^<>]+>", "...", signature), result
+
+
+def mend_pages(app: Any, error: Exception | None) -> None:
+    """Replace what screen readers and the keyboard cannot use in the pages that were written."""
+    for file in Path(app.outdir).rglob("*.html"):
+        text = mended = file.read_text(encoding="utf-8")
+        for found, replacement in _REPLACEMENTS:
+            mended = mended.replace(found, replacement)
+        if mended != text:
+            file.write_text(mended, encoding="utf-8")

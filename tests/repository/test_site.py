@@ -6,14 +6,19 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from tests.integration.browser import find_violations, start_chromium
 from tests.support.cli_parameters import leaf_commands
 from tests.support.paths import REPOSITORY
 
 import lamina
 from lamina.cli.group import group
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.integration  # it takes 20 seconds of a processor
 
@@ -97,6 +102,30 @@ def test_a_result_with_a_colon_in_its_text_is_no_type(site: Path) -> None:
     page = (site / "python/modules.html").read_text(encoding="utf-8")
     assert "The store layers, from the lowest up: those of the strategy" in page
     assert "~lamina." not in page  # a signature that Sphinx could not parse
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    with start_chromium() as started:
+        yield started
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+@pytest.mark.parametrize("name", ["index", "when-not", "commands/lamina-build"])
+def test_a_page_of_the_site_is_accessible_and_as_wide_as_the_screen(
+    browser: "Browser", site: Path, name: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto((site / f"{name}.html").as_uri())
+        assert find_violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_signature_is_no_list_of_definitions(site: Path) -> None:
+    page = (site / "python/functions.html").read_text(encoding="utf-8")
+    assert "<dl>" not in page
+    assert page.count('<span class="sig-parameter">') > 100
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
