@@ -21,15 +21,18 @@ from tests.support import factories
 from tests.support.binary_cache import KEY, Cache, CacheRequest, serve_cache
 from tests.support.buckets import make_client, serve_buckets
 from tests.support.credentials import encode_auth
-from tests.support.dask_cluster import DaskCluster, run_dask_cluster
+from tests.support.dask_cluster import DaskCluster, run_dask_cluster, write_other_version
 from tests.support.fault_proxy import ProxyFault, serve_faults
-from tests.support.processes import find_pids
+from tests.support.processes import find_pids, wait_until
 from tests.support.s3_server import SECRET, error_document, use_credentials
 
-from lamina.api.batch import batch
+from lamina.api.batch import batch, batch_tables
+from lamina.api.batch_options import BatchOptions, parse_destination
 from lamina.core.names import Digest, StorePath
 from lamina.errors import AuthError, OutputError
 from lamina.fleet.results import BatchResult
+from lamina.fleet.task_runner import RetryRules
+from lamina.fleet.where import DaskScheduler
 
 _SHARED, _APPLICATIONS = 12, 6
 Digests = Mapping[str, Digest | None]
@@ -47,6 +50,12 @@ class Packages:
         """The NAR of the smallest library, whose layer is made last; only a worker reads it."""
         libraries = [known for path, known in self.cache.narinfos.items() if path.name.startswith("lib")]
         return min(libraries, key=lambda known: known.info.nar_size).url
+
+    @property
+    def first_nar(self) -> str:
+        """The NAR of the largest library, whose layer is made first; only a worker reads it."""
+        libraries = [known for path, known in self.cache.narinfos.items() if path.name.startswith("lib")]
+        return max(libraries, key=lambda known: known.info.nar_size).url
 
     def find_users(self, library: StorePath) -> set[str]:
         """Return the applications whose closure has ``library``."""
@@ -232,6 +241,26 @@ def test_a_batch_survives_the_death_of_a_local_worker_in_the_middle_of_a_layer(
         (worker,) = list_local_workers() - before
         os.kill(worker, signal.SIGKILL)
         assert digests(running.result()) == expected
+
+
+def test_a_late_worker_with_another_version_costs_a_batch_nothing_but_time(
+    packages: Packages, registry: str, expected: Digests, tmp_path: Path, stopped: StoppedRequests
+) -> None:
+    with (
+        start_cluster(tmp_path / "dask", 1) as cluster,
+        serve_cache(packages.cache.folder, {packages.first_nar: stopped}) as cache,
+    ):
+        options = BatchOptions(
+            parse_destination(f"{registry}/late", None), DaskScheduler(cluster.address), rules=RetryRules(delays=(0.0,))
+        )
+        running = run_in_thread(lambda: batch_tables(packages.tables(cache.url), options))
+        assert stopped.has_begun.wait(60)
+        late = cluster.start_worker(write_other_version(tmp_path / "other", "0.0.9"))
+        wait_until(lambda: "InvalidArgument" in cluster.read_logs())
+        stopped.release.set()
+        result = running.result()
+    assert digests(result) == expected
+    assert not any(layer.worker.endswith(f":{late.pid}") for layer in result.layers)
 
 
 def test_a_layer_that_ends_three_workers_fails_its_images_alone(

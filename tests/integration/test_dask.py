@@ -166,6 +166,27 @@ def test_a_worker_with_other_versions_that_joins_later_is_refused_by_its_first_t
     assert str(error).endswith(f": got lamina 0.0.9, expected lamina {__version__}")
 
 
+def test_calls_that_a_late_worker_refused_go_to_the_others_from_then_on(
+    cluster: DaskCluster, stack: ExitStack, tmp_path: Path
+) -> None:
+    good = cluster.start_worker()
+    executor = connect(cluster, stack).executor
+    first = executor.submit(remote_calls.wait_for, tmp_path / "gate")
+    late = cluster.start_worker(write_other_version(tmp_path / "other", "0.0.9"))
+    error = executor.submit(OWN.check_this_process).exception()
+    assert isinstance(error, InvalidArgument)
+    assert error.is_transient
+    futures = [executor.submit(os.getpid) for _ in range(20)]
+    (tmp_path / "gate").touch()
+    assert first.result() == good.pid
+    assert {future.result() for future in futures} == {good.pid}
+    waiting = executor.submit(remote_calls.write_pid_and_wait, tmp_path / "pid")
+    wait_until((tmp_path / "pid").exists)
+    good.kill()
+    assert isinstance(waiting.exception(), WorkerLost), "no call waits for workers that left"
+    assert executor.submit(os.getpid).result() == late.pid
+
+
 _PROGRAM = """
 import os, sys
 from lamina.fleet.dask_executor import DaskExecutor

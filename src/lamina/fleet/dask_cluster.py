@@ -72,7 +72,7 @@ def use_client(subject: str, client: object, fingerprint: Fingerprint) -> Iterat
     except OSError as error:
         raise OutputError(subject, error, "a Dask scheduler") from error
     fingerprint.check_workers(subject, versions)
-    with DaskExecutor(checked, subject) as executor:
+    with DaskExecutor(checked, subject, fingerprint) as executor:
         yield BatchExecutor(
             executor, sum(threads.values()), _describe(threads, scheduler), _find_dashboard(checked), is_remote=True
         )

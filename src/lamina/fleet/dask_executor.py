@@ -14,10 +14,12 @@ from concurrent.futures import Executor, Future
 from concurrent.futures import wait as _wait
 from contextlib import suppress
 from functools import partial
+from threading import Event, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from lamina.errors import Error, OutputError
+from lamina.errors import Error, InvalidArgument, OutputError
+from lamina.fleet.fingerprint import Fingerprint, list_versions
 from lamina.layers.workers import WorkerLost
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+_WATCH_SECONDS = 5
 _CONTINUE = "run the command again: it makes only layers that are missing"
 
 
@@ -35,21 +38,36 @@ class DaskExecutor(Executor):
     Dask itself runs a call again if its worker dies. After the number of deaths that the scheduler allows, the future
     raises `WorkerLost`. If the scheduler is lost, all futures raise `OutputError`.
 
+    A worker with other versions may join at any time, and refuses its calls. It would always be idle, and get one call
+    after the other. So after a refusal, later calls go only to the workers that have the right versions then. If all of
+    these leave, the futures of their calls raise `WorkerLost`, because Dask would wait for them for ever.
+
     Args:
         client: The connection to the cluster.
         subject: The cluster, for errors.
+        fingerprint: The versions that all workers must have.
     """
 
-    def __init__(self, client: Client, subject: str) -> None:
+    def __init__(self, client: Client, subject: str, fingerprint: Fingerprint) -> None:
+        self._client = client
+        self._fingerprint = fingerprint
+        self._has_refusal = False
+        self._allowed: frozenset[str] = frozenset()
+        self._restricted: dict[Future[Any], frozenset[str]] = {}
+        self._has_ended = Event()
+        self._watcher: Thread | None = None
         # Not pure: a call of the same function with the same arguments is another call.
         self._executor = client.get_executor(pure=False)
         self._subject = subject
         self._numbers = itertools.count()
         self._running: set[Future[Any]] = set()
+        self._abandoned: set[Future[Any]] = set()
         self._is_cancelled = False
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Call ``fn`` on a worker, and return a future for its result. Earlier calls have a higher priority."""
+        if self._has_refusal:
+            self._find_workers()
         call = pickle.dumps(_Call(partial(fn, *args, **kwargs)))
         outer: Future[_T] = Future()
         try:
@@ -59,6 +77,7 @@ class DaskExecutor(Executor):
                 # Tasks whose keys have the same name are one group, which the scheduler keeps until a worker is free.
                 key=f"{fn.__name__}-{uuid.uuid4()}",
                 priority=-next(self._numbers),
+                **({"workers": list(self._allowed)} if self._allowed else {}),
             )
         except Exception as error:
             translated = self._translate(error)
@@ -66,6 +85,8 @@ class DaskExecutor(Executor):
                 raise
             outer.set_exception(translated)
             return outer
+        if self._allowed:
+            self._restricted[inner] = self._allowed
         self._running.add(outer)
         outer.add_done_callback(self._running.discard)
         outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
@@ -82,6 +103,7 @@ class DaskExecutor(Executor):
         if wait and not cancel_futures:
             _wait(self._running.copy())
         self._is_cancelled = True
+        self._has_ended.set()
         with suppress(Exception):  # the connection may have ended
             self._executor.shutdown(wait=False)
 
@@ -95,12 +117,37 @@ class DaskExecutor(Executor):
             outer.cancel()
         if not outer.set_running_or_notify_cancel():
             return
-        if inner.cancelled():
+        if inner in self._abandoned:
+            outer.set_exception(WorkerLost("all Dask workers with the right versions left"))
+        elif inner.cancelled():
             outer.set_exception(self._lost_scheduler("its end, or a restart"))
         elif error := inner.exception():
             outer.set_exception(self._translate(error))
         else:
             outer.set_result(inner.result())
+
+    def _find_workers(self) -> None:
+        """Ask all workers for their versions, and prefer those that have the right ones."""
+        self._has_refusal = False
+        with suppress(OSError, TimeoutError):  # the call fails too, and says why
+            versions = self._client.run(list_versions, self._fingerprint.compressions, on_error="return")
+            self._allowed = frozenset(self._fingerprint.select_workers(versions))
+            if self._allowed and self._watcher is None:
+                self._watcher = Thread(target=self._watch, name="lamina-dask-workers", daemon=True)
+                self._watcher.start()
+
+    def _watch(self) -> None:
+        """Give up calls whose workers have all left."""
+        while not self._has_ended.wait(_WATCH_SECONDS):
+            with suppress(Exception):  # without a connection, all calls end anyway
+                workers = self._client.nthreads().keys()
+                for inner, allowed in list(self._restricted.items()):
+                    if inner.done():
+                        self._restricted.pop(inner, None)
+                    elif not allowed & workers:
+                        self._has_refusal = True
+                        self._abandoned.add(inner)
+                        inner.cancel()
 
     def _translate(self, error: BaseException) -> BaseException:
         from distributed import KilledWorker
@@ -108,6 +155,7 @@ class DaskExecutor(Executor):
         from distributed.comm.core import CommClosedError
 
         if isinstance(error, Error):
+            self._has_refusal |= isinstance(error, InvalidArgument)
             return error
         if isinstance(error, KilledWorker):
             return _describe_death(error)

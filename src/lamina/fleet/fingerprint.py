@@ -57,14 +57,19 @@ class Fingerprint:
         if differences:
             raise InvalidArgument(subject, *_describe(differences), hint=_HINT)
 
+    def select_workers(self, workers: Mapping[str, Sequence[str] | BaseException]) -> list[str]:
+        """Return the names of the workers that have the same versions; ``workers`` is that of `check_workers`."""
+        return [name for name, answer in workers.items() if not self._find_difference(answer)]
+
     def check_this_process(self) -> None:
         """Compare the fingerprint with that of this process, which is a worker. Raises `InvalidArgument`.
 
-        This finds a worker that joined its cluster after `check_workers`.
+        This finds a worker that joined its cluster after `check_workers`. The error is transient, because the same task
+        may succeed on another worker.
         """
         if difference := self._find_difference(list_versions(self.compressions)):
             name = f"worker process {os.getpid()} on {platform.node()}"
-            raise InvalidArgument(name, *difference, hint=_HINT)
+            raise InvalidArgument(name, *difference, hint=_HINT, is_transient=True)
 
     def _find_difference(self, answer: Sequence[str] | BaseException) -> tuple[str, str] | None:
         """Return what a worker has, and what it should have; None if it has the same versions."""

@@ -19,7 +19,10 @@ from tests.support.processes import wait_until
 
 from lamina.errors import IntegrityError, OutputError
 from lamina.fleet.dask_executor import DaskExecutor, _Call
+from lamina.fleet.fingerprint import Fingerprint
 from lamina.layers.workers import WorkerLost
+
+OWN = Fingerprint.of_this_process([])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def executor(cluster: LocalCluster) -> Iterator[DaskExecutor]:
-    with Client(cluster, set_as_default=False) as client, DaskExecutor(client, "--on dask") as opened:
+    with Client(cluster, set_as_default=False) as client, DaskExecutor(client, "--on dask", OWN) as opened:
         yield opened
 
 
@@ -91,7 +94,7 @@ def test_a_call_that_has_not_begun_can_be_cancelled(
 
 
 def test_the_end_of_the_block_waits_for_all_calls(cluster: LocalCluster) -> None:
-    with Client(cluster, set_as_default=False) as client, DaskExecutor(client, "--on dask") as executor:
+    with Client(cluster, set_as_default=False) as client, DaskExecutor(client, "--on dask", OWN) as executor:
         futures = [executor.submit(abs, -number) for number in range(20)]
     assert all(future.done() for future in futures)
     assert [future.result() for future in futures] == list(range(20))
@@ -99,7 +102,7 @@ def test_the_end_of_the_block_waits_for_all_calls(cluster: LocalCluster) -> None
 
 def test_an_error_in_the_block_cancels_the_calls_that_have_not_begun(cluster: LocalCluster, tmp_path: Path) -> None:
     with Client(cluster, set_as_default=False) as client:
-        with pytest.raises(KeyboardInterrupt), DaskExecutor(client, "--on dask") as executor:  # noqa: PT012
+        with pytest.raises(KeyboardInterrupt), DaskExecutor(client, "--on dask", OWN) as executor:  # noqa: PT012
             executor.submit(remote_calls.wait_for, tmp_path / "gate")
             later = [executor.submit(remote_calls.append, tmp_path / "calls", "") for _ in range(9)]
             wait_until(lambda: is_waiting(cluster, "append"))
@@ -108,14 +111,14 @@ def test_an_error_in_the_block_cancels_the_calls_that_have_not_begun(cluster: Lo
         assert all(future.cancelled() for future in later)
         wait_until(lambda: not is_waiting(cluster, "append"))
         (tmp_path / "gate").touch()
-        with DaskExecutor(client, "--on dask") as executor:
+        with DaskExecutor(client, "--on dask", OWN) as executor:
             assert executor.submit(abs, -1).result() == 1
     assert not (tmp_path / "calls").exists()
 
 
 def test_calls_that_dask_cancels_and_those_after_the_connection_ended_fail(cluster: LocalCluster) -> None:
     with Client(cluster, set_as_default=False) as client:
-        executor = DaskExecutor(client, "--on dask")
+        executor = DaskExecutor(client, "--on dask", OWN)
     error = executor.submit(abs, -1).exception()
     assert isinstance(error, OutputError)
     assert error.subject == "--on dask"
