@@ -1,5 +1,6 @@
 """Flakes in a real Nix without a network: lamina's own, and a small nixpkgs of packages of the host."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from tests.support.paths import REPOSITORY
 
 NIXPKGS_URL = "github:NixOS/nixpkgs/nixos-unstable"
 LAMINA_URL = "git+file:///home/me/lamina"
+
+# Nix 2.26 and newer make this link for root, even for commands that name another profile.
+_DEFAULT_PROFILE = Path("/nix/var/nix/profiles/default")
 
 # A flake is evaluated in pure mode, which has no builtins.storePath.
 _PROGRAMS = """\
@@ -85,9 +89,20 @@ def add_sources(expressions: Expressions, folder: Path) -> Sources:
 @contextmanager
 def open_flakes(nix: Nix, sources: Sources) -> Iterator[Flakes]:
     """Give a Nix a home and a working folder for the block, and the settings for flakes."""
-    with shared_folder(nix) as folder:
+    with shared_folder(nix) as folder, _without_default_profile():
         settings = nix.environment["NIX_CONFIG"].replace("= nix-command", "= nix-command flakes")
         environment = {**nix.environment, "HOME": f"{folder}/home", "NIX_CONFIG": settings}
         for name in ("home", "work"):
             (folder / name).mkdir()
         yield Flakes(replace(nix, environment=environment), sources, folder / "work")
+
+
+@contextmanager
+def _without_default_profile() -> Iterator[None]:
+    """Remove the link to root's profile at the end, if it is new and leads nowhere."""
+    is_new = not os.path.lexists(_DEFAULT_PROFILE)
+    try:
+        yield
+    finally:
+        if is_new and _DEFAULT_PROFILE.is_symlink() and not _DEFAULT_PROFILE.exists():
+            _DEFAULT_PROFILE.unlink()
