@@ -205,6 +205,18 @@ def test_an_image_whose_path_is_missing_fails_and_the_others_are_done(
     assert recorder.images[0].name == "nothing"
 
 
+def test_an_image_is_called_as_its_table_though_its_package_has_a_name_that_no_image_can_have(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    compiler = store.add("g++-12", {"bin": {"g++": b"#!/no"}})
+    web = describe(store, "web")["web"]
+    own = {key: value for key, value in web.items() if key != "name"}
+    tables = describe(store) | {"compiler": {**own, "contents": [str(compiler)]}}
+    result, _ = run(tables, f"{registry.host}/batch")
+    assert not result.failed
+    assert digests(result).keys() == tables.keys()
+
+
 def test_a_batch_that_fails_fast_raises_the_first_error(store: FakeStore, registry: MemoryRegistry) -> None:
     with pytest.raises(NotFound, match="image nothing"):
         run(describe(store) | describe(store, "nothing"), f"{registry.host}/batch", fail_fast=True)

@@ -112,12 +112,15 @@ def batch_tables(
         raise InvalidArgument("specs", "none", "the images to build")
     began, warnings = time.monotonic(), list[str]()
     names = name_images(tables, options.destination)
+    named: dict[str, ImageArguments] = {
+        name: {**arguments, "name": names[name][0], "tag": names[name][1]} for name, arguments in tables.items()
+    }
     with ExitStack() as resources:
         fingerprint = Fingerprint.of_this_process(_list_compressions(tables, options.destination))
         workers = resources.enter_context(open_executor(options.where, options.client, fingerprint))
         options.progress.connect(workers.description, workers.dashboard)
         options.progress.prepare(len(tables))
-        prepared = resources.enter_context(prepare_images(tables, warnings, siblings=siblings))
+        prepared = resources.enter_context(prepare_images(named, warnings, siblings=siblings))
         planner = BatchPlanner(names, options, workers, resources)
         places = resources.enter_context(_open_places(prepared, workers, fingerprint, warnings))
         begun = BatchLayers(places)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from itertools import groupby
 
 from lamina.api.batch_options import BatchOptions
@@ -18,7 +17,6 @@ from lamina.fleet.results import BatchImage
 from lamina.fleet.worker_inputs import find_sources
 from lamina.formats.image_names import LATEST
 from lamina.images.attachments import DescribeImage, describe_nothing
-from lamina.images.image import Draft
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.parsers import parse_text
 from lamina.inputs.spec import Spec
@@ -123,7 +121,7 @@ class BatchPlanner:
         warnings = [_name_platform(text, image) for image in prepared for text in image.warnings]
         return PlannedImage(
             first.name,
-            tuple(_name_draft(image.draft, repository, tag) for image in prepared),
+            tuple(image.draft for image in prepared),
             spec.layer_compression or destination.compression,
             find_sources(spec, on_cluster=self._workers.is_remote),
             destination.find_home(repository, insecure=spec.insecure),
@@ -152,7 +150,3 @@ class BatchPlanner:
 
 def _name_platform(text: str, image: PreparedImage) -> str:
     return f"{image.platform}: {text}" if image.platform else text
-
-
-def _name_draft(draft: Draft, repository: str, tag: str) -> Draft:
-    return replace(draft, settings=replace(draft.settings, repository=repository, tag=tag))
