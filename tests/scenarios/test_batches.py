@@ -19,7 +19,7 @@ from lamina.api.batch_options import BatchOptions, parse_destination
 from lamina.errors import AuthError, InvalidArgument, NotFound, RegistryError
 from lamina.fleet.blob_homes import LayoutHome
 from lamina.fleet.destinations import LayoutFolder
-from lamina.fleet.results import MADE, BatchImage, BatchLayer, BatchProgress, BatchResult
+from lamina.fleet.results import FAILED, MADE, BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
 from lamina.fleet.where import LocalWorkers
 from lamina.transports.retry import RetryPolicy
@@ -314,3 +314,28 @@ def test_a_registry_that_nobody_serves_ends_the_batch_before_a_layer_is_made(sto
 def test_values_of_other_types_are_refused(specs: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument):
         lamina.batch(specs, output=tmp_path / "images")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_shared_layers_go_elsewhere_if_the_repository_of_their_first_image_refuses_pushes(
+    store: FakeStore, registry: MemoryRegistry, status: int
+) -> None:
+    registry.fail("POST", "/v2/batch/web/blobs/uploads", answer_with(status), times=10_000)
+    result, recorder = run(describe(store, layering="cost"), f"{registry.host}/batch")
+    assert [image.name for image in result.failed] == ["web"]
+    assert {image.name for image in result.images if image.digest} == {"api", "job"}
+    # It is dropped, or fails too if it has begun.
+    assert {layer.names for layer in recorder.layers if layer.outcome == FAILED} <= {("web-1",)}
+    assert recorder.retried == []
+    sent = count_uploads(registry)
+    assert set(sent.values()) == {1}
+
+
+def test_a_repository_that_refuses_everything_fails_its_image_alone_though_it_is_the_first(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    for method in ("HEAD", "POST"):
+        registry.fail(method, "/v2/batch/web/", answer_with(403), times=10_000)
+    result, _ = run(describe(store), f"{registry.host}/batch")
+    assert [(image.name, type(image.error)) for image in result.failed] == [("web", AuthError)]
+    assert {image.name for image in result.images if image.digest} == {"api", "job"}

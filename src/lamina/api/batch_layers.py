@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 
+from lamina.errors import AuthError, RegistryError
+from lamina.fleet.blob_homes import BlobHome
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.images import DistinctLayers, ImageLayers, collect_layers
 from lamina.fleet.known_layers import find_known_layers
 from lamina.fleet.layer_task import CachePlace, LayerId, LayerResult
 from lamina.fleet.make_layer import make_layer
 from lamina.layer_cache.cache import LayerCache
+
+# A registry may refuse the repository of one image. If it refuses this many, it is the address or the password.
+_MAX_CHECKED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class BatchLayers:
     def _look_up(self, images: Sequence[ImageLayers]) -> DistinctLayers:
         """Return the distinct layers of ``images``, and look up those that were not looked up before."""
         if images and not self._is_checked:
-            images[0].home.check()  # so that a wrong address or password fails at once, and not once for each layer
+            _check_homes(list(dict.fromkeys(image.home for image in images))[:_MAX_CHECKED])
             self._is_checked = True
         places = self._places
         caches = places.worker_layer_cache, places.worker_blob_cache
@@ -106,3 +111,22 @@ class BatchLayers:
         new = {layer: task for layer, task in layers.tasks.items() if layer not in looked_up}
         self._known |= find_known_layers(images, replace(layers, tasks=new), places.layer_cache)
         return layers
+
+
+def _check_homes(homes: Sequence[BlobHome]) -> None:
+    """Find out whether one of the homes can be used, so that a wrong address or password is an error at once.
+
+    Raises the error of the first home if all of them fail, or at once if it is an error that may pass.
+    """
+    first: AuthError | RegistryError | None = None
+    for home in homes:
+        try:
+            home.check()
+        except (AuthError, RegistryError) as error:
+            first = first or error
+            if error.is_transient:
+                break
+        else:
+            return
+    if first:
+        raise first

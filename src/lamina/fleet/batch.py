@@ -7,7 +7,7 @@ Invariant: an image fails only with the error of one of its own layers or docume
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from lamina.core.labels import summarize_layer_paths
-from lamina.errors import Error, OutputError
+from lamina.errors import AuthError, Error, OutputError, RegistryError
+from lamina.fleet.blob_homes import BlobHome
 from lamina.fleet.images import DistinctLayers, PlannedImage
 from lamina.fleet.layer_task import LayerId, LayerResult, LayerTask
 from lamina.fleet.make_layer import make_layer
@@ -76,6 +77,7 @@ class Batch:
     ) -> None:
         self._images = images
         self._layers = layers
+        self._tasks = dict(layers.tasks)
         self._settings = settings
         self._results = dict(known)
         self._started = dict(started)
@@ -83,6 +85,7 @@ class Batch:
         self._finished: dict[int, BatchImage] = {}
         self._described: dict[LayerId, BatchLayer] = {}
         self._waits: dict[LayerId, float] = {}
+        self._refusing: set[BlobHome] = set()
         self._runner: TaskRunner[_Key] = TaskRunner(settings.rules, self._report_retry)
 
     def run(self) -> tuple[tuple[BatchImage, ...], tuple[BatchLayer, ...]]:
@@ -118,15 +121,22 @@ class Batch:
 
     def _start_layer(self, layer: LayerId) -> Future[LayerResult | None]:
         begun = self._started.pop(layer, None)
-        return begun or self._settings.executor.submit(make_layer, self._layers.tasks[layer])
+        return begun or self._settings.executor.submit(make_layer, self._tasks[layer])
 
     def _end_layer(self, layer: LayerId, future: Future[LayerResult | None]) -> None:
-        task = self._layers.tasks[layer]
+        task = self._tasks[layer]
         try:
             result = future.result()
         except WorkerLost as error:
             lost = OutputError(_name_layer(task), error, "a worker that finishes the layer", hint=_LOST_HINT)
             self._fail_layer(layer, lost)
+            return
+        except (AuthError, RegistryError) as error:
+            error.add_context(_name_layer(task))
+            if error.is_transient:
+                self._fail_layer(layer, error)
+            else:
+                self._refuse_layer(layer, task.home, error)
             return
         except Error as error:
             self._fail_layer(layer, error.add_context(_name_layer(task)))
@@ -146,9 +156,36 @@ class Batch:
 
     def _fail_layer(self, layer: LayerId, error: Error) -> None:
         self._report_layer(layer, FAILED, None)
-        for number in self._layers.users[layer]:
-            if number not in self._finished:
-                self._fail_image(number, error.convert(type(error)))
+        self._fail_images(self._list_users(layer), error)
+
+    def _refuse_layer(self, layer: LayerId, home: BlobHome, error: Error) -> None:
+        """Fail the images of a home that refuses a layer. Its other layers go to the homes of images that need them."""
+        users = self._list_users(layer)
+        if all(self._images[number].home in {*self._refusing, home} for number in users):
+            self._fail_layer(layer, error)
+        else:
+            self._fail_images([number for number in users if self._images[number].home == home], error)
+        self._refusing.add(home)
+        for moved, task in self._tasks.items():
+            if task.home == home and moved not in self._results:
+                self._move_layer(moved)
+
+    def _move_layer(self, layer: LayerId) -> None:
+        """Start a layer again, for the home of the first image that needs it and whose home refused none."""
+        homes = (self._images[number].home for number in self._list_users(layer))
+        if home := next((home for home in homes if home not in self._refusing), None):
+            self._runner.drop(("layer", layer))
+            self._started.pop(layer, None)
+            self._tasks[layer] = replace(self._tasks[layer], home=home)
+            self._runner.start(("layer", layer), partial(self._start_layer, layer))
+
+    def _list_users(self, layer: LayerId) -> list[int]:
+        """Return the images that need a layer and have not failed."""
+        return [number for number in self._layers.users[layer] if number not in self._finished]
+
+    def _fail_images(self, numbers: Iterable[int], error: Error) -> None:
+        for number in numbers:
+            self._fail_image(number, error.convert(type(error)))
 
     def _report_layer(self, layer: LayerId, outcome: str, result: LayerResult | None) -> None:
         images = len(self._layers.users[layer])
