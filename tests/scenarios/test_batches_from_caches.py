@@ -11,15 +11,13 @@ from typing import Any, ClassVar
 
 import pytest
 from tests.support.binary_cache import KEY, Cache, serve_cache
-from tests.support.factories import File
+from tests.support.cached_applications import IMAGES, add_applications
 from tests.support.fault_proxy import ProxyFault, fail_every, serve_faults
 from tests.support.servers import LocalServer, run_server
 
 import lamina
 from lamina.core.names import StorePath
 from lamina.errors import IntegrityError, StoreError
-
-IMAGES = {"web": "http", "api": "http", "job": "log"}
 
 
 @pytest.fixture
@@ -29,13 +27,7 @@ def cache(tmp_path: Path) -> Cache:
 
 @pytest.fixture
 def paths(cache: Cache) -> dict[str, StorePath]:
-    """Three applications with two libraries, over one path that all need."""
-    base = cache.add("base-1", {b"lib": File(b"base" * 9000)})
-    added = {name: cache.add(f"{name}-1", {b"lib": File(name.encode() * 9000)}, [base]) for name in ("http", "log")}
-    added["base"] = base
-    for name, library in IMAGES.items():
-        added[name] = cache.add(f"{name}-1", {b"bin": {b"run": File(name.encode() * 500)}}, [added[library]])
-    return added
+    return add_applications(cache)
 
 
 def run(url: str, paths: dict[str, StorePath], folder: Path, **arguments: Any) -> lamina.BatchResult:

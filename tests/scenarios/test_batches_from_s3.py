@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.binary_cache import KEY, Cache
 from tests.support.buckets import make_client, serve_buckets
-from tests.support.factories import File
+from tests.support.cached_applications import IMAGES, add_applications
 from tests.support.fault_proxy import ChooseFault, FaultProxy, ProxyFault, serve_faults
 from tests.support.s3_server import error_document, use_credentials
 
@@ -22,7 +22,6 @@ from lamina.fleet.results import BatchProgress, BatchResult
 from lamina.fleet.task_runner import RetryRules
 from lamina.fleet.where import LocalWorkers
 
-IMAGES = {"web": "http", "api": "http", "job": "log"}
 READ_NAR = "GET /cache/nar/"
 READ_LAYER_CACHE, WRITE_LAYER_CACHE = "GET /state/layers", "PUT /state/layers"
 READ_BLOB_CACHE, WRITE_BLOB_CACHE = "(GET|HEAD) /state/blobs", "PUT /state/blobs"
@@ -36,12 +35,7 @@ def cache(tmp_path: Path) -> Cache:
 
 @pytest.fixture
 def paths(cache: Cache) -> dict[str, StorePath]:
-    """Three applications with two libraries, over one path that all need."""
-    base = cache.add("base-1", {b"lib": File(b"base" * 9000)})
-    added = {name: cache.add(f"{name}-1", {b"lib": File(name.encode() * 9000)}, [base]) for name in ("http", "log")}
-    for name, library in IMAGES.items():
-        added[name] = cache.add(f"{name}-1", {b"bin": {b"run": File(name.encode() * 500)}}, [added[library]])
-    return added
+    return add_applications(cache)
 
 
 @pytest.fixture
