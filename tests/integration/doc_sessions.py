@@ -7,6 +7,7 @@ has. Servers in the blocks run until the next one starts, or until the page ends
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -39,8 +40,8 @@ SYSTEMS = ("x86_64-linux", "aarch64-linux")
 _PRELUDE = """\
 set -euo pipefail
 server=
-stop_server() { [[ -z $server ]] || { kill "$server"; wait "$server" || true; server=; }; }
-trap 'stop_server; jobs=$(jobs -p); [[ -z $jobs ]] || kill $jobs' EXIT
+stop_server() { [[ -z $server ]] || { kill "$server" || true; wait "$server" || true; server=; }; }
+trap 'stop_server; jobs=$(jobs -p); [[ -z $jobs ]] || kill $jobs || true' EXIT
 wait_for() { for _ in {1..600}; do [[ ! -s $1 ]] || return 0; sleep 0.05; done; cat "$2"; return 1; }
 lamina() {
   case $1:$* in
@@ -215,11 +216,12 @@ class Session:
     def run(self, blocks: Sequence[Block]) -> None:
         """Run the blocks that are not marked; check their exit codes, and the output that the page shows."""
         pieces = [piece for block in blocks if block.is_run for piece in self._split(block)]
-        text = "\n".join([self._prepare(), *(piece.commands for piece in pieces)])
+        preparation = BEFORE_PAGES.get(self._page, "")
+        text = "\n".join([preparation, *(block.text for block in blocks if block.is_run)])
         for pattern, tool in _TOOLS.items():
             if re.search(pattern, text):
                 require(tool)
-        script = [_PRELUDE, f'exec 3>&1 >"$TMPDIR/prepared" 2>&1\n{self._prepare()}\nexec >&3 2>&1\n']
+        script = [_PRELUDE, f'exec 3>&1 >"$TMPDIR/prepared" 2>&1\n{self._prepare(text)}\nexec >&3 2>&1\n']
         for number, piece in enumerate(pieces):
             script.append(f"printf '{_SEPARATOR}{number}\\n'\n{self._prepare_piece(piece)}{self._format(piece)}\n")
         (self._folder / "script").write_text("".join(script), encoding="utf-8")
@@ -246,11 +248,14 @@ class Session:
             if piece.shown is not None:
                 self._compare(piece, text.partition("\n")[2])
 
-    def _prepare(self) -> str:
+    def _prepare(self, text: str) -> str:
+        """Return the commands before the blocks, whose ``text`` decides which images the registry has."""
         registry = self._servers.registry
-        logins = "".join(f'{{"auths": {{"{registry}": {{"auth": "{_encode("me")}"}}}}}}\n')
+        logins = f'{{"auths": {{"{registry}": {{"auth": "{_encode("me")}"}}}}}}\n'
         images = [("debian.tar", "debian:12"), *((f"app-{one}.tar", f"me/app:1-{one}") for one in ARCHITECTURES)]
-        pushes = "".join(f"lamina push {file} --to {registry}/{name} --quiet\n" for file, name in images)
+        pushes = "".join(
+            f"lamina push {file} --to {registry}/{name} --quiet\n" for file, name in images if name in text
+        )
         login = f"mkdir -p ~/.docker\ncat >~/.docker/config.json <<'END'\n{logins}END\n"
         return login + pushes + self.substitute(BEFORE_PAGES.get(self._page, ""))
 
@@ -326,8 +331,6 @@ def _find_host(docker: Engine) -> str:
 
 
 def _encode(user: str) -> str:
-    import base64
-
     return base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
 
 

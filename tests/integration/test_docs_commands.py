@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import bcrypt
 import pytest
 from tests.integration import engines
 from tests.integration.conftest import short_folder
+from tests.integration.doc_preparations import BEFORE_COMMANDS, BEFORE_PAGES, EXIT_CODES, OF_ALL_SYSTEMS, ON_TERMINAL
 from tests.integration.doc_sessions import BUCKETS, PASSWORD, USERS, Servers, Session
 from tests.integration.engines import Engine
 from tests.support.buckets import serve_buckets
@@ -60,6 +62,19 @@ def test_output_is_compared_but_for_what_varies(servers: Servers, tmp_path: Path
 def test_a_command_that_fails_is_a_failure_of_its_block(servers: Servers, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"page\.md:3: exit code 5\nlamina: 'nothing'"):
         run_block("$ lamina plan nothing\n…\n$ true\n", tmp_path, servers)
+
+
+def test_all_that_is_prepared_for_pages_is_used(tmp_path: Path) -> None:
+    runnable = {page: [block for block in BLOCKS[page] if block.is_run] for page in PAGES}
+    assert {*BEFORE_PAGES, *OF_ALL_SYSTEMS} <= {*PAGES}
+    for page, start in (*BEFORE_COMMANDS, *EXIT_CODES, *ON_TERMINAL):
+        assert any(re.search(rf"^(?:\$ )?{re.escape(start)}", block.text, re.MULTILINE) for block in runnable[page]), (
+            start
+        )
+    texts = [block.text for blocks in runnable.values() for block in blocks]
+    texts += [*BEFORE_PAGES.values(), *BEFORE_COMMANDS.values()]
+    for written, _ in Session("page.md", tmp_path, Servers("registry", "s3"), None).substitutions:
+        assert any(re.search(written, text) for text in texts), written
 
 
 @pytest.mark.parametrize("page", PAGES)
