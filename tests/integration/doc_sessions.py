@@ -292,6 +292,8 @@ class Session:
 
     def _compare(self, piece: Piece, printed: str) -> None:
         assert piece.shown is not None
+        if SYSTEM != "x86_64-linux":  # the pages show digests, and sizes of compressed layers, of that system
+            return
         shown = self.substitute(piece.shown)
         lines = [_make_pattern(line) for line in shown.splitlines()]
         if not re.fullmatch("".join(lines), printed):

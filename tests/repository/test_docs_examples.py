@@ -32,6 +32,7 @@ _FOREIGN_OPTIONS = {
     "--engine",
     "--export",
     "--format",
+    "--json-format",
     "--key-file",
     "--nthreads",
     "--seed",
