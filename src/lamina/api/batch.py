@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Unpack
 
@@ -17,10 +18,11 @@ from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
 from lamina.fleet.batch import Batch, BatchSettings
 from lamina.fleet.destinations import BatchDestination
-from lamina.fleet.executors import BatchExecutor, open_executor
+from lamina.fleet.executors import open_executor
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.fleet.finish import ImageFinisher, LayerResults
 from lamina.fleet.images import PlannedImage
+from lamina.fleet.interrupted_layers import WatchedExecutor, release_interrupted
 from lamina.fleet.layer_task import LayerResult, LayerTask
 from lamina.fleet.results import BatchImage, BatchLayer, BatchProgress, BatchResult
 from lamina.fleet.where import parse_where
@@ -117,12 +119,15 @@ def batch_tables(
     }
     with ExitStack() as resources:
         fingerprint = Fingerprint.of_this_process(_list_compressions(tables, options.destination))
+        prepared = resources.enter_context(prepare_images(named, warnings, siblings=siblings))
+        layer_cache = resources.enter_context(_open_layer_cache(prepared, warnings))
+        interrupted = resources.enter_context(release_interrupted(layer_cache))
         workers = resources.enter_context(open_executor(options.where, options.client, fingerprint))
         options.progress.connect(workers.description, workers.dashboard)
         options.progress.prepare(len(tables))
-        prepared = resources.enter_context(prepare_images(named, warnings, siblings=siblings))
         planner = BatchPlanner(names, options, workers, resources)
-        places = resources.enter_context(_open_places(prepared, workers, fingerprint, warnings))
+        executor = WatchedExecutor(workers.executor, interrupted)
+        places = _find_places(prepared, executor, fingerprint, layer_cache, on_cluster=workers.is_remote)
         begun = BatchLayers(places)
         begun.begin(list(planner.declare(prepared.declare())))
         planned, failed = planner.plan(prepared)
@@ -140,25 +145,32 @@ def _list_compressions(tables: Mapping[str, ImageArguments], destination: BatchD
     return {parse_layer_compression("layer_compression", text) or destination.compression for text in given}
 
 
-@contextmanager
-def _open_places(
-    prepared: ImagesInPreparation, workers: BatchExecutor, fingerprint: Fingerprint, warnings: list[str]
-) -> Iterator[LayerPlaces]:
+def _open_layer_cache(prepared: ImagesInPreparation, warnings: list[str]) -> AbstractContextManager[LayerCache]:
     """Open the layer cache of the batch, which is that of the first image."""
     (name, _), spec = next(iter(prepared.specs.items()))
     if len({(each.layer_cache, each.blob_cache) for each in prepared.specs.values()}) > 1:
         warnings.append(f"the images have different caches; the layers of the batch use those of image {name}")
-    with open_layer_cache(
-        spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline
-    ) as layer_cache:
-        yield LayerPlaces(
-            workers.executor,
-            fingerprint,
-            layer_cache,
-            find_layer_cache(spec, on_cluster=workers.is_remote),
-            find_blob_cache(spec, on_cluster=workers.is_remote),
-            spec.offline,
-        )
+    return open_layer_cache(spec.layer_cache, warnings, local=spec.local_layer_cache, offline=spec.offline)
+
+
+def _find_places(
+    prepared: ImagesInPreparation,
+    executor: Executor,
+    fingerprint: Fingerprint,
+    layer_cache: LayerCache,
+    *,
+    on_cluster: bool,
+) -> LayerPlaces:
+    """Return the places of the layers, whose caches are those of the first image."""
+    spec = next(iter(prepared.specs.values()))
+    return LayerPlaces(
+        executor,
+        fingerprint,
+        layer_cache,
+        find_layer_cache(spec, on_cluster=on_cluster),
+        find_blob_cache(spec, on_cluster=on_cluster),
+        spec.offline,
+    )
 
 
 def _run(

@@ -11,6 +11,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.fleet.blob_homes import BlobHome
 from lamina.fleet.fingerprint import Fingerprint
 from lamina.inputs.spec import StoreSpec
+from lamina.layer_cache.encoding import make_claim_key
 from lamina.layer_cache.key import LayerInputs
 from lamina.system.transfer import BlobInfo
 
@@ -77,6 +78,11 @@ class LayerTask:
     def id(self) -> LayerId:
         """The layer key and the compression."""
         return self.inputs.key, self.compression
+
+    @property
+    def claim_key(self) -> bytes:
+        """The key of the claim to the layer, which differs between places for its blob."""
+        return make_claim_key(self.inputs.key, self.compression, repr(self.home))
 
     @property
     def nar_size(self) -> int:

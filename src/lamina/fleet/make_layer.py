@@ -24,7 +24,6 @@ from lamina.fleet.worker_caches import open_worker_caches
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.claims import limit_claim
-from lamina.layer_cache.encoding import make_claim_key
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.blob_writer import BlobWriter
@@ -132,7 +131,6 @@ class _LayerClaim:
     def __init__(self, task: LayerTask, layer_cache: LayerCache) -> None:
         self._task = task
         self._layer_cache = layer_cache
-        self._key = make_claim_key(task.inputs.key, task.compression, repr(task.home))
         self._was_known = False
         self._is_held = False
 
@@ -150,7 +148,7 @@ class _LayerClaim:
         task = self._task
         if not task.batch or task.verify:
             return
-        if not self._layer_cache.claim(self._key, task.batch, limit_claim(task.nar_size)):
+        if not self._layer_cache.claim(task.claim_key, task.batch, limit_claim(task.nar_size)):
             raise _ClaimedError
         self._is_held = True
         if not self._was_known:
@@ -161,7 +159,7 @@ class _LayerClaim:
     def release(self) -> None:
         """Remove the claim, if there is one."""
         if self._is_held:
-            self._layer_cache.release(self._key)
+            self._layer_cache.release(self._task.claim_key, self._task.batch)
 
 
 class _LazyStore:

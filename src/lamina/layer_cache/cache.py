@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from lamina.core.names import Digest
 from lamina.errors import FormatError
-from lamina.layer_cache.claims import Claim, is_excluded
+from lamina.layer_cache.claims import Claim, is_claim_of, is_excluded
 from lamina.layer_cache.encoding import (
     LAYER,
     dump_blob_info,
@@ -203,12 +203,24 @@ class LayerCache:
         with self._lock:
             return granted[0] if self._database.write(write, is_needed=False) else True
 
-    def release(self, key: bytes) -> None:
-        """Remove a claim that was granted, after all that was learnt about the layer is written."""
+    def release(self, key: bytes, claimant: str) -> None:
+        """Remove the claim of ``claimant``, after all that was learnt about the layer is written.
+
+        It stays if another one has claimed the layer since, because the claim had ended.
+        """
         self.flush()
+        self._release(key, claimant)
+
+    def _release(self, key: bytes, claimant: str) -> None:
+        def remove(database: sqlite3.Connection) -> None:
+            from lamina.layer_cache.entries import select_values, write_entries
+
+            values, _ = select_values(database, (key,), self._now)
+            if is_claim_of(claimant, values.get(key)):
+                write_entries(database, {key: None}, (), self._now)
+
         with self._lock:
-            self._changes[key] = None
-            self._flush()
+            self._database.write(remove, is_needed=False)
 
     def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
         """Yield all layers in no particular order, except those made with another version of the tar rules."""

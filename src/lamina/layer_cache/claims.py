@@ -47,6 +47,12 @@ def parse_claim(data: bytes) -> Claim | None:
     return Claim(found[2].decode(), int(found[1])) if found else None
 
 
+def is_claim_of(claimant: str, data: bytes | None) -> bool:
+    """Return whether ``data`` is a claim of ``claimant``."""
+    stored = parse_claim(data) if data else None
+    return stored is not None and stored.claimant == claimant
+
+
 def is_excluded(claim: Claim, data: bytes | None, now: float) -> bool:
     """Return whether ``data``, which is stored where ``claim`` is to be, is a claim that excludes it."""
     stored = parse_claim(data) if data else None

@@ -71,10 +71,8 @@ class SharedLayerCache(LayerCache):
         # The shared place alone has claims.
         return self._shared.claim(key, claim)
 
-    def release(self, key: bytes) -> None:
-        """Remove a claim from the shared place, after all that was learnt about the layer is written."""
-        self.flush()
-        self._shared.put_many({key: None})
+    def _release(self, key: bytes, claimant: str) -> None:
+        self._shared.release(key, claimant)
 
     def flush(self) -> None:
         """Write the new entries to both places. This raises nothing."""

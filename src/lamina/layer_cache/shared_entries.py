@@ -16,7 +16,7 @@ from threading import RLock
 from typing import TypeVar
 
 from lamina.errors import Error, FormatError, OutputError, Unreachable
-from lamina.layer_cache.claims import Claim, is_excluded
+from lamina.layer_cache.claims import Claim, is_claim_of, is_excluded
 from lamina.layer_cache.objects import MAX_SIZE, REMOVED, Objects, dump_object, name_object, parse_object
 from lamina.layer_cache.pause import Health
 from lamina.system.threads import ThreadPool
@@ -102,6 +102,11 @@ class SharedEntries:
             self._count_failure(error)
         return True
 
+    def release(self, key: bytes, claimant: str) -> None:
+        """Write the mark of a removed entry to the object of a claim, unless it is that of another claimant."""
+        if not self._health.writing.is_paused:
+            self._call_all({key: partial(self._remove_claim, key, claimant)}, _WITHOUT_WRITING)
+
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
@@ -148,6 +153,15 @@ class SharedEntries:
         except Error as error:
             self._count_failure(error)
         return None
+
+    def _remove_claim(self, key: bytes, claimant: str, objects: Objects) -> None:
+        try:
+            is_own = is_claim_of(claimant, objects.read(name_object(key), MAX_SIZE))
+        except Error as error:
+            self._count_failure(error)
+            return
+        if is_own:
+            self._write(key, None, objects)
 
     def _write(self, key: bytes, value: bytes | None, objects: Objects) -> bool:
         data = REMOVED if value is None else dump_object(key, value)

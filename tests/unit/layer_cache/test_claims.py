@@ -47,7 +47,7 @@ def test_a_claim_excludes_others_until_it_is_released(open_cache: Open) -> None:
     with open_cache() as first, open_cache() as second:
         assert first.claim(KEY, "a" * 32, 60)
         assert not second.claim(KEY, "b" * 32, 60)
-        first.release(KEY)
+        first.release(KEY, "a" * 32)
         assert second.claim(KEY, "b" * 32, 60)
         assert not first.claim(KEY, "a" * 32, 60)
 
@@ -65,6 +65,14 @@ def test_a_claim_that_has_ended_excludes_nobody(open_cache: Open) -> None:
         assert not first.claim(KEY, "a" * 32, 60)
 
 
+def test_the_claim_of_another_batch_is_not_released(open_cache: Open) -> None:
+    with open_cache() as first, open_cache() as second:
+        assert first.claim(KEY, "a" * 32, -1)
+        assert second.claim(KEY, "b" * 32, 60)
+        first.release(KEY, "a" * 32)
+        assert not first.claim(KEY, "c" * 32, 60)
+
+
 def test_claims_to_other_places_are_others(open_cache: Open) -> None:
     other = make_claim_key(Digest(bytes(32)), "gzip:2", "registry.example/other")
     with open_cache() as first, open_cache() as second:
@@ -78,7 +86,7 @@ def test_what_was_learnt_is_written_before_the_claim_is_released(open_cache: Ope
         first.claim(KEY, "a" * 32, 60)
         first.put_layer(fact.inputs, fact.layer)
         first.put_compressed(fact.layer.digest, CODECS[0], fact.blob(CODECS[0]))
-        first.release(KEY)
+        first.release(KEY, "a" * 32)
         assert second.claim(KEY, "b" * 32, 60)
         second.look_up_layers([fact.inputs])
         assert second.get_layer(fact.inputs) == fact.layer
@@ -97,7 +105,7 @@ def test_without_a_layer_cache_every_claim_is_granted() -> None:
     layer_cache = NullLayerCache()
     assert layer_cache.claim(KEY, "a" * 32, 60)
     assert layer_cache.claim(KEY, "b" * 32, 60)
-    layer_cache.release(KEY)
+    layer_cache.release(KEY, "a" * 32)
 
 
 class ReadOnlyFolder(CountedFolder):
