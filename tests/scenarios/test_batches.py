@@ -331,6 +331,16 @@ def test_shared_layers_go_elsewhere_if_the_repository_of_their_first_image_refus
     assert set(sent.values()) == {1}
 
 
+def test_a_registry_that_refuses_all_pushes_is_not_asked_for_every_image(
+    store: FakeStore, registry: MemoryRegistry
+) -> None:
+    registry.fail("POST", "/blobs/uploads", answer_with(405), times=10_000)
+    tables = {f"web{number}": {**describe(store, "web")["web"], "name": f"web{number}"} for number in range(9)}
+    result, _ = run(tables, f"{registry.host}/batch")
+    assert len(result.failed) == 9
+    assert len({request.path.split("/")[3] for request in registry.seen if request.method == "POST"}) <= 3
+
+
 def test_a_repository_that_refuses_everything_fails_its_image_alone_though_it_is_the_first(
     store: FakeStore, registry: MemoryRegistry
 ) -> None:

@@ -22,14 +22,17 @@ from lamina.fleet.layer_task import LayerId, LayerResult, LayerTask
 from lamina.fleet.make_layer import make_layer
 from lamina.fleet.results import FAILED, MADE, REUSED, BatchImage, BatchLayer, BatchProgress
 from lamina.fleet.task_runner import DEFAULT_RULES, RetryRules, TaskRunner
+from lamina.layer_cache.claims import limit_claim
 from lamina.layers.workers import WorkerLost
 from lamina.system.threads import ThreadPool
 
 FinishImage = Callable[[PlannedImage, Mapping[LayerId, LayerResult]], BatchImage]
 """Makes the documents of an image whose layers are in their homes."""
 _FINISHERS = 8
-# How many seconds to wait for a layer that another batch makes. The wait doubles each time.
+# How many seconds to wait for a layer that another batch makes. The wait grows each time.
 _FIRST_WAIT, _MAX_WAIT = 0.2, 10.0
+# If so many homes refuse layers before one takes any, the others would do so too.
+_MAX_REFUSING = 3
 _LOST_HINT = "look at the log of the workers: one that needs too much memory is ended by its system"
 NOTHING_STARTED: Mapping[LayerId, Future[LayerResult | None]] = MappingProxyType({})
 _Key = tuple[str, Any]
@@ -84,8 +87,9 @@ class Batch:
         self._missing = [len(needed - known.keys()) for needed in layers.needed]
         self._finished: dict[int, BatchImage] = {}
         self._described: dict[LayerId, BatchLayer] = {}
-        self._waits: dict[LayerId, float] = {}
+        self._waited: dict[LayerId, float] = {}
         self._refusing: set[BlobHome] = set()
+        self._has_sent = False
         self._runner: TaskRunner[_Key] = TaskRunner(settings.rules, self._report_retry)
 
     def run(self) -> tuple[tuple[BatchImage, ...], tuple[BatchLayer, ...]]:
@@ -142,17 +146,29 @@ class Batch:
             self._fail_layer(layer, error.add_context(_name_layer(task)))
             return
         if result is None:  # another batch makes the layer, so the others come first
-            delay = min(self._waits.get(layer, _FIRST_WAIT), _MAX_WAIT)
-            self._waits[layer] = 2 * delay
-            self._runner.start(("layer", layer), partial(self._start_layer, layer), delay)
+            self._wait_for_claim(layer)
             return
         self._results[layer] = result
+        self._has_sent |= result.bytes_sent > 0
         self._settings.learn(task, result)
         self._report_layer(layer, MADE if result.is_made else REUSED, result)
         for number in self._layers.users[layer]:
             self._missing[number] -= 1
             if not self._missing[number] and number not in self._finished:
                 self._start_finishing(number)
+
+    def _wait_for_claim(self, layer: LayerId) -> None:
+        """Start a layer later that another batch makes just now, in the end without regard to claims.
+
+        By the clock of this machine, a claim has ended after some time. If it has not, the clock of another is wrong.
+        """
+        task, waited = self._tasks[layer], self._waited.get(layer, 0.0)
+        if waited > 2 * limit_claim(task.nar_size):
+            self._tasks[layer] = replace(task, batch="")
+        # So each wait is as long as all waits before it.
+        delay = min(max(waited, _FIRST_WAIT), _MAX_WAIT)
+        self._waited[layer] = waited + delay
+        self._runner.start(("layer", layer), partial(self._start_layer, layer), delay)
 
     def _fail_layer(self, layer: LayerId, error: Error) -> None:
         self._report_layer(layer, FAILED, None)
@@ -161,11 +177,14 @@ class Batch:
     def _refuse_layer(self, layer: LayerId, home: BlobHome, error: Error) -> None:
         """Fail the images of a home that refuses a layer. Its other layers go to the homes of images that need them."""
         users = self._list_users(layer)
-        if all(self._images[number].home in {*self._refusing, home} for number in users):
+        self._refusing.add(home)
+        is_useless = len(self._refusing) >= _MAX_REFUSING and not self._has_sent
+        if is_useless or all(self._images[number].home in self._refusing for number in users):
             self._fail_layer(layer, error)
         else:
             self._fail_images([number for number in users if self._images[number].home == home], error)
-        self._refusing.add(home)
+        if is_useless:
+            return
         for moved, task in self._tasks.items():
             if task.home == home and moved not in self._results:
                 self._move_layer(moved)

@@ -33,7 +33,7 @@ BLOB = BlobInfo(Digest(bytes(32)), 1)
 def make_task(name: str) -> LayerTask:
     path = info(name)
     inputs = LayerInputs(Owner(0, 0, "root", "root"), 1, ((path.path, path.nar_hash, path.nar_size),))
-    return LayerTask(inputs, "gzip:2", SOURCES, HOME, Fingerprint((), ()))
+    return LayerTask(inputs, "gzip:2", SOURCES, HOME, Fingerprint((), ()), batch="0" * 32)
 
 
 def make_layers(images: Mapping[str, str]) -> tuple[list[PlannedImage], DistinctLayers]:
@@ -59,10 +59,12 @@ class Workers(Executor):
     def __init__(self, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         self._outcomes = {letter: list(each) for letter, each in outcomes.items()}
         self.begun: list[str] = []
+        self.tasks: list[LayerTask] = []
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
         letter = arguments[0].paths[0].name
         self.begun.append(letter)
+        self.tasks.append(arguments[0])
         waiting = self._outcomes.get(letter)
         future: Future[Any] = Future()
         if not waiting:
@@ -171,6 +173,15 @@ def test_a_layer_that_another_batch_makes_comes_after_the_others_as_often_as_nee
     assert workers.begun == ["a", "b", "c", "a", "a", "a", "a"]
     assert events.count(f"a {MADE}") == 1
     assert not [event for event in events if event.endswith(" again")]
+
+
+def test_a_claim_that_lasts_too_long_because_a_clock_is_wrong_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lamina.fleet.batch.limit_claim", lambda nar_size: 0)
+    ended, _, workers = run({"web": "a"}, {"a": [None, None]})
+    assert ended == {"web": None}
+    assert [task.batch for task in workers.tasks] == ["0" * 32, "0" * 32, ""]
 
 
 def test_a_bug_ends_the_batch() -> None:
