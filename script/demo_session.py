@@ -84,9 +84,17 @@ def main() -> None:
     parser.add_argument("--insecure", action="store_true", help="the registry may have no TLS")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with _temporary_folder() as folder:
-        _print(f"This demo works in {folder} and removes it at the end.")
-        show(Session(folder), given.to and f"{shlex.quote(given.to)}{' --insecure' * given.insecure}")
+    try:
+        with _temporary_folder() as folder:
+            # An engine that is interrupted leaves temporary files.
+            os.environ["TMPDIR"] = str(folder)
+            _print(f"This demo works in {folder} and removes it at the end.")
+            show(Session(folder), given.to and f"{shlex.quote(given.to)}{' --insecure' * given.insecure}")
+    except subprocess.CalledProcessError as error:
+        # What failed has said why.
+        sys.exit(f"script/demo: {shlex.join(error.cmd)}: got exit status {error.returncode}, expected 0")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def show(session: Session, destination: str | None) -> None:
@@ -119,13 +127,13 @@ def make_store_paths(session: Session) -> None:
     (words / "everyone").write_text("world\n", encoding="utf-8")
     session.variables.update(
         hello=_ROOT,
-        cache=f"file://{_REPOSITORY / 'examples/cache'}",
+        cache=(_REPOSITORY / "examples/cache").as_uri(),
         key=(_REPOSITORY / "examples/public-key").read_text().strip(),
         packages=str(_LIBRARY.parent),
     )
     _print_title("An application: a program, a library that it needs, and files of its own")
-    session.run("lamina store fetch $hello --store $cache --trusted-key $key -q | tail -n 1")
-    session.assign("library", f"lamina store add $packages/botocore --name botocore-{version('botocore')}")
+    session.run('lamina store fetch $hello --store "$cache" --trusted-key "$key" -q >/dev/null')
+    session.assign("library", f'lamina store add "$packages/botocore" --name botocore-{version("botocore")}')
     session.run("ln -s $library app/botocore   # the application refers to the library")
     session.assign("app", "lamina store add app --name app-1.0")
 

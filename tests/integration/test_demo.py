@@ -26,7 +26,7 @@ def _write_script(file: Path, text: str) -> None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with an environment that is made already, in a folder where neither docker nor podman works."""
-    checkout = tmp_path / "checkout"
+    checkout = tmp_path / "a checkout"
     _write_script(checkout / "script/environment", "#!/bin/sh\n")
     for name in ("demo", "demo_session.py"):
         shutil.copy(REPOSITORY / "script" / name, checkout / "script")
@@ -38,13 +38,13 @@ def checkout(tmp_path: Path) -> Path:
     return checkout
 
 
-def _run_demo(checkout: Path, *arguments: str) -> str:
+def _run_demo(checkout: Path, *arguments: str, status: int = 0) -> str:
     """Return what the demo prints; its temporary folder and its home are below the parent of the checkout."""
     folder = checkout.parent
     variables = {"PATH": f"{folder / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"}
-    for name in ("TMPDIR", "HOME"):
-        (folder / name).mkdir()
-        variables[name] = str(folder / name)
+    for name, place in (("TMPDIR", folder / "temporary files"), ("HOME", folder / "HOME")):
+        place.mkdir()
+        variables[name] = str(place)
     done = subprocess.run(
         [checkout / "script/demo", *arguments],
         env=variables,
@@ -53,8 +53,8 @@ def _run_demo(checkout: Path, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
-    assert [*(folder / "TMPDIR").iterdir(), *(folder / "HOME").iterdir()] == []
+    assert done.returncode == status, done.stdout
+    assert [*(folder / "temporary files").iterdir(), *(folder / "HOME").iterdir()] == []
     return done.stdout
 
 
@@ -115,3 +115,10 @@ def test_the_demo_says_what_a_registry_receives(checkout: Path) -> None:
     assert remark.endswith(" times as much: what one COPY sends")
     assert 100 * update < int(remark.split()[0].replace(",", "")) * update < first
     assert single.split()[1] == size.split()[1] == "MiB"
+
+
+def test_the_demo_names_the_command_that_failed(checkout: Path) -> None:
+    output = _run_demo(checkout, "--to", "127.0.0.1:9/me/demo", "--insecure", status=1)
+    last = output.splitlines()[-1]
+    assert re.fullmatch(r"script/demo: .*lamina push images/#app:1 .*: got exit status \d+, expected 0", last)
+    assert "Traceback" not in output
