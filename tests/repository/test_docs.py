@@ -69,6 +69,21 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) < 150
 
 
+def test_a_figure_of_the_readme_is_in_the_page_that_its_claim_links_to() -> None:
+    claims = re.findall(r"^- \*\*.+\n(?:  .+\n)*", README, re.MULTILINE)
+    figures = {
+        figure: re.findall(r"\]\((docs/[\w/-]+\.md)\)", claim)
+        for claim in claims
+        for figure in re.findall(r"\d+\.\d+", claim)
+    }
+    assert len(figures) >= 4
+    assert [
+        figure
+        for figure, pages in figures.items()
+        if not any(re.search(rf"(?<![\d.]){figure}(?!\d)", (REPOSITORY / page).read_text()) for page in pages)
+    ] == []
+
+
 def test_the_index_lists_every_page_in_its_table_and_in_its_order() -> None:
     index = (REPOSITORY / "docs/index.md").read_text(encoding="utf-8")
     pages = {page.stem for page in (REPOSITORY / "docs").glob("*.md")} - {"index"}
