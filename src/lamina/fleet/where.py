@@ -12,6 +12,7 @@ from lamina.messages.redaction import clean_url, short_repr
 _LOCAL = "local"
 _SCHEMES = ("tcp", "tls")
 _EXPECTED = "local, local:N or the address of a Dask scheduler, such as tcp://10.0.0.1:8786"
+_LOGIN_HINT = "Dask knows no passwords; it uses certificates, with tls://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def parse_where(name: str, text: str, jobs: int) -> Where:
         return LocalWorkers(_parse_count(name, text))
     if isinstance(text, str) and _is_scheduler(text):
         return DaskScheduler(text)
-    raise InvalidArgument(name, short_repr(clean_url(text) if isinstance(text, str) else text), _EXPECTED)
+    hint = _LOGIN_HINT if isinstance(text, str) and "@" in text else ""
+    raise InvalidArgument(name, short_repr(clean_url(text) if isinstance(text, str) else text), _EXPECTED, hint=hint)
 
 
 def _parse_count(name: str, text: str) -> int:

@@ -49,3 +49,4 @@ def test_a_password_is_not_repeated() -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_where("--on", "tcp://user:hush@host:8786", 1)
     assert "hush" not in str(caught.value)
+    assert caught.value.hint == "Dask knows no passwords; it uses certificates, with tls://"
