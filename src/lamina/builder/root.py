@@ -18,6 +18,7 @@ from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Node, Symlink
 from lamina.errors import InvalidArgument
 from lamina.inputs.spec import Spec
+from lamina.messages.redaction import short_repr
 from lamina.rootfs import extras
 from lamina.rootfs.entries import Dir, Perm
 from lamina.rootfs.symlink_tree import build_symlink_tree
@@ -80,7 +81,7 @@ def customise(
     warnings += tuple(f"user {user.name}: got {file} without it after the scripts" for user, file in lost)
     add_declared_entries(spec, tree)
     _check_users(lost, _list_lost_users(spec, tree, store, base))
-    warnings += tuple(_warn_of_homes(spec))
+    warnings += (*_warn_of_homes(spec), *_warn_of_unknown_accounts(spec, tree, store, base))
     return CustomisedRoot(tree, content_links, workspace, warnings, output, sandbox)
 
 
@@ -121,6 +122,25 @@ def _warn_of_homes(spec: Spec) -> Iterator[str]:
         if entry and (entry.uid, entry.gid) != (user.uid, user.group_id):
             owner = f"{user.uid}:{user.group_id}, that of its user"
             yield f"user {user.name}: got the owner {entry.uid}:{entry.gid} for {home}, expected {owner}"
+
+
+def _warn_of_unknown_accounts(spec: Spec, tree: Tree, store: Store, base: BaseImage) -> Iterator[str]:
+    """Yield a warning for the user and for the group of the config if the image has none of that name.
+
+    An engine does not start such an image. Over a base image, an image without files of its own is not checked, because
+    the layers of the base are not read for it.
+    """
+    user = spec.config.get("User")
+    if not user or not isinstance(user, str) or (base.image and not any(node.path for node, _ in tree)):
+        return
+    from lamina.rootfs.users import list_unknown_accounts
+
+    for name, file in list_unknown_accounts(user, tree, store, base.file):
+        kind, number = ("user", "UID") if file == "/etc/passwd" else ("group", "UID:GID")
+        yield (
+            f"config.User: got the {kind} {short_repr(name)}, which {file} lacks, expected one that the image has; "
+            f"--add-user NAME:{number} adds one, and a number needs none"
+        )
 
 
 def _restore_home_owners(spec: Spec, tree: Tree) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
 from collections.abc import Callable, Sequence
 
+from lamina.core.name_match import match_paths
 from lamina.core.names import DERIVATION, STORE_DIR, StorePath, StoreSubpath, is_store_hash, strip_version
 from lamina.errors import InvalidArgument, NotFound
 from lamina.messages.redaction import short_repr
@@ -112,8 +112,9 @@ def _resolve_name(store: Store, name: str, hint: str, choose: ChoosePaths, sever
 
 
 def _choose_hint(found: Sequence[StorePath]) -> str:
-    """Return a hint how to name one of several paths: by its name with the version, if that is the name of one only."""
-    unique = [name for name, count in Counter(path.name for path in found).items() if count == 1]
+    """Return a hint how to name one of several paths: by its name with the version, if that means only this one."""
+    # The name of a path without a version is also the package name of the others: it means all of them.
+    unique = [path.name for path in found if len(match_paths(found, path.name)) == 1]
     full_name = f", or by its full name, such as {min(unique, key=len)}" if unique else ""
     return f"name one of them by its path{full_name}"
 

@@ -11,11 +11,12 @@ import os
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Directory, Regular, Symlink
-from lamina.errors import InvalidArgument
+from lamina.errors import Error, InvalidArgument
 from lamina.messages.redaction import short_repr
 from lamina.rootfs.accounts import GROUP, MAX_ACCOUNT_FILE_SIZE, PASSWD, FindFile, find_no_file
 from lamina.rootfs.tree import DIRECTORY_MODE, FILE_MODE, Meta, Tree
@@ -142,6 +143,25 @@ def list_lost_users(
     names, groups = {(row[0], row[2]) for row in passwd if len(row) > 2}, {row[2] for row in group if len(row) > 2}
     lost = [(user, "/etc/passwd") for user in users if (user.name, str(user.uid)) not in names]
     return *lost, *((user, "/etc/group") for user in users if str(user.group_id) not in groups)
+
+
+def list_unknown_accounts(
+    user: str, tree: Tree, store: Store, find: FindFile = find_no_file
+) -> tuple[tuple[str, str], ...]:
+    """Return each name in ``user``, in the form ``USER[:GROUP]`` of a config, that the image's account file lacks.
+
+    The path of the file comes with each name. Numbers need no line in a file, and a file that cannot be read may have
+    any name. The other arguments are as in `add_users`.
+    """
+    files = _AccountFiles(tree, store, find)
+    unknown = []
+    for name, path in zip(user.split(":", 1), (b"etc/passwd", b"etc/group"), strict=False):
+        if not name or re.fullmatch(_ID, name):
+            continue
+        with suppress(Error):
+            if all(row[0] != name for row in files.open(path).rows):
+                unknown.append((name, f"/{path.decode()}"))
+    return tuple(unknown)
 
 
 def restore_home_owners(users: Iterable[User], tree: Tree) -> None:

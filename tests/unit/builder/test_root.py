@@ -106,3 +106,27 @@ def test_a_declared_folder_that_takes_a_home_from_its_user_causes_a_warning(disk
     warning = "user me: got the owner 0:0 for /home/me, expected 1000:100, that of its user"
     assert make(disk, add_user=user, tree=[{"dir": "/home/me:700"}]).warnings == (warning,)
     assert make(disk, add_user=user, tree=[{"dir": "/home/me:700:1000:100"}, {"dir": "/srv"}]).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("user", "more", "unknown"),
+    [
+        ("web", {}, ["the user 'web', which /etc/passwd lacks"]),
+        ("web", {"extras": ["nss"]}, ["the user 'web', which /etc/passwd lacks"]),
+        ("web:staff", {"add_user": ["web:1000"]}, ["the group 'staff', which /etc/group lacks"]),
+        ("a:b", {}, ["the user 'a', which /etc/passwd lacks", "the group 'b', which /etc/group lacks"]),
+        ("web", {"add_user": ["web:1000"]}, []),
+        ("web:web", {"add_user": ["web:1000"]}, []),
+        ("nobody", {"extras": ["nss"]}, []),
+        ("me", {"extra_commands": "mkdir etc && echo me:x:1:1::/:/bin/sh > etc/passwd"}, []),
+        ("1000:100", {}, []),
+        ("", {}, []),
+    ],
+)
+def test_a_user_of_the_config_that_the_image_lacks_is_a_warning(
+    disk: FakeStore, user: str, more: dict[str, Any], unknown: list[str]
+) -> None:
+    root = make(disk, config={"User": user}, **more)
+    assert [text.split(", expected")[0] for text in root.warnings] == [f"config.User: got {text}" for text in unknown]
+    if root.workspace:
+        root.workspace.close()

@@ -64,6 +64,20 @@ def test_the_hint_for_several_candidates_has_a_name_that_only_one_of_them_has() 
     assert str(roots.resolve_root(Versions(), "a-1").path) == f"/nix/store/{'0' * 32}-a-1"
 
 
+class Unversioned(Many):
+    """A store with a path whose name has no version, and with one of version 1."""
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        return match_paths((StorePath(f"{'0' * 32}-a"), StorePath(f"{'1' * 32}-a-1")), name)
+
+
+def test_the_hint_for_several_candidates_never_repeats_the_ambiguous_name() -> None:
+    with pytest.raises(NotFound) as caught:
+        roots.resolve_root(Unversioned(), "a")
+    assert caught.value.hint == "name one of them by its path, or by its full name, such as a-1"
+    assert str(roots.resolve_root(Unversioned(), "a-1").path) == f"/nix/store/{'1' * 32}-a-1"
+
+
 class Named(Many):
     """A store whose index has some names."""
 

@@ -12,7 +12,7 @@ from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import InvalidArgument
 from lamina.rootfs.accounts import GROUP, PASSWD, BaseFile
 from lamina.rootfs.tree import Meta, Tree
-from lamina.rootfs.users import User, add_users, restore_home_owners
+from lamina.rootfs.users import User, add_users, list_unknown_accounts, restore_home_owners
 from lamina.stores.local.database import LocalStore
 
 APP = "app:x:1000:1000::/var/empty:/bin/sh\n"
@@ -201,3 +201,16 @@ def test_a_home_folder_is_the_users_again_after_scripts(store: FakeStore) -> Non
     assert tree.meta(b"b") == Meta(0o755, 9, 9)
     assert tree.meta(b"c") == Meta(0o777)
     assert tree.meta(b"") == Meta(0o755)
+
+
+def test_names_that_the_base_image_has_are_known(store: FakeStore) -> None:
+    files = base_files(passwd="app:x:1:1::/:/bin/sh", group="staff:x:50:")
+    for user, unknown in (("app:staff", ()), ("web:app", (("web", "/etc/passwd"), ("app", "/etc/group")))):
+        assert list_unknown_accounts(user, Tree(), LocalStore(store.root), lambda path, _: files.get(path)) == unknown
+
+
+def test_an_account_file_that_cannot_be_read_may_have_any_name(store: FakeStore) -> None:
+    tree = Tree()
+    tree.put(Symlink(b"etc/passwd", b"../elsewhere"), Meta(0o777))
+    tree.put(Directory(b"etc/group"), Meta(0o755))
+    assert list_unknown_accounts("web:staff", tree, LocalStore(store.root)) == ()
