@@ -31,7 +31,10 @@ _HEADS = (
     ("Sent", "number"),
     ("Digest", "digest"),
 )
-_KEYS = "The arrow keys move between images and layers, Page Up and Page Down by a tenth."
+_KEYS = (
+    "Point at a place to read the names of its image and its layer. "
+    "The arrow keys move between images and layers, Page Up and Page Down by a tenth."
+)
 _OUTCOMES = {MADE: "sent once", REUSED: "there already", FAILED: "failed"}
 
 

@@ -102,6 +102,11 @@ def test_no_name_becomes_markup() -> None:
     assert html.escape(hostile, quote=False) in page
 
 
+def test_the_page_says_how_to_read_the_names_of_the_drawing_with_a_pointer_and_with_keys() -> None:
+    (text,) = re.findall('<p id="matrix-keys".*?>(.*?)</p>', draw())
+    assert text.startswith("Point at a place to read the names of its image and its layer. The arrow keys move ")
+
+
 @pytest.mark.parametrize("images", [(), (BatchImageEntry("app", (), error="no store"),)])
 def test_a_batch_without_layers_has_no_drawing(images: tuple[BatchImageEntry, ...]) -> None:
     page = draw(BatchEntries(images, (), 0, 0.1, ""))
