@@ -56,15 +56,14 @@ class Session:
 
     def read(self, command: str) -> str:
         """Run a command that is not shown, and return what it prints."""
-        output: bytes = self._run(command, stdout=subprocess.PIPE).stdout
-        return output.decode().strip()
+        return self._run(command, stdout=subprocess.PIPE).decode().strip()
 
     def assign(self, name: str, command: str) -> None:
         """Show and run a command whose output becomes the value of a variable."""
         _print(f"$ {name}=$({command})")
         self.variables[name] = self.read(command)
 
-    def _run(self, command: str, stdout: int | None) -> subprocess.CompletedProcess[bytes]:
+    def _run(self, command: str, stdout: int | None) -> bytes:
         settings = {
             "PATH": f"{_REPOSITORY / '.venv/bin'}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin",
             # The store paths, and what is known of layers, are in the folder too.
@@ -74,7 +73,29 @@ class Session:
         }
         shell = ["/bin/sh", "-euc", command]
         environment = {**os.environ, **settings, **self.variables}
-        return subprocess.run(shell, cwd=self.folder, env=environment, stdout=stdout, check=True)
+        # A group of its own is ended as a whole, so that nothing still writes to the folder when it is removed.
+        process = subprocess.Popen(shell, cwd=self.folder, env=environment, stdout=stdout, process_group=0)
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            end_group(process)
+            raise
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, shell, output)
+        return output or b""
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the processes in the group of ``process``: with `SIGTERM` and, after five seconds, with `SIGKILL`."""
+    deadline = time.monotonic() + 5
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        while True:
+            process.poll()
+            os.killpg(process.pid, signal.SIGKILL if time.monotonic() > deadline else 0)
+            time.sleep(0.01)
+    except (ProcessLookupError, PermissionError):  # macOS reports the latter about a group of zombies
+        return
 
 
 def main() -> None:

@@ -104,13 +104,13 @@ def runner(wheels: Path, tmp_path: Path, own_docker: Engine, registry: str, pass
     blocks = list_blocks(GUIDE)
     last = next(number for number, block in enumerate(blocks) if "lamina lock" in block.text)
     machine.run(blocks[: last + 1])
+    shutil.copytree(wheels, machine.folder / "wheels")
     for name in ("home", "checkout/logins"):
         (tmp_path / name).mkdir()
     variables = {
         "HOME": str(tmp_path / "home"),
         "TMPDIR": str(tmp_path / "checkout/logins"),
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
     }
     return Runner(machine, make_python(tmp_path), tmp_path / "home", variables)
 

@@ -38,24 +38,29 @@ def checkout(tmp_path: Path) -> Path:
     return checkout
 
 
-def _run_demo(checkout: Path, *arguments: str, status: int = 0) -> str:
-    """Return what the demo prints; its temporary folder and its home are below the parent of the checkout."""
+def _start_demo(checkout: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the demo; its temporary folder and its home are below the parent of the checkout."""
     folder = checkout.parent
     variables = {"PATH": f"{folder / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"}
     for name, place in (("TMPDIR", folder / "temporary files"), ("HOME", folder / "HOME")):
         place.mkdir()
         variables[name] = str(place)
-    done = subprocess.run(
-        [checkout / "script/demo", *arguments],
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == status, done.stdout
+    command = [str(checkout / "script/demo"), *arguments]
+    return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _run_demo(checkout: Path, *arguments: str, status: int = 0) -> str:
+    """Return what the demo prints, and check that it leaves nothing."""
+    with _start_demo(checkout, *arguments) as process:
+        output = process.communicate()[0]
+    assert process.returncode == status, output
+    _check_nothing_is_left(checkout)
+    return output
+
+
+def _check_nothing_is_left(checkout: Path) -> None:
+    folder = checkout.parent
     assert [*(folder / "temporary files").iterdir(), *(folder / "HOME").iterdir()] == []
-    return done.stdout
 
 
 def _read_figures(output: str) -> dict[str, tuple[str, str]]:
@@ -122,3 +127,16 @@ def test_the_demo_names_the_command_that_failed(checkout: Path) -> None:
     last = output.splitlines()[-1]
     assert re.fullmatch(r"script/demo: .*lamina push images/#app:1 .*: got exit status \d+, expected 0", last)
     assert "Traceback" not in output
+
+
+def test_a_demo_that_is_ended_leaves_nothing(checkout: Path) -> None:
+    with _start_demo(checkout) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("$ library="):
+                process.terminate()
+                break
+        # The pipe ends with the last process that has it, so nothing runs any more.
+        process.stdout.read()
+    assert process.returncode == 143
+    _check_nothing_is_left(checkout)

@@ -241,3 +241,14 @@ def test_the_page_of_the_rooms_draws_the_import_contract() -> None:
     drawn = [set(re.findall(r"(\w+)(?:/|\.py)", line)) for line in column]
     (contract,) = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     assert drawn == [set(layer.split(" | ")) for layer in contract["layers"]]
+
+
+def test_nothing_installs_lamina_from_a_package_index() -> None:
+    """Nobody has registered the name there, so anybody could upload a package of that name."""
+    pattern = re.compile(r"""install (-\S+ )*['"]?lamina(\[|==|['"`]|$)|: lamina==""", re.MULTILINE)
+    assert pattern.search("pip install lamina\n")
+    assert pattern.search("pip install 'lamina[serve]'")
+    folders = [REPOSITORY / name for name in ("docs", "examples", "src")]
+    texts = [file for folder in folders for file in folder.rglob("*") if file.suffix in {".md", ".py", ".yml", ".yaml"}]
+    files = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *texts]
+    assert [str(file.relative_to(REPOSITORY)) for file in files if pattern.search(file.read_text("utf-8"))] == []

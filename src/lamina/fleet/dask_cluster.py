@@ -40,7 +40,7 @@ def connect(address: str, fingerprint: Fingerprint) -> Iterator[BatchExecutor]:
     try:
         import distributed  # noqa: F401 - see `_open_client`
     except ImportError as error:
-        hint = "pip install 'lamina[dask]'"
+        hint = "pip install '.[dask]' in a checkout of lamina"
         raise InvalidArgument(f"--on {address}", "no Dask client", "it to be installed", hint=hint) from error
     with _quiet_logging():
         client = _open_client(address)

@@ -1,4 +1,4 @@
-"""The libraries that only some options of a server need, which are installed with ``lamina[serve]``."""
+"""The libraries that only some options of a server need, which are installed with the extra ``serve``."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def require_library(name: str, library: str) -> None:
     try:
         importlib.import_module(library)
     except ImportError as error:
-        hint = "pip install 'lamina[serve]'"
+        hint = "pip install '.[serve]' in a checkout of lamina"
         raise InvalidArgument(name, f"no {library}", "it to be installed", hint=hint) from error

@@ -26,7 +26,7 @@ def test_without_the_dask_client_the_error_names_the_extra(monkeypatch: pytest.M
     with pytest.raises(InvalidArgument) as caught, open_executor(DaskScheduler("tcp://127.0.0.1:1"), None, OWN):
         pass
     assert str(caught.value) == "--on tcp://127.0.0.1:1: got no Dask client, expected it to be installed"
-    assert caught.value.hint == "pip install 'lamina[dask]'"
+    assert caught.value.hint == "pip install '.[dask]' in a checkout of lamina"
     with pytest.raises(InvalidArgument, match=r"client: got 5, expected a distributed.Client"):
         open_executor(LocalWorkers(1), 5, OWN).__enter__()
 
