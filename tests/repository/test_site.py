@@ -71,6 +71,16 @@ def find_dead_links(site: Path) -> Iterator[str]:
                 yield f"{file.relative_to(site)}: {link}"
 
 
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    for folder, status in ((tmp_path, 1), (tmp_path / "kept", 1), (Path("--help"), 2)):
+        command = [str(REPOSITORY / "script/docs"), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status
+        assert ("usage: " if status == 2 else f"{folder}: got other files") in done.stderr
+    assert [*tmp_path.iterdir()] == [tmp_path / "kept"]
+
+
 def test_no_link_of_the_site_is_dead(site: Path) -> None:
     assert list(find_dead_links(site)) == []
 
