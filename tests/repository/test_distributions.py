@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tests.support.paths import REPOSITORY
+from tests.support.tar_files import unpack
 
 
 def build(folder: Path, checkout: Path, *arguments: str) -> None:
@@ -54,7 +55,7 @@ def test_twine_accepts_both_files(files: Path) -> None:
 def test_the_sdist_gives_the_wheel_of_the_checkout(files: Path, tmp_path: Path) -> None:
     (sdist,), (wheel,) = files.glob("*.tar.gz"), files.glob("*.whl")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
+        unpack(archive, tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     build(tmp_path / "built", unpacked, "-t", "wheel")
     assert (tmp_path / "built" / wheel.name).read_bytes() == wheel.read_bytes()

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.tools import environment, require
 from tests.support.cli_parameters import leaf_commands
 from tests.support.paths import REPOSITORY
+from tests.support.tar_files import unpack
 
 from lamina.cli.group import group
 
@@ -21,7 +22,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     (file,) = folder.iterdir()  # the pages are beside it only while it is made
     with tarfile.open(file) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        unpack(archive, folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     return unpacked
 

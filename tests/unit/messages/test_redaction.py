@@ -102,7 +102,7 @@ def test_no_key_of_any_bytes_is_shown(size: int) -> None:
 @given(st.lists(st.text("abcdefghijklmnopqrstuvwxyz0123456789.-_", min_size=1, max_size=30), min_size=4, max_size=9))
 def test_a_long_path_stays_readable(parts: list[str]) -> None:
     path = cut("/" + "/".join(parts), 190)
-    for message in (f"{path}: got nothing there, expected a file", f"x: got {path}=value, expected a:{path}"):
+    for message in (f"{path}: got nothing there, expected a file", f"x: got {path}/file=value, expected a:{path}"):
         assert clean(message) == message
 
 
