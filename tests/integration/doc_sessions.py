@@ -161,6 +161,7 @@ class Session:
             "MACHINE": str(self._folder / "machine"),
             "CHANNEL": str(self._folder / "channel"),
             "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",  # as on a terminal, each line of stdout is written before the next of stderr
             "NIX_CONFIG": NIX_SETTINGS,
             "NIX_REMOTE": f"local?root={self._folder}/other",
             "CURL_CA_BUNDLE": str(self._folder / "tls/ca.pem"),

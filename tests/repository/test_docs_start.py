@@ -33,6 +33,7 @@ def test_the_first_page_shows_what_its_commands_print(tmp_path: Path) -> None:
     programs = Path(sys.executable).parent
     variables = {
         "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # as on a terminal, each line of stdout is written before the next of stderr
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }

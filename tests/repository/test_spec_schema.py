@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from tests.support.binary_cache import KEY
 from tests.support.paths import PACKAGE, REPOSITORY
 
 from lamina.errors import Error
@@ -44,7 +45,8 @@ def test_the_schema_describes_every_argument_of_a_spec_file_in_both_spellings() 
 
 def _examples() -> list[str]:
     pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
-    return [block for page in pages for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)]
+    blocks = [block for page in pages for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)]
+    return [block.replace("cache.example-1:…", str(KEY.public)) for block in blocks]
 
 
 @pytest.mark.parametrize("text", _examples())

@@ -27,7 +27,7 @@ ARCHITECTURES = (
     *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
 )
 # Maps the names of Nix, `uname -m` and Debian to an architecture and the variant, if the name implies one.
-WORDS = {
+WORDS: dict[str, tuple[str, str]] = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),
     "aarch64": ("arm64", ""),

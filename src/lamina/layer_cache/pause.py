@@ -53,7 +53,7 @@ class Health:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.lock = RLock()
-        self.failures = 0
-        self.requests = Pause(clock)
-        self.writing = Pause(clock)
+        self.lock: RLock = RLock()
+        self.failures: int = 0
+        self.requests: Pause = Pause(clock)
+        self.writing: Pause = Pause(clock)
