@@ -176,8 +176,15 @@ def test_workers_on_a_cluster_survive_a_bucket_that_asks_for_fewer_requests(
     packages: Packages, bucket: str, registry: str, expected: Digests, cluster: DaskCluster
 ) -> None:
     address = bucket.partition("endpoint=")[2].partition("&")[0]
-    with serve_faults(address, lambda number: ProxyFault.UNAVAILABLE if number % 3 == 0 else None) as proxy:
-        proxy.concerns = lambda method, path: path.startswith("/cache/nar/")
+    asked: set[str] = set()
+
+    def is_first(method: str, path: str) -> bool:
+        is_new = path not in asked
+        asked.add(path)
+        return is_new and path.startswith("/cache/nar/")
+
+    with serve_faults(address, lambda number: ProxyFault.UNAVAILABLE) as proxy:
+        proxy.concerns = is_first
         proxy.document = error_document("SlowDown")
         tables = packages.tables(bucket.replace(address, proxy.address))
         assert digests(batch(tables, to=f"{registry}/slow", on=cluster.address)) == expected

@@ -148,7 +148,7 @@ def test_orphaned_nars_and_stray_files_are_removed_too(store: Path) -> None:
     (store / ".lamina/arriving/tmpx").write_bytes(b"x" * 30)
     (store / "README").write_text("mine")
     verified = run("store", "verify", "--store", store)
-    assert verified.stdout.splitlines()[0].endswith(b"; 1 unused NARs, 3 leftover files")
+    assert verified.stdout.splitlines()[0].endswith(b"; 1 unused NAR, 3 leftover files")
     ran = run_gc(store, "hello", "--json")
     document = json.loads(ran.stdout)
     assert document["paths"] == []
