@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -74,15 +74,43 @@ class Session:
         shell = ["/bin/sh", "-euc", command]
         environment = {**os.environ, **settings, **self.variables}
         # A group of its own is ended as a whole, so that nothing still writes to the folder when it is removed.
-        process = subprocess.Popen(shell, cwd=self.folder, env=environment, stdout=stdout, process_group=0)
-        try:
-            output, _ = process.communicate()
-        except BaseException:
-            end_group(process)
-            raise
+        with hold_signals() as release:
+            process = subprocess.Popen(shell, cwd=self.folder, env=environment, stdout=stdout, process_group=0)
+            try:
+                release()
+                output, _ = process.communicate()
+            except BaseException:
+                end_group(process)
+                raise
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, shell, output)
         return output or b""
+
+
+@contextmanager
+def hold_signals() -> Iterator[Callable[[], None]]:
+    """Hold back `SIGINT` and `SIGTERM`, which would lose a process that is just being started.
+
+    Returns:
+        A context manager, which gives a function that handles those that came, and from then on all others at once.
+
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+
+    def release() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        while came:
+            signal.raise_signal(came.pop())
+
+    try:
+        yield release
+    finally:
+        release()
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -112,7 +140,7 @@ def main() -> None:
             _print(f"This demo works in {folder} and removes it at the end.")
             show(Session(folder), given.to and f"{shlex.quote(given.to)}{' --insecure' * given.insecure}")
     except subprocess.CalledProcessError as error:
-        # What failed has said why.
+        # The command has printed the reason already.
         sys.exit(f"script/demo: {shlex.join(error.cmd)}: got exit status {error.returncode}, expected 0")
     except KeyboardInterrupt:
         sys.exit(130)
