@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 import lamina
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
-# What pip writes into NAME.dist-info.
+# Files that pip writes into the folder NAME.dist-info when it installs a package.
 _OF_PIP = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 _PINNED = re.compile(r"^([^\s#-].*?) *\\?$", re.MULTILINE)
 _PROGRAM = """\

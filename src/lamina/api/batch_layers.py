@@ -25,7 +25,7 @@ _MAX_CHECKED = 8
 
 @dataclass(frozen=True, slots=True)
 class LayerPlaces:
-    """What all layers of a batch have in common.
+    """The values that are the same for all layers of a batch.
 
     Attributes:
         executor: runs the tasks of the layers.
